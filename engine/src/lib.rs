@@ -1,0 +1,1 @@
+//! The deterministic money machine: accounts, transfers, holds, fees, supply.

@@ -1,0 +1,1 @@
+//! The load harness: accounts, skew, mixes, histograms and its own model.

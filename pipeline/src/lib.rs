@@ -1,0 +1,1 @@
+//! The stages in order, sequence, journal, commit, execute, and the Replayer.

@@ -1,0 +1,1 @@
+//! The nouns of Bezant and their bytes: ids, amounts, commands, outcomes, frames.

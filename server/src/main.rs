@@ -1,0 +1,2 @@
+//! The bezant binary.
+fn main() {}
