@@ -111,10 +111,10 @@ statuses! {
     SystemAccount = 606, "system_account", "system accounts have no host, limits or freeze";
     /// Debtor and creditor are the same.
     SameAccount = 607, "same_account", "name two different owners";
-    /// The account is there already.
-    AccountExists = 608, "account_exists", "use it; nothing needs to be opened";
     /// The owner belongs to another host.
-    OwnerHostedElsewhere = 609, "owner_hosted_elsewhere", "ask its host, or rehost the owner";
+    OwnerHostedElsewhere = 608, "owner_hosted_elsewhere", "ask its host, or rehost the owner";
+    /// The account is there already.
+    AccountExists = 609, "account_exists", "use it; nothing needs to be opened";
     /// The new host has not been asked for by the agent, or is unknown.
     HostRefuses = 610, "host_refuses", "the agent signs first, then the new host accepts";
     /// The debtor's account is closed.
@@ -156,10 +156,10 @@ statuses! {
     FeeAboveLimit = 706, "fee_above_limit", "raise max_rate, or wait until the pair cools down";
     /// More units than an asset may have.
     SupplyCap = 707, "supply_cap", "an asset holds at most 2^120 minor units";
-    /// The sum of credit limits would pass its bound.
-    CreditCap = 708, "credit_cap", "an admin must raise credit.total first";
     /// The value is outside its bounds or its relation to another.
-    OutOfBounds = 709, "out_of_bounds", "choose a value inside the documented bounds";
+    OutOfBounds = 708, "out_of_bounds", "choose a value inside the documented bounds";
+    /// The sum of credit limits would pass its bound.
+    CreditCap = 709, "credit_cap", "an admin must raise credit.total first";
     /// Capacities only grow.
     CapacityShrinks = 710, "capacity_shrinks", "choose a capacity not below the present one";
 
