@@ -1,1 +1,30 @@
-//! The load harness: accounts, skew, mixes, histograms and its own model.
+//! The load harness: drives a running frame over QUIC and keeps its own book of every account.
+//!
+//! It plans seeded batches, sends them over many connections, measures from just before a batch is
+//! handed to the client until its answer is decoded, and at the end compares every account with
+//! its own model, which was fed by answers alone. It knows no engine and starts no server.
+//!
+//! ```
+//! use loadgen::{Mix, Planner, Skew};
+//!
+//! let mut planner = Planner::new(42, 0, 1_000, Skew::Uniform, Mix::default());
+//! let batch = planner.batch(100, 1_700_000_000_000);
+//! assert_eq!(batch.commands.len(), 100);
+//! ```
+//!
+//! # Invariants
+//!
+//! * An answer is booked once, whichever attempt it came from.
+//! * The model and the frame agree on every bucket of every account, or the run fails.
+#![forbid(unsafe_code)]
+
+pub mod model;
+pub mod payments;
+pub mod plan;
+pub mod random;
+pub mod skew;
+
+pub use model::{Balance, Model, OpenHold};
+pub use plan::{Batch, Intent, Mix, Planner, owner};
+pub use random::Random;
+pub use skew::Skew;
