@@ -1,0 +1,181 @@
+//! The configuration as values with types: parsed once from [`Settings`], so that nothing after it
+//! can meet a setting that makes no sense.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::settings::{Origin, Settings};
+
+/// A setting whose value cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} = {value:?} ({origin}): {cause}")]
+pub(crate) struct ConfigError {
+    key: &'static str,
+    value: String,
+    origin: Origin,
+    cause: String,
+}
+
+/// Where settled balances go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SinkConfig {
+    /// Nowhere: the journal alone.
+    None,
+    /// The embedded database.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server.
+    Postgres(String),
+}
+
+/// What `serve` runs with.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) quic: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) identity_dir: PathBuf,
+    pub(crate) segment_bytes: u64,
+    pub(crate) ring_requests: usize,
+    pub(crate) pool_bytes: usize,
+    pub(crate) sink: SinkConfig,
+    pub(crate) settlement_interval_ms: u64,
+    pub(crate) history: bool,
+    pub(crate) accept_clock_step: bool,
+    pub(crate) gateway_workers: usize,
+    pub(crate) connections_max: usize,
+}
+
+impl Config {
+    /// Parses every setting.
+    pub(crate) fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        let data_dir = PathBuf::from(settings.value("data.dir").0);
+        let or_under = |key: &'static str, default: &str| match settings.value(key).0 {
+            "" => data_dir.join(default),
+            path => PathBuf::from(path),
+        };
+        let identity_dir = or_under("identity.dir", "identity/server");
+        let sqlite = or_under("settlement.sqlite", "settlement.sqlite");
+        let admin: SocketAddr = parse(settings, "listen.admin", "an address like 127.0.0.1:7401")?;
+        if !admin.ip().is_loopback() {
+            return Err(bad(settings, "listen.admin", "this door has no identity check: loopback only"));
+        }
+        let ring_requests: usize = ranged(settings, "ring.requests", 64, 1 << 16)?;
+        if !ring_requests.is_power_of_two() {
+            return Err(bad(settings, "ring.requests", "must be a power of two"));
+        }
+        let mib = 1 << 20;
+        Ok(Self {
+            quic: parse(settings, "listen.quic", "an address like 127.0.0.1:7400")?,
+            admin,
+            identity_dir,
+            segment_bytes: ranged::<u64>(settings, "journal.segment_mib", 8, 4_096)? * mib,
+            ring_requests,
+            pool_bytes: ranged::<usize>(settings, "ring.pool_mib", 8, 1 << 16)? << 20,
+            sink: sink(settings, sqlite)?,
+            settlement_interval_ms: ranged(settings, "settlement.interval_ms", 10, 60_000)?,
+            history: match settings.value("settlement.history").0 {
+                "none" => false,
+                "full" => true,
+                _ => return Err(bad(settings, "settlement.history", "none or full")),
+            },
+            accept_clock_step: parse(settings, "clock.accept_step", "true or false")?,
+            gateway_workers: ranged(settings, "gateway.workers", 1, 64)?,
+            connections_max: ranged(settings, "gateway.connections", 1, 65_536)?,
+            data_dir,
+        })
+    }
+
+    /// Directory of the journal's segments.
+    pub(crate) fn journal_dir(&self) -> PathBuf {
+        self.data_dir.join("journal")
+    }
+}
+
+fn sink(settings: &Settings, sqlite: PathBuf) -> Result<SinkConfig, ConfigError> {
+    match settings.value("settlement.sink").0 {
+        "none" => Ok(SinkConfig::None),
+        "sqlite" => Ok(SinkConfig::Sqlite(sqlite)),
+        "postgres" => match settings.value("settlement.postgres").0 {
+            "" => Err(bad(settings, "settlement.postgres", "the sink postgres needs a connection string")),
+            text => match text.strip_prefix('@') {
+                None => Ok(SinkConfig::Postgres(text.to_owned())),
+                Some(path) => std::fs::read_to_string(path)
+                    .map(|text| SinkConfig::Postgres(text.trim().to_owned()))
+                    .map_err(|error| bad(settings, "settlement.postgres", &error.to_string())),
+            },
+        },
+        _ => Err(bad(settings, "settlement.sink", "sqlite, postgres or none")),
+    }
+}
+
+fn bad(settings: &Settings, key: &'static str, cause: &str) -> ConfigError {
+    let (value, origin) = settings.value(key);
+    ConfigError { key, value: value.to_owned(), origin: origin.clone(), cause: cause.to_owned() }
+}
+
+fn parse<T: FromStr>(
+    settings: &Settings,
+    key: &'static str,
+    wanted: &str,
+) -> Result<T, ConfigError> {
+    settings.value(key).0.parse().map_err(|_| bad(settings, key, &format!("must be {wanted}")))
+}
+
+fn ranged<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
+    settings: &Settings,
+    key: &'static str,
+    min: T,
+    max: T,
+) -> Result<T, ConfigError> {
+    let wanted = format!("a number from {min} to {max}");
+    let value: T = parse(settings, key, &wanted)?;
+    if value < min || value > max {
+        return Err(bad(settings, key, &format!("must be {wanted}")));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(assignment: &str) -> Result<Config, ConfigError> {
+        let mut settings = Settings::defaults();
+        settings.flags(&[assignment.to_owned()]).unwrap();
+        Config::from_settings(&settings)
+    }
+
+    #[test]
+    fn the_defaults_make_a_configuration() {
+        let config = Config::from_settings(&Settings::defaults()).unwrap();
+        assert_eq!(config.identity_dir, PathBuf::from("bezant-data/identity/server"));
+        assert_eq!(config.sink, SinkConfig::Sqlite("bezant-data/settlement.sqlite".into()));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_key_and_origin() {
+        for assignment in [
+            "listen.quic=here",
+            "listen.admin=0.0.0.0:7401",
+            "ring.requests=100",
+            "ring.requests=32",
+            "journal.segment_mib=-1",
+            "settlement.sink=oracle",
+            "settlement.sink=postgres",
+            "settlement.postgres=@/nonexistent/dsn",
+            "settlement.history=some",
+            "clock.accept_step=maybe",
+        ] {
+            let (key, _) = assignment.split_once('=').unwrap();
+            let outcome = with(assignment);
+            if assignment.starts_with("settlement.postgres") {
+                assert!(outcome.is_ok(), "unused without the sink");
+                continue;
+            }
+            let text = outcome.unwrap_err().to_string();
+            let named = text.contains(key) || text.contains("settlement.postgres");
+            assert!(named && text.contains('('), "{text}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `bezant init`: makes a frame. Refuses a directory that already holds one; changes nothing else.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity::{DevCa, Role, TrustDomain, UnixTime};
+use journal::{Entry, Journal, Kind, MappedStorage};
+use protocol::genesis::{Genesis, Mode, RULES};
+use protocol::parameter::{Parameter, Parameters};
+
+use crate::cli::{InitArgs, ModeArg};
+use crate::config::Config;
+use crate::exit::{Exit, Failure, OrExit as _};
+
+/// Name of the server's own identity: `spiffe://<trust domain>/frame/engine`.
+pub(crate) const SERVER_NAME: &str = "engine";
+/// Lifetime of development certificates that nobody chose one for.
+pub(crate) const DEV_TTL: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// The first epoch of a frame without replicas.
+pub(crate) const FIRST_EPOCH: u64 = 1;
+
+/// Makes journal, development CA and server identity under `config.data_dir`.
+pub(crate) fn run(config: &Config, args: &InitArgs) -> Result<Genesis, Failure> {
+    let trust_domain = TrustDomain::parse(&args.trust_domain)
+        .or_exit(Exit::Config, &format!("--trust-domain {:?}", args.trust_domain))?;
+    let genesis = genesis(args)?;
+    create_dir(&config.data_dir)?;
+    create_journal(config, &genesis)?;
+    let now = UnixTime::now();
+    let ca = DevCa::open_or_create(&config.data_dir.join("identity/ca"), &trust_domain, now)
+        .or_exit(Exit::Identity, "cannot make the development CA")?;
+    ca.issue(Role::Peer, SERVER_NAME, DEV_TTL, now)
+        .or_exit(Exit::Identity, "cannot issue the server's identity")?
+        .write_to(&config.identity_dir)
+        .or_exit(Exit::Identity, "cannot write the server's identity")?;
+    Ok(genesis)
+}
+
+fn create_dir(dir: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .or_exit(Exit::Io, &format!("cannot make {}", dir.display()))
+}
+
+fn create_journal(config: &Config, genesis: &Genesis) -> Result<(), Failure> {
+    let dir = config.journal_dir();
+    let entry = Entry {
+        kind: Kind::Genesis,
+        rules: RULES,
+        epoch: FIRST_EPOCH,
+        first_sequence: 1,
+        timestamp_ns: crate::clock::wall_ns(),
+        ..Entry::default()
+    };
+    let storage = Arc::new(MappedStorage::new(&dir));
+    let settings = journal::Config { segment_size: config.segment_bytes };
+    Journal::create(storage, settings, genesis.frame, &entry, &[&genesis.encode()])
+        .map(drop)
+        .or_exit(Exit::Io, &format!("cannot make a journal in {}", dir.display()))
+}
+
+fn genesis(args: &InitArgs) -> Result<Genesis, Failure> {
+    let mut parameters = Parameters::default();
+    for assignment in &args.parameters {
+        parameters = assign(parameters, assignment)
+            .map_err(|cause| Failure::new(Exit::Config, format!("--parameter {assignment}: {cause}")))?;
+    }
+    let genesis = Genesis {
+        frame: random()?,
+        hash_seed: random()?,
+        mode: match args.mode {
+            ModeArg::Frame => Mode::Frame,
+            ModeArg::Operator => Mode::Operator,
+        },
+        scale: args.scale,
+        name: args.asset.clone(),
+        trust_domain: args.trust_domain.clone(),
+        parameters,
+    };
+    genesis.validate().or_exit(Exit::Config, "the frame cannot be made")?;
+    Ok(genesis)
+}
+
+fn assign(parameters: Parameters, assignment: &str) -> Result<Parameters, String> {
+    let (name, value) = assignment.split_once('=').ok_or("write it like fee.base=7000")?;
+    let parameter = Parameter::ALL
+        .into_iter()
+        .find(|parameter| parameter.name() == name)
+        .ok_or("no parameter has this name")?;
+    let value = value.parse().map_err(|_| "the value must be a whole number")?;
+    Ok(parameters.with(parameter, value))
+}
+
+/// 128 bits from the operating system's generator.
+fn random() -> Result<u128, Failure> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .or_exit(Exit::Io, "cannot read /dev/urandom")?;
+    Ok(u128::from_le_bytes(bytes))
+}

@@ -1,0 +1,248 @@
+//! The settings: one table with every key, its default and its meaning, filled in layers
+//! (default < TOML file < environment < flags) that remember where each value came from.
+//! Unknown keys are refused in every layer. Typed values are `config.rs`'s.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One setting: what may be written in the file, the environment and `--set`.
+pub(crate) struct Setting {
+    /// `section.name` in the file; `BEZANT_SECTION_NAME` in the environment.
+    pub(crate) key: &'static str,
+    /// Value when nothing sets it.
+    pub(crate) default: &'static str,
+    /// What it means, with its unit.
+    pub(crate) meaning: &'static str,
+}
+
+const fn setting(key: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { key, default, meaning }
+}
+
+/// Every setting.
+pub(crate) const SETTINGS: &[Setting] = &[
+    setting("data.dir", "bezant-data", "directory of journal, identities and the embedded database"),
+    setting("listen.quic", "127.0.0.1:7400", "address of the QUIC door"),
+    setting("listen.admin", "127.0.0.1:7401", "loopback address of /livez, /readyz and /metrics"),
+    setting("identity.dir", "", "directory of svid.pem, svid.key, bundle.pem; empty: <data.dir>/identity/server"),
+    setting("journal.segment_mib", "128", "size of a journal segment in MiB"),
+    setting("ring.requests", "1024", "requests in the ring, a power of two"),
+    setting("ring.pool_mib", "128", "memory for requests in flight, in MiB"),
+    setting("settlement.sink", "sqlite", "sqlite, postgres or none"),
+    setting("settlement.sqlite", "", "file of the embedded database; empty: <data.dir>/settlement.sqlite"),
+    setting("settlement.postgres", "", "connection string, or @file to read it from a file"),
+    setting("settlement.interval_ms", "100", "time between cuts in milliseconds"),
+    setting("settlement.history", "none", "none: balances only; full: every posting as well"),
+    setting("clock.accept_step", "false", "accept a start outside -5 s to +24 h of the journal's last time"),
+    setting("gateway.workers", "1", "threads of the front doors"),
+    setting("gateway.connections", "512", "connections at once"),
+    setting("log.level", "info", "filter of the log, as in tracing's EnvFilter"),
+    setting("log.format", "text", "text or json"),
+];
+
+/// Which layer set a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The built-in default.
+    Default,
+    /// The configuration file.
+    File(String),
+    /// An environment variable.
+    Environment(String),
+    /// The command line.
+    Flag,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// Why the layers cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}; create it or drop --config")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{path} is not TOML: {source}")]
+    Toml {
+        /// Which.
+        path: String,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
+    /// No setting has this key.
+    #[error("{origin}: no setting is named {key}{}; `bezant config show` lists them all", near(.key))]
+    Unknown {
+        /// The key.
+        key: String,
+        /// Where it was written.
+        origin: Origin,
+    },
+    /// A value that is no string, number or boolean.
+    #[error("{origin}: {key} must be a string, a number or a boolean")]
+    Shape {
+        /// The key.
+        key: String,
+        /// Where it was written.
+        origin: Origin,
+    },
+    /// `--set` without an equals sign.
+    #[error("--set wants key=value, got {0:?}")]
+    Assignment(String),
+}
+
+fn near(key: &str) -> String {
+    let tail = key.rsplit('.').next().unwrap_or(key);
+    SETTINGS
+        .iter()
+        .find(|setting| setting.key.ends_with(tail) || setting.key.starts_with(key))
+        .map_or_else(String::new, |setting| format!(" (did you mean {}?)", setting.key))
+}
+
+/// Every setting's value and origin.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings(BTreeMap<&'static str, (String, Origin)>);
+
+impl Settings {
+    /// The defaults alone.
+    pub(crate) fn defaults() -> Self {
+        let entry = |setting: &Setting| (setting.key, (setting.default.to_owned(), Origin::Default));
+        Self(SETTINGS.iter().map(entry).collect())
+    }
+
+    /// Lays a TOML file over what is there.
+    pub(crate) fn file(&mut self, path: &Path) -> Result<(), SettingsError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SettingsError::Read { path: name.clone(), source })?;
+        self.toml(&text, &name)
+    }
+
+    fn toml(&mut self, text: &str, name: &str) -> Result<(), SettingsError> {
+        let table: toml::Table = text.parse().map_err(|source| SettingsError::Toml {
+            path: name.to_owned(),
+            source: Box::new(source),
+        })?;
+        let origin = Origin::File(name.to_owned());
+        for (section, value) in table {
+            let toml::Value::Table(entries) = value else {
+                return Err(SettingsError::Unknown { key: section, origin });
+            };
+            for (entry, value) in entries {
+                let key = format!("{section}.{entry}");
+                let text = match value {
+                    toml::Value::String(text) => text,
+                    toml::Value::Integer(number) => number.to_string(),
+                    toml::Value::Boolean(truth) => truth.to_string(),
+                    _ => return Err(SettingsError::Shape { key, origin }),
+                };
+                self.set(&key, text, origin.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lays `BEZANT_SECTION_NAME` variables over what is there; others with that prefix are
+    /// refused, except the path of the file (`BEZANT_CONFIG`) and those of tests (`BEZANT_TEST_…`).
+    pub(crate) fn environment(
+        &mut self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<(), SettingsError> {
+        for (name, value) in variables {
+            let Some(tail) = name.strip_prefix("BEZANT_") else { continue };
+            if tail == "CONFIG" || tail.starts_with("TEST_") {
+                continue;
+            }
+            let key = tail.to_ascii_lowercase().replacen('_', ".", 1);
+            self.set(&key, value, Origin::Environment(name))?;
+        }
+        Ok(())
+    }
+
+    /// Lays `key=value` assignments of the command line over what is there.
+    pub(crate) fn flags(&mut self, assignments: &[String]) -> Result<(), SettingsError> {
+        for assignment in assignments {
+            let (key, value) = assignment
+                .split_once('=')
+                .ok_or_else(|| SettingsError::Assignment(assignment.clone()))?;
+            self.set(key, value.to_owned(), Origin::Flag)?;
+        }
+        Ok(())
+    }
+
+    /// Sets one value.
+    pub(crate) fn set(
+        &mut self,
+        key: &str,
+        value: String,
+        origin: Origin,
+    ) -> Result<(), SettingsError> {
+        let known = SETTINGS.iter().find(|setting| setting.key == key);
+        let Some(setting) = known else {
+            return Err(SettingsError::Unknown { key: key.to_owned(), origin });
+        };
+        self.0.insert(setting.key, (value, origin));
+        Ok(())
+    }
+
+    /// A value and where it came from.
+    pub(crate) fn value(&self, key: &str) -> (&str, &Origin) {
+        let (value, origin) = self.0.get(key).expect("every key asked for is in SETTINGS");
+        (value, origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_layers_win_and_say_where_they_are() {
+        let mut settings = Settings::defaults();
+        assert_eq!(settings.value("listen.quic"), ("127.0.0.1:7400", &Origin::Default));
+        settings.toml("[listen]\nquic = \"0.0.0.0:1\"\n[ring]\nrequests = 64", "b.toml").unwrap();
+        assert_eq!(settings.value("ring.requests"), ("64", &Origin::File("b.toml".into())));
+        let variable = ("BEZANT_LISTEN_QUIC".to_owned(), "0.0.0.0:2".to_owned());
+        settings.environment([variable].into_iter()).unwrap();
+        assert_eq!(settings.value("listen.quic").0, "0.0.0.0:2");
+        settings.flags(&["listen.quic=0.0.0.0:3".into()]).unwrap();
+        assert_eq!(settings.value("listen.quic"), ("0.0.0.0:3", &Origin::Flag));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_in_every_layer() {
+        let mut settings = Settings::defaults();
+        let text = settings.toml("[listen]\nquik = 1", "b.toml").unwrap_err().to_string();
+        assert!(text.contains("listen.quik") && text.contains("b.toml"), "{text}");
+        let text = settings.toml("[listen]\n", "b.toml");
+        assert!(text.is_ok(), "an empty section sets nothing");
+        let variable = ("BEZANT_LISTEN_QUIK".to_owned(), String::new());
+        assert!(settings.environment([variable].into_iter()).is_err());
+        assert!(settings.flags(&["nope=1".into()]).is_err());
+        assert!(settings.flags(&["nope".into()]).is_err());
+        assert!(settings.toml("[listen]\nquic = [1]", "b.toml").is_err());
+    }
+
+    #[test]
+    fn a_name_reaches_its_key_through_the_environment() {
+        for setting in SETTINGS {
+            let name = format!("BEZANT_{}", setting.key.replacen('.', "_", 1).to_uppercase());
+            let mut settings = Settings::defaults();
+            settings.environment([(name, "x".to_owned())].into_iter()).unwrap();
+            assert_eq!(settings.value(setting.key).0, "x");
+        }
+    }
+}
