@@ -1,1 +1,70 @@
-//! The Rust client library of a Bezant frame.
+//! The Rust client of a Bezant frame: payments over QUIC, authenticated by SPIFFE identities.
+//!
+//! A [`Client`] is one connection with any number of requests under way; a [`Session`] also
+//! connects again and resolves outcomes that a lost connection left unknown. Neither invents ids
+//! nor guesses outcomes: a refusal is an outcome in the [`Reply`], an [`Error`] means that there
+//! is no reply, and [`Error::is_unknown`] tells when commands may have been executed all the same.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use client::{Client, Command, Expected, FileSource, Options, TrustDomain, query};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = Arc::new(FileSource::open("identities/registry-north")?);
+//! let frame = Expected::Frame(TrustDomain::parse("frame-a.example")?);
+//! let client = Client::connect("127.0.0.1:7400".parse()?, &source, frame, Options::default()).await?;
+//!
+//! let (alice, bob, native) = (0x0190_0000_0000_7000_8000_0000_0000_0001, 0x0190_0000_0000_7000_8000_0000_0000_0002, 1);
+//! let mut ids = client.ids();
+//! let pay = Command::transfer(ids.next_id(), alice, bob, native, 12_500_000);
+//! let reply = client.request(&[pay]).await?;
+//! for outcome in reply.outcomes() {
+//!     println!("sequence {}: {} ({})", outcome.sequence, outcome.status, outcome.status.cure());
+//! }
+//! let account = client.ask(query::account(bob, native)).await?;
+//! println!("bob has {} minor units", account.liquid);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/pay.rs` is a whole program. Batches are slices: up to 8 190 slots (commands and their
+//! data) in a request; [`Client::submit`] keeps many requests under way. Reads are in [`query`].
+//!
+//! # Invariants
+//!
+//! * With one stream (the default) requests are executed in the order of [`Client::submit`].
+//! * A request is answered exactly once: with its reply or with how the connection ended.
+//! * The connection is up only after the frame's hello; TLS alone is not acceptance.
+#![forbid(unsafe_code)]
+
+mod buffers;
+mod connection;
+mod error;
+pub mod framing;
+mod ids;
+pub mod limits;
+mod options;
+mod pending;
+pub mod query;
+mod quic;
+mod reply;
+mod session;
+mod stream;
+
+pub use connection::Client;
+pub use error::{End, Error};
+pub use ids::{IdGenerator, system_ids};
+pub use options::Options;
+pub use pending::Pending;
+pub use query::{
+    AccountView, AssetView, HoldView, OutcomeView, ParameterView, Query, QuoteView, SupplyView,
+    View,
+};
+pub use quic::{ALPN, Connector};
+pub use reply::Reply;
+pub use session::Session;
+
+pub use identity::{Expected, FileSource, HeldSource, Source, SpiffeId, TrustDomain};
+pub use protocol::frame::{CloseCode, Hello};
+pub use protocol::reply::Outcome;
+pub use protocol::{AssetId, Command, CommandId, OwnerId, Request, Sequence, Status};
