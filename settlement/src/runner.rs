@@ -1,0 +1,347 @@
+//! The thread body: carries out what the [`Settler`] decides with a [`Sink`], a [`History`] and
+//! cuts that arrive through a [`Handle`]. It may block on the database; nobody waits for it.
+//!
+//! It decides nothing itself and reads no clock but the one it is given.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::time::Duration;
+
+use protocol::Sequence;
+use protocol::cut::{Cut, Effects};
+use protocol::effect::Effect;
+
+use crate::history::{Confirmation, EffectWriter, History};
+use crate::settler::{Action, Alarm, EffectsFrom, Input, Settings, Settler, Stop, judge};
+use crate::sink::{Batch, EffectSource, Sink, SinkError};
+use crate::status::Status;
+use crate::watermark::Watermark;
+
+/// Longest sleep, so that a clock which stands still cannot stop settlement for good.
+const SLEEP_MAX_MS: u64 = 1_000;
+
+enum Message {
+    Cut(Box<Cut>),
+    Drain { deadline_ms: u64 },
+    EngineGone,
+}
+
+/// The senders' end: the engine's side delivers cuts, the server asks to drain.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    sender: Sender<Message>,
+}
+
+/// The runner's end.
+#[derive(Debug)]
+pub struct Inbox {
+    receiver: Receiver<Message>,
+}
+
+/// Makes the two ends. At most one cut and a few orders are ever in between, since the runner asks
+/// for one cut at a time.
+pub fn channel() -> (Handle, Inbox) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    (Handle { sender }, Inbox { receiver })
+}
+
+impl Handle {
+    /// Delivers the cut that was asked for. `false` when settlement has ended.
+    pub fn deliver(&self, cut: Cut) -> bool {
+        self.sender.send(Message::Cut(Box::new(cut))).is_ok()
+    }
+
+    /// Asks for one last cut, its commit, and the end; gives up at `deadline_ms` by the runner's
+    /// clock.
+    pub fn drain(&self, deadline_ms: u64) {
+        // A runner that has ended has nothing left to drain.
+        let _ = self.sender.send(Message::Drain { deadline_ms });
+    }
+
+    /// Says that no further cut will come.
+    pub fn engine_gone(&self) {
+        let _ = self.sender.send(Message::EngineGone);
+    }
+}
+
+/// What the server lends the runner.
+pub trait Hooks {
+    /// Milliseconds by any monotonic clock; [`Status::lag_ms`] and drains use the same.
+    fn now_ms(&mut self) -> u64;
+
+    /// Asks the engine for a cut, to come through [`Handle::deliver`]. Must not block.
+    fn request_cut(&mut self, complete: bool);
+
+    /// Everything through this watermark is settled.
+    fn settled(&mut self, watermark: &Watermark);
+}
+
+/// Settlement of one frame into one database.
+#[derive(Debug)]
+pub struct Runner<S, J, K> {
+    settler: Settler,
+    sink: S,
+    history: J,
+    hooks: K,
+    status: Arc<Status>,
+}
+
+impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
+    /// A runner that has not connected yet.
+    pub const fn new(
+        settings: Settings,
+        sink: S,
+        history: J,
+        hooks: K,
+        status: Arc<Status>,
+    ) -> Self {
+        Self {
+            settler: Settler::new(settings),
+            sink,
+            history,
+            hooks,
+            status,
+        }
+    }
+
+    /// Settles until asked to drain, until the engine is gone, or until the database turns out not
+    /// to be this journal's.
+    pub fn run(&mut self, inbox: &Inbox) -> Stop {
+        loop {
+            if let Some(stop) = self.turn(inbox) {
+                return stop;
+            }
+            let now_ms = self.hooks.now_ms();
+            let wait_ms = self
+                .settler
+                .wake_at_ms()
+                .map_or(SLEEP_MAX_MS, |wake_at_ms| wake_at_ms.saturating_sub(now_ms))
+                .clamp(1, SLEEP_MAX_MS);
+            let input = match inbox.receiver.recv_timeout(Duration::from_millis(wait_ms)) {
+                Ok(message) => message.into(),
+                Err(RecvTimeoutError::Timeout) => Input::Tick,
+                Err(RecvTimeoutError::Disconnected) => Input::EngineGone,
+            };
+            if let Some(stop) = self.feed(input) {
+                return stop;
+            }
+        }
+    }
+
+    /// Does everything that can be done now, without sleeping.
+    pub fn turn(&mut self, inbox: &Inbox) -> Option<Stop> {
+        loop {
+            let input = match inbox.receiver.try_recv() {
+                Ok(message) => message.into(),
+                Err(TryRecvError::Disconnected) => Input::EngineGone,
+                Err(TryRecvError::Empty) => return self.feed(Input::Tick),
+            };
+            if let Some(stop) = self.feed(input) {
+                return Some(stop);
+            }
+        }
+    }
+
+    /// The sink, for tests and for reading back after the end.
+    pub const fn sink(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// Steps the machine with `input` and with every answer that follows from it.
+    fn feed(&mut self, input: Input) -> Option<Stop> {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let now_ms = self.hooks.now_ms();
+            for action in self.settler.step(now_ms, input) {
+                if let Action::Stop(stop) = action {
+                    self.end(stop);
+                    return Some(stop);
+                }
+                inputs.extend(self.perform(action));
+            }
+            self.status.set_fresh_at(self.settler.fresh_at_ms());
+        }
+        None
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Input> {
+        match action {
+            Action::Connect => Some(match self.sink.connect() {
+                Ok(()) => Input::Connected,
+                Err(error) => self.failed(&error),
+            }),
+            Action::ReadWatermark => Some(match self.look() {
+                Ok((stored, confirmation)) => Input::Watermark {
+                    stored,
+                    confirmation,
+                },
+                Err(error) => self.failed(&error),
+            }),
+            Action::RequestCut { complete } => {
+                self.hooks.request_cut(complete);
+                None
+            }
+            Action::Commit {
+                expected,
+                after,
+                effects,
+            } => Some(self.commit(expected.as_ref(), after, effects)),
+            Action::Settled(watermark) => {
+                self.status.set_settled(watermark.through());
+                self.hooks.settled(&watermark);
+                None
+            }
+            Action::Alarm(alarm) => {
+                self.raise(alarm);
+                None
+            }
+            Action::Stop(_) => None,
+        }
+    }
+
+    fn look(&mut self) -> Result<(Option<Watermark>, Confirmation), SinkError> {
+        let stored = self.sink.watermark()?;
+        let confirmation = match &stored {
+            Some(stored) if stored.frame != self.settler.settings().frame => {
+                Confirmation::Different
+            }
+            Some(stored) if !self.settler.knows(stored) => self.history.confirm(stored)?,
+            _ => Confirmation::Same,
+        };
+        Ok((stored, confirmation))
+    }
+
+    fn commit(
+        &mut self,
+        expected: Option<&Watermark>,
+        after: Sequence,
+        effects: EffectsFrom,
+    ) -> Input {
+        let cut = self
+            .settler
+            .pending()
+            .expect("a commit is asked for with its cut pending");
+        let batch = Batch {
+            cut,
+            after,
+            history: self.settler.settings().history,
+        };
+        let mut source = Source {
+            from: effects,
+            cut,
+            after,
+            history: &mut self.history,
+        };
+        match self.sink.commit(&batch, expected, &mut source) {
+            Ok(()) => {
+                self.status.committed(cut.accounts.len());
+                Input::Committed
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&self, error: &SinkError) -> Input {
+        tracing::warn!(sink = self.sink.name(), %error, "settlement attempt failed");
+        self.status.failed(error.to_string());
+        Input::Failed(error.class())
+    }
+
+    fn raise(&self, alarm: Alarm) {
+        tracing::error!(sink = self.sink.name(), ?alarm, "settlement alarm");
+        self.status.raise(alarm);
+    }
+
+    fn end(&self, stop: Stop) {
+        if stop.is_fault() {
+            tracing::error!(
+                sink = self.sink.name(),
+                ?stop,
+                "settlement stopped: {}",
+                stop.text()
+            );
+        } else {
+            tracing::info!(sink = self.sink.name(), "settlement ended: {}", stop.text());
+        }
+        self.status.stop(stop);
+    }
+}
+
+impl From<Message> for Input {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Cut(cut) => Self::Cut(cut),
+            Message::Drain { deadline_ms } => Self::Drain { deadline_ms },
+            Message::EngineGone => Self::EngineGone,
+        }
+    }
+}
+
+/// Why a database cannot be settled to, found before serving.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// The database is wrong: do not serve.
+    #[error("{}", .0.text())]
+    Stop(Stop),
+    /// It could not be asked; serving is possible, settlement keeps trying.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// Connects and judges the database before the server opens its doors: a database ahead of the
+/// journal means that the engine lost data or that it is the wrong database.
+///
+/// # Errors
+///
+/// [`ProbeError`].
+pub fn probe(
+    settings: &Settings,
+    sink: &mut impl Sink,
+    history: &mut impl History,
+) -> Result<Option<Watermark>, ProbeError> {
+    sink.connect()?;
+    let stored = sink.watermark()?;
+    let confirmation = match &stored {
+        Some(stored) if stored.frame == settings.frame => {
+            history.confirm(stored).map_err(SinkError::from)?
+        }
+        _ => Confirmation::Same,
+    };
+    judge(settings, stored.as_ref(), confirmation).map_err(ProbeError::Stop)?;
+    Ok(stored)
+}
+
+/// The effects of one batch.
+struct Source<'a, J> {
+    from: EffectsFrom,
+    cut: &'a Cut,
+    after: Sequence,
+    history: &'a mut J,
+}
+
+impl<J: History> EffectSource for Source<'_, J> {
+    fn deliver(&mut self, write: &mut EffectWriter<'_>) -> Result<(), SinkError> {
+        let (after, through) = (self.after, self.cut.through);
+        match (self.from, &self.cut.effects) {
+            (EffectsFrom::Nowhere, _) => Ok(()),
+            (EffectsFrom::Cut, Effects::All(effects)) => {
+                let fresh: Vec<Effect> = effects
+                    .iter()
+                    .filter(|effect| effect.sequence > after.0)
+                    .copied()
+                    .collect();
+                write(&fresh)
+            }
+            _ => self.history.effects(after, through, &mut |block| {
+                assert!(
+                    block
+                        .iter()
+                        .all(|effect| (after.0 + 1..=through.0).contains(&effect.sequence)),
+                    "history delivers what was asked for"
+                );
+                write(block)
+            }),
+        }
+    }
+}

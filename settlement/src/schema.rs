@@ -1,0 +1,55 @@
+//! Versions of the tables and what both databases are filled with. The SQL text itself lies in
+//! `sql/` and is run by the sinks; a database of a newer version is refused, never downgraded.
+
+use protocol::effect::Event;
+
+use crate::sink::SinkError;
+
+/// Version of the tables this program writes.
+pub(crate) const VERSION: i64 = 1;
+
+/// Steps for SQLite: entry `n` leads from version `n` to `n + 1`.
+pub(crate) const SQLITE: [&str; 1] = [include_str!("../sql/sqlite_1.sql")];
+
+/// Steps for Postgres.
+pub(crate) const POSTGRES: [&str; 1] = [include_str!("../sql/postgres_1.sql")];
+
+const _: () = assert!(SQLITE.len() as i64 == VERSION && POSTGRES.len() as i64 == VERSION);
+
+/// The steps still to run on a database of version `found` (0 = empty).
+pub(crate) fn steps(
+    all: &'static [&'static str],
+    found: i64,
+) -> Result<&'static [&'static str], SinkError> {
+    usize::try_from(found)
+        .ok()
+        .and_then(|found| all.get(found..))
+        .ok_or(SinkError::Schema {
+            found,
+            known: VERSION,
+        })
+}
+
+/// Every event with its number and name.
+pub(crate) fn events() -> impl Iterator<Item = (u16, &'static str)> {
+    (0..=u16::from(u8::MAX))
+        .map(|number| (number, Event::name(number)))
+        .filter(|(_, name)| *name != "Unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_schema_is_migrated_and_a_newer_one_refused() {
+        assert_eq!(steps(&SQLITE, 0).unwrap().len(), 1);
+        assert_eq!(steps(&SQLITE, 1).unwrap().len(), 0);
+        assert!(matches!(
+            steps(&SQLITE, 2),
+            Err(SinkError::Schema { found: 2, known: 1 })
+        ));
+        assert!(steps(&SQLITE, -1).is_err());
+        assert!(events().any(|(number, name)| (number, name) == (68, "PrincipalIdentified")));
+    }
+}

@@ -1,0 +1,188 @@
+//! What settlement shows the outside: counters that metrics and readiness read without waiting.
+//! Only the runner writes them.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use protocol::Sequence;
+
+use crate::settler::{Alarm, Stop};
+
+const NO_TIME: u64 = u64::MAX;
+
+/// Counters and the last trouble.
+#[derive(Debug)]
+pub struct Status {
+    settled: AtomicU64,
+    fresh_at_ms: AtomicU64,
+    batches: AtomicU64,
+    rows: AtomicU64,
+    failures: AtomicU64,
+    behind: AtomicU64,
+    alarm: AtomicU8,
+    stop: AtomicU8,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            settled: AtomicU64::new(0),
+            fresh_at_ms: AtomicU64::new(NO_TIME),
+            batches: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
+            alarm: AtomicU8::new(0),
+            stop: AtomicU8::new(0),
+            last_error: Mutex::new(None),
+        }
+    }
+}
+
+const ALARMS: [Alarm; 4] = [
+    Alarm::Behind,
+    Alarm::Settings,
+    Alarm::Refused,
+    Alarm::HistoryUnread,
+];
+
+const STOPS: [Stop; 9] = [
+    Stop::Drained,
+    Stop::DrainDeadline,
+    Stop::EngineGone,
+    Stop::Fenced,
+    Stop::Foreign,
+    Stop::Ahead,
+    Stop::Diverged,
+    Stop::JournalTooShort,
+    Stop::Schema,
+];
+
+/// Position in `all`, from 1.
+fn number<T: PartialEq>(all: &[T], value: &T) -> u8 {
+    all.iter()
+        .position(|known| known == value)
+        .and_then(|at| u8::try_from(at + 1).ok())
+        .expect("every value is in its table")
+}
+
+fn named<T: Copy>(all: &[T], number: u8) -> Option<T> {
+    all.get(usize::from(number).checked_sub(1)?).copied()
+}
+
+impl Status {
+    /// Last sequence known to be settled.
+    pub fn settled(&self) -> Sequence {
+        Sequence(self.settled.load(Ordering::Acquire))
+    }
+
+    /// How old the settled state is at `now_ms`, by the clock the runner was given; `None` until
+    /// the first cut is settled.
+    pub fn lag_ms(&self, now_ms: u64) -> Option<u64> {
+        let fresh_at_ms = self.fresh_at_ms.load(Ordering::Acquire);
+        (fresh_at_ms != NO_TIME).then(|| now_ms.saturating_sub(fresh_at_ms))
+    }
+
+    /// Batches committed since the start.
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
+    }
+
+    /// Account rows committed since the start.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Attempts that failed since the start.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// How often the database was found to be an older copy.
+    pub fn behind(&self) -> u64 {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    /// The alarm raised since the last batch that was committed.
+    pub fn alarm(&self) -> Option<Alarm> {
+        named(&ALARMS, self.alarm.load(Ordering::Acquire))
+    }
+
+    /// Why settlement ended, if it has.
+    pub fn stopped(&self) -> Option<Stop> {
+        named(&STOPS, self.stop.load(Ordering::Acquire))
+    }
+
+    /// The last error since the last batch that was committed.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_settled(&self, through: Sequence) {
+        self.settled.store(through.0, Ordering::Release);
+    }
+
+    pub(crate) fn set_fresh_at(&self, fresh_at_ms: Option<u64>) {
+        self.fresh_at_ms
+            .store(fresh_at_ms.unwrap_or(NO_TIME), Ordering::Release);
+    }
+
+    pub(crate) fn committed(&self, rows: usize) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.rows
+            .fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.alarm.store(0, Ordering::Release);
+        *self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) fn failed(&self, error: String) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        *self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    pub(crate) fn raise(&self, alarm: Alarm) {
+        if alarm == Alarm::Behind {
+            self.behind.fetch_add(1, Ordering::Relaxed);
+        }
+        self.alarm.store(number(&ALARMS, &alarm), Ordering::Release);
+    }
+
+    pub(crate) fn stop(&self, stop: Stop) {
+        self.stop.store(number(&STOPS, &stop), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_shows_until_the_next_batch() {
+        let status = Status::default();
+        assert_eq!(status.lag_ms(5), None);
+        status.raise(Alarm::Behind);
+        status.failed("lost".to_owned());
+        assert_eq!((status.alarm(), status.behind()), (Some(Alarm::Behind), 1));
+        assert_eq!(status.last_error().as_deref(), Some("lost"));
+        status.committed(3);
+        assert_eq!((status.alarm(), status.last_error()), (None, None));
+        assert_eq!(
+            (status.batches(), status.rows(), status.failures()),
+            (1, 3, 1)
+        );
+        status.set_fresh_at(Some(100));
+        assert_eq!(status.lag_ms(250), Some(150));
+        status.stop(Stop::Schema);
+        assert_eq!(status.stopped(), Some(Stop::Schema));
+    }
+}

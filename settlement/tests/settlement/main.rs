@@ -1,0 +1,5 @@
+//! Settlement against a model database with every failure, and against real ones.
+#![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
+
+mod exactly_once;
+mod journal;
