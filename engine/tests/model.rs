@@ -132,7 +132,7 @@ fn refuse_if(wrong: bool, status: Status) -> Result<(), Status> {
 /// `(a div 10⁶)·r + ⌈(a mod 10⁶)·r / 10⁶⌉`.
 pub(crate) fn fee(amount: u128, rate: u128) -> u128 {
     let part = (amount % 1_000_000) * rate;
-    let rounded_up = if part % 1_000_000 == 0 {
+    let rounded_up = if part.is_multiple_of(1_000_000) {
         part / 1_000_000
     } else {
         part / 1_000_000 + 1
@@ -552,11 +552,8 @@ impl Books {
         let agent_self = is(Role::Agent) && caller.principal == debit;
         let admin = is(Role::Admin);
         let allowed = match kind {
-            Kind::Open => {
-                (agent_self && credit == 0)
-                    || (is(Role::Registry) && credit == 0)
-                    || (admin && credit != 0)
-            }
+            Kind::Open if credit != 0 => admin,
+            Kind::Open => agent_self || is(Role::Registry),
             Kind::Freeze | Kind::Unfreeze => self.is_host_of(caller, debit) || admin,
             Kind::Close => self.acts_for(caller, debit) || admin,
             Kind::Limits => {
