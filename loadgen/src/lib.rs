@@ -21,10 +21,16 @@
 pub mod model;
 pub mod payments;
 pub mod plan;
+pub mod process;
 pub mod random;
+pub mod report;
+pub mod run;
 pub mod skew;
 
 pub use model::{Balance, Model, OpenHold};
 pub use plan::{Batch, Intent, Mix, Planner, owner};
+pub use process::{FrameHome, FrameProcess, ProcessError};
 pub use random::Random;
+pub use report::{Agreement, Measured, Report};
+pub use run::{Driver, Load, RunError, Target};
 pub use skew::Skew;

@@ -1,0 +1,191 @@
+//! `bezant-loadgen`: load against any running frame, with its own book as the judge.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use loadgen::run::{Driver, Load, Progress, RunError, Target};
+use loadgen::{Mix, Skew, payments};
+
+/// Drives a running frame over QUIC and compares every account with its own book at the end.
+#[derive(Debug, Parser)]
+#[command(name = "bezant-loadgen", version, about)]
+struct Arguments {
+    /// Address of the frame's QUIC door.
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    server: SocketAddr,
+    /// Identity directory of the registry that will host the accounts.
+    #[arg(long, value_name = "DIR")]
+    registry: PathBuf,
+    /// Identity directory of the mint role, which funds the accounts.
+    #[arg(long, value_name = "DIR")]
+    mint: PathBuf,
+    /// Seed of owners and payments.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Accounts.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
+    accounts: u32,
+    /// Which accounts pay and are paid.
+    #[arg(long, value_enum, default_value_t = Skew::Uniform)]
+    skew: Skew,
+    /// Commands a request.
+    #[arg(long, default_value_t = 8_190, value_parser = clap::value_parser!(u32).range(1..=8_190))]
+    batch: u32,
+    /// Connections.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+    /// Requests unanswered at once on each connection.
+    #[arg(long, default_value_t = 4)]
+    in_flight: u32,
+    /// Percent of holds with their captures, releases and expiries.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    holds: u8,
+    /// Percent of rounds with reads of accounts.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    reads: u8,
+    /// Commands to send.
+    #[arg(long, default_value_t = 1_000_000)]
+    commands: u64,
+    /// Longest time to send for, in seconds.
+    #[arg(long, default_value_t = 3_600)]
+    seconds: u64,
+    /// Pays from this file (from,to,amount[,at]) instead of planned load.
+    #[arg(long, value_name = "CSV")]
+    payments: Option<PathBuf>,
+    /// Writes the report as JSON into this file; - for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<String>,
+    /// Threads of the harness.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(arguments.threads.max(1))
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start the runtime: {error}"), 74),
+    };
+    match runtime.block_on(run(&arguments)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => fail(&message, 1),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("bezant-loadgen: {message}");
+    ExitCode::from(code)
+}
+
+async fn run(arguments: &Arguments) -> Result<bool, String> {
+    let target = Target {
+        addr: arguments.server,
+        registry: arguments.registry.clone(),
+        mint: arguments.mint.clone(),
+    };
+    if let Some(path) = &arguments.payments {
+        return pay(&target, path, arguments.batch as usize).await;
+    }
+    let load = Load {
+        seed: arguments.seed,
+        accounts: arguments.accounts,
+        skew: arguments.skew,
+        mix: Mix {
+            holds: arguments.holds,
+            reads: arguments.reads,
+        },
+        batch: arguments.batch as usize,
+        connections: arguments.connections,
+        in_flight: arguments.in_flight,
+        commands_max: arguments.commands,
+        time_max: Duration::from_secs(arguments.seconds),
+    };
+    let text = |error: RunError| error.to_string();
+    let mut driver = Driver::prepare(&target, load).await.map_err(text)?;
+    let shown = tokio::spawn(show(Arc::clone(&driver.progress), arguments.commands));
+    let elapsed = driver.drive(&target).await.map_err(text)?;
+    shown.abort();
+    if driver.unknown() > 0 {
+        driver.resolve(&target).await.map_err(text)?;
+    }
+    let mut report = driver.measured.report(load.settings(), elapsed);
+    let agreement = driver.compare(&target).await.map_err(text)?;
+    let holds = agreement.holds();
+    report.agreement = Some(agreement);
+    let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+    match arguments.json.as_deref() {
+        Some("-") => println!("{json}"),
+        Some(path) => {
+            std::fs::write(path, json).map_err(|error| format!("cannot write {path}: {error}"))?;
+            println!("{}", report.table());
+        }
+        None => println!("{}", report.table()),
+    }
+    Ok(holds)
+}
+
+/// One line a quarter second: how much, how fast, how many refused.
+async fn show(progress: Arc<Progress>, commands: u64) {
+    let bar = ProgressBar::new(commands);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let (mut before, mut at) = (0, Instant::now());
+    loop {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let executed = progress.executed.load(Ordering::Relaxed);
+        let refused = progress.refused.load(Ordering::Relaxed);
+        let rate = (executed - before) as f64 / at.elapsed().as_secs_f64();
+        (before, at) = (executed, Instant::now());
+        bar.set_position(executed + refused);
+        bar.set_message(format!("{rate:.0}/s, {refused} refused"));
+    }
+}
+
+async fn pay(target: &Target, path: &std::path::Path, batch: usize) -> Result<bool, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let scale = scale(target).await?;
+    let payments =
+        payments::parse(&text, scale).map_err(|error| format!("{}: {error}", path.display()))?;
+    let outcomes = loadgen::run::pay_file(target, &payments, batch)
+        .await
+        .map_err(|error| error.to_string())?;
+    let paid = outcomes
+        .iter()
+        .filter(|outcome| outcome.status.is_ok())
+        .count();
+    println!("{paid} of {} payments executed", outcomes.len());
+    for (payment, outcome) in payments.iter().zip(&outcomes) {
+        if !outcome.status.is_ok() {
+            let amount = protocol::amount::format(payment.amount, scale);
+            println!(
+                "refused {}: {amount} ({})",
+                outcome.status,
+                outcome.status.cure()
+            );
+        }
+    }
+    Ok(paid == outcomes.len())
+}
+
+async fn scale(target: &Target) -> Result<u16, String> {
+    let options = client::Options::default();
+    let client = loadgen::run::connect(target.addr, &target.registry, options).await;
+    let client = client.map_err(|error| error.to_string())?;
+    let asset = client
+        .ask(client::query::asset(protocol::ids::NATIVE))
+        .await;
+    let scale = asset.map_err(|error| error.to_string())?.scale;
+    u16::try_from(scale).map_err(|_| format!("the frame names a scale of {scale}"))
+}
