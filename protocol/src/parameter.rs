@@ -132,7 +132,7 @@ impl Parameter {
             Self::HoldsPerDebtor => (1, 1 << 20, 1_024),
             Self::IdsWindowMs => (1_000, DAY, 120 * SECOND),
             Self::IdsMinWindowMs => (1_000, DAY, 10 * SECOND),
-            Self::IdsCapacity => (64, 1 << 30, 1 << 24),
+            Self::IdsCapacity => (64, 1 << 30, 1 << 25),
             Self::AccountsCapacity => (16, 1 << 28, 1 << 22),
             Self::ChainLength => (2, 64, 64),
             Self::CreditTotal => (0, 1 << 120, 0),
