@@ -1,2 +1,54 @@
-//! Chores.
-fn main() {}
+//! Chores of the repository: tests, gates and the throw-away PostgreSQL they need.
+//!
+//! Refuses to be a build system: every command is a short list of ordinary tool calls, printed
+//! before they run. Invariant: what a person runs here is exactly what CI runs.
+
+mod code;
+mod edges;
+mod metadata;
+mod policy;
+mod postgres;
+mod postgres_install;
+mod rules;
+mod spdx;
+mod steps;
+mod suite;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test               every test: documentation, loom models, all suites with a real PostgreSQL
+  check              read-only gate: fmt, clippy, tidy, policy, doc
+  fix                what a machine can mend: fmt, clippy --fix
+  ci                 check + bench-smoke + test, with a table of times at the end
+  bench-smoke        every benchmark once, in the bench profile
+  tidy               the repository's own rules: crate edges, heads, lengths, words, unsafe
+  policy             licences, sources, versions and bans of the dependencies
+  postgres -- CMD…   run CMD with a throw-away PostgreSQL in its environment
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test"] => suite::test(),
+        ["check"] => suite::check(),
+        ["fix"] => suite::fix(),
+        ["ci"] => suite::ci(),
+        ["bench-smoke"] => suite::bench_smoke(),
+        ["tidy"] => tidy::run(),
+        ["policy"] => policy::run(),
+        ["postgres", "--", command @ ..] if !command.is_empty() => suite::with_postgres(command),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("xtask: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
