@@ -1,0 +1,406 @@
+//! Segments in memory with a durable and a pending image each: the disk of tests and simulators.
+//!
+//! Refuses nothing that a real disk would do: it loses, keeps, tears and garbles what was not
+//! synced, fails a sync once and then pretends, runs full, misreads and rots on request.
+//! Invariant: what a successful sync covered survives every [`MemoryStorage::crash`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::storage::{Live, SegmentRead, SegmentSync, SegmentWrite, Source, Storage, StorageError};
+
+/// A disk writes this much at once or not.
+pub const SECTOR: usize = 512;
+
+/// A simulated disk; clones share it.
+#[derive(Clone, Default)]
+pub struct MemoryStorage {
+    disk: Arc<Mutex<Disk>>,
+}
+
+struct Disk {
+    files: BTreeMap<u64, Arc<Mutex<Image>>>,
+    opened: u64,
+    capacity: u64,
+    faults: Arc<Mutex<Faults>>,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            files: BTreeMap::new(),
+            opened: 0,
+            capacity: u64::MAX,
+            faults: Arc::default(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Faults {
+    /// Syncs that still succeed before one fails.
+    fail_sync_in: Option<u64>,
+    syncs: u64,
+    unreadable: Option<(u64, Range<u64>)>,
+}
+
+#[derive(Clone)]
+struct Image {
+    durable: Vec<u8>,
+    current: Vec<u8>,
+    state: Vec<Sector>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sector {
+    Clean,
+    Dirty,
+    /// A sync of it failed: reads still see it, no later sync writes it, a crash loses it.
+    Doomed,
+}
+
+impl Image {
+    fn new(bytes: Vec<u8>) -> Self {
+        let sectors = bytes.len().div_ceil(SECTOR);
+        Self {
+            durable: bytes.clone(),
+            current: bytes,
+            state: vec![Sector::Clean; sectors],
+        }
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.current[offset..offset + bytes.len()].copy_from_slice(bytes);
+        if let Some(last) = bytes.len().checked_sub(1) {
+            self.state[offset / SECTOR..=(offset + last) / SECTOR].fill(Sector::Dirty);
+        }
+    }
+
+    fn sync(&mut self, range: Range<usize>, fails: bool) {
+        for sector in range.start / SECTOR..range.end.div_ceil(SECTOR).min(self.state.len()) {
+            if self.state[sector] != Sector::Dirty {
+                continue;
+            }
+            if fails {
+                self.state[sector] = Sector::Doomed;
+            } else {
+                let bytes = sector * SECTOR..((sector + 1) * SECTOR).min(self.current.len());
+                self.durable[bytes.clone()].copy_from_slice(&self.current[bytes]);
+                self.state[sector] = Sector::Clean;
+            }
+        }
+    }
+
+    fn crash(&mut self, draw: &mut Draw, mood: u64) {
+        for sector in 0..self.state.len() {
+            let from = sector * SECTOR;
+            let to = (from + SECTOR).min(self.current.len());
+            if self.state[sector] == Sector::Dirty {
+                let fate = match mood {
+                    0 => 0,
+                    1 => 9,
+                    _ => draw.below(10),
+                };
+                match fate {
+                    0..=3 => self.durable[from..to].copy_from_slice(&self.current[from..to]),
+                    4 => {
+                        let torn = from + draw.below((to - from) as u64) as usize;
+                        self.durable[from..torn].copy_from_slice(&self.current[from..torn]);
+                    }
+                    5 => {
+                        for byte in &mut self.durable[from..to] {
+                            *byte = draw.next() as u8;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            self.state[sector] = Sector::Clean;
+        }
+        self.current.clone_from(&self.durable);
+    }
+}
+
+/// A small seeded generator (splitmix64), so that a crash is repeated by its seed.
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl MemoryStorage {
+    /// An empty disk without a limit.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Power cut: every un-synced sector is kept, lost, torn or garbled, as `seed` draws.
+    /// Writers of before keep writing into the void.
+    pub fn crash(&self, seed: u64) {
+        let mut disk = lock(&self.disk);
+        let mut draw = Draw(seed);
+        let mood = draw.below(8);
+        for file in disk.files.values_mut() {
+            let mut image = lock(file).clone();
+            image.crash(&mut draw, mood);
+            *file = Arc::new(Mutex::new(image));
+        }
+        disk.opened = 0;
+        disk.faults = Arc::default();
+    }
+
+    /// The process dies and the machine does not: everything written is found again.
+    pub fn kill(&self) {
+        let mut disk = lock(&self.disk);
+        for file in disk.files.values_mut() {
+            let mut image = lock(file).clone();
+            let len = image.current.len();
+            image.sync(0..len, false);
+            *file = Arc::new(Mutex::new(image));
+        }
+        disk.opened = 0;
+    }
+
+    /// Bytes that all segments together may take.
+    pub fn set_capacity(&self, bytes: u64) {
+        lock(&self.disk).capacity = bytes;
+    }
+
+    /// After `successes` more syncs one fails; those after it pretend to work.
+    pub fn fail_sync_in(&self, successes: u64) {
+        lock(&lock(&self.disk).faults).fail_sync_in = Some(successes);
+    }
+
+    /// Syncs of live segments so far.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        lock(&lock(&self.disk).faults).syncs
+    }
+
+    /// Reads that touch this range of a segment fail.
+    pub fn fail_read(&self, number: u64, range: Range<u64>) {
+        lock(&lock(&self.disk).faults).unreadable = Some((number, range));
+    }
+
+    /// Bit rot: flips the bits of `mask` in one byte. Without such a byte nothing happens.
+    pub fn flip(&self, number: u64, offset: u64, mask: u8) {
+        if let Some(file) = lock(&self.disk).files.get(&number) {
+            let mut image = lock(file);
+            let at = offset as usize;
+            if at < image.current.len() {
+                image.current[at] ^= mask;
+                image.durable[at] ^= mask;
+            }
+        }
+    }
+
+    /// What a reader of the segment would see now.
+    #[must_use]
+    pub fn image(&self, number: u64) -> Option<Vec<u8>> {
+        lock(&self.disk)
+            .files
+            .get(&number)
+            .map(|file| lock(file).current.clone())
+    }
+
+    /// Puts a segment in place as it is, over one that may be there.
+    pub fn put(&self, number: u64, bytes: Vec<u8>) {
+        lock(&self.disk)
+            .files
+            .insert(number, Arc::new(Mutex::new(Image::new(bytes))));
+    }
+
+    /// A disk of its own with the same durable segments and no faults.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        for (&number, file) in &lock(&self.disk).files {
+            copy.put(number, lock(file).current.clone());
+        }
+        copy
+    }
+
+    fn file(&self, number: u64) -> Result<Arc<Mutex<Image>>, StorageError> {
+        let file = lock(&self.disk).files.get(&number).map(Arc::clone);
+        file.ok_or_else(|| StorageError::Absent {
+            name: self.name(number),
+        })
+    }
+}
+
+impl Storage for MemoryStorage {
+    fn init(&self) -> Result<(), StorageError> {
+        let found = lock(&self.disk).files.keys().next().copied();
+        found.map_or(Ok(()), |number| {
+            Err(StorageError::NotEmpty {
+                place: "memory".to_owned(),
+                found: self.name(number),
+            })
+        })
+    }
+
+    fn lock(&self) -> Result<(), StorageError> {
+        lock(&self.disk).opened = 0;
+        Ok(())
+    }
+
+    fn name(&self, number: u64) -> String {
+        format!("memory segment {number}")
+    }
+
+    fn list(&self) -> Result<Vec<u64>, StorageError> {
+        Ok(lock(&self.disk).files.keys().copied().collect())
+    }
+
+    fn prepare(&self, number: u64, len: u64, head: &[u8]) -> Result<(), StorageError> {
+        let mut disk = lock(&self.disk);
+        let name = self.name(number);
+        if disk.files.contains_key(&number) {
+            return Err(StorageError::Writer {
+                name,
+                reason: "it exists already",
+            });
+        }
+        let used: u64 = disk
+            .files
+            .values()
+            .map(|f| lock(f).current.len() as u64)
+            .sum();
+        if used.saturating_add(len) > disk.capacity {
+            let source = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(StorageError::Full { name, len, source });
+        }
+        let mut bytes = vec![0; len as usize];
+        bytes[..head.len()].copy_from_slice(head);
+        disk.files
+            .insert(number, Arc::new(Mutex::new(Image::new(bytes))));
+        Ok(())
+    }
+
+    fn open_live(&self, number: u64) -> Result<Live, StorageError> {
+        let image = self.file(number)?;
+        let mut disk = lock(&self.disk);
+        if number <= disk.opened {
+            let reason = "it was opened before";
+            return Err(StorageError::Writer {
+                name: self.name(number),
+                reason,
+            });
+        }
+        disk.opened = number;
+        let len = lock(&image).current.len() as u64;
+        let faults = Arc::clone(&disk.faults);
+        let file = Handle {
+            number,
+            image,
+            faults,
+        };
+        Ok(Live {
+            writer: Box::new(file.clone()),
+            sync: Arc::new(file),
+            len,
+        })
+    }
+
+    fn open_read(&self, number: u64, _: Source) -> Result<Box<dyn SegmentRead>, StorageError> {
+        let image = self.file(number)?;
+        let faults = Arc::clone(&lock(&self.disk).faults);
+        Ok(Box::new(Handle {
+            number,
+            image,
+            faults,
+        }))
+    }
+
+    fn wipe(&self, number: u64, from: u64) -> Result<(), StorageError> {
+        let file = self.file(number)?;
+        let mut image = lock(&file);
+        let from = from as usize;
+        let len = image.current.len();
+        image.write(from, &vec![0; len - from]);
+        image.sync(from..len, false);
+        Ok(())
+    }
+
+    fn remove(&self, number: u64) -> Result<(), StorageError> {
+        let removed = lock(&self.disk).files.remove(&number);
+        removed.map(drop).ok_or_else(|| StorageError::Absent {
+            name: self.name(number),
+        })
+    }
+}
+
+#[derive(Clone)]
+struct Handle {
+    number: u64,
+    image: Arc<Mutex<Image>>,
+    faults: Arc<Mutex<Faults>>,
+}
+
+impl Handle {
+    fn io(&self, action: &'static str, offset: u64) -> StorageError {
+        let name = format!("memory segment {}", self.number);
+        StorageError::io(action, &name, offset, io::Error::from_raw_os_error(5))
+    }
+}
+
+impl SegmentWrite for Handle {
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        lock(&self.image).write(offset as usize, bytes);
+        Ok(())
+    }
+}
+
+impl SegmentSync for Handle {
+    fn sync(&self, offset: u64, len: u64) -> Result<(), StorageError> {
+        let mut faults = lock(&self.faults);
+        faults.syncs += 1;
+        let fails = faults.fail_sync_in == Some(0);
+        faults.fail_sync_in = faults.fail_sync_in.and_then(|left| left.checked_sub(1));
+        drop(faults);
+        lock(&self.image).sync(offset as usize..(offset + len) as usize, fails);
+        if fails {
+            Err(self.io("syncing", offset))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl SegmentRead for Handle {
+    fn len(&self) -> u64 {
+        lock(&self.image).current.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
+        let end = offset + into.len() as u64;
+        if let Some((number, range)) = &lock(&self.faults).unreadable
+            && *number == self.number
+            && offset < range.end
+            && end > range.start
+        {
+            return Err(self.io("reading", offset));
+        }
+        let image = lock(&self.image);
+        let bytes = image.current.get(offset as usize..end as usize);
+        into.copy_from_slice(bytes.ok_or_else(|| self.io("reading", offset))?);
+        Ok(())
+    }
+}
