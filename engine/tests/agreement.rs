@@ -25,10 +25,28 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(genesis: &Genesis, history: bool) -> Self {
-        let options = Options {
-            history,
-            effects_max: 1 << 16,
-        };
+        Self::with(
+            genesis,
+            Options {
+                history,
+                effects_max: 1 << 16,
+            },
+        )
+    }
+
+    /// With history, in a pool of `effects_max`.
+    pub(crate) fn with_effects_max(genesis: &Genesis, effects_max: usize) -> Self {
+        let history = true;
+        Self::with(
+            genesis,
+            Options {
+                history,
+                effects_max,
+            },
+        )
+    }
+
+    fn with(genesis: &Genesis, options: Options) -> Self {
         let engine = Engine::new(genesis, options).expect("the genesis is valid");
         Self {
             engine,
@@ -250,4 +268,21 @@ fn a_set_that_holds_every_pair_evicts_nothing() {
             assert_eq!(rate, unbounded);
         }
     }
+}
+
+#[test]
+fn the_model_itself_balances() {
+    generators::check(300, 24, |plan| {
+        let stream = generators::stream(plan);
+        let mut model = Model::new(&stream.genesis);
+        for record in &stream.records {
+            model.begin_record(record.timestamp_ns);
+            for sent in &record.requests {
+                model.execute(&sent.request, &sent.slots);
+            }
+            for row in model.supply() {
+                assert_eq!(row.delta(), Some(0), "{row:?} after {record:#?}");
+            }
+        }
+    });
 }

@@ -225,6 +225,16 @@ impl Sent {
         };
         Self { request, slots }
     }
+
+    /// Its first command alone.
+    pub(crate) fn first(&self) -> Self {
+        let slots = self.slots[..1 + usize::from(self.slots[0].data)].to_vec();
+        let request = Request {
+            slots: slots.len() as u32,
+            ..self.request
+        };
+        Self { request, slots }
+    }
 }
 
 /// A command and its data.
