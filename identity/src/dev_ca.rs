@@ -307,12 +307,12 @@ pub enum DevCaError {
     File(#[from] FileError),
     /// The certificate or key of the authority cannot be read.
     #[error(
-        "the development CA in the directory is malformed or incomplete; remove the directory to make a new one"
+        "the development CA is malformed or incomplete; remove its directory to make a new one"
     )]
     Malformed,
     /// The authority or the ID belongs to another trust domain.
     #[error(
-        "the development CA is not of trust domain {trust_domain}; give each trust domain its own directory"
+        "the development CA is not of {trust_domain}; give each trust domain its own directory"
     )]
     OtherTrustDomain {
         /// The trust domain that was asked for.

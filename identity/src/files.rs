@@ -25,7 +25,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// Others than the owner may touch a secret.
-    #[error("{} has mode {mode:04o}, so others can reach the key; set it to {wanted:04o}", path.display())]
+    #[error("others can reach {}, mode {mode:04o}; set it to {wanted:04o}", path.display())]
     Mode {
         /// The file or directory.
         path: PathBuf,

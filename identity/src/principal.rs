@@ -120,14 +120,10 @@ pub enum PrincipalError {
     #[error("the agent's path does not end in a lower-case hyphenated UUID; issue it with one")]
     NotUuid,
     /// The upper 64 bits are zero.
-    #[error(
-        "the agent's UUID has a zero upper half, which is reserved for system accounts; issue it with another"
-    )]
+    #[error("the agent's UUID has the zero upper half of system accounts; issue another")]
     SystemReserved,
     /// The UUID is of version 8.
-    #[error(
-        "the agent's UUID is of version 8, which is reserved for derived principals; issue it with another"
-    )]
+    #[error("the agent's UUID is of version 8, kept for derived principals; issue another")]
     DerivedReserved,
 }
 

@@ -332,9 +332,7 @@ pub enum PatternError {
         role: Role,
     },
     /// A segment is empty or holds a character outside `[A-Za-z0-9._-]`.
-    #[error(
-        "a pattern of role {role} has a malformed segment; use A-Z a-z 0-9 . - _ and at most one placeholder at the end"
-    )]
+    #[error("a pattern of role {role} has a malformed segment; use A-Z a-z 0-9 . - _ only")]
     BadSegment {
         /// Role of the pattern.
         role: Role,

@@ -291,9 +291,7 @@ pub enum SvidError {
     #[error("the leaf may not sign a handshake; issue it with digitalSignature")]
     NoDigitalSignature,
     /// Extended key usage without the purpose.
-    #[error(
-        "the extended key usage of the leaf leaves out this side of the handshake; issue it with both clientAuth and serverAuth"
-    )]
+    #[error("the extended key usage of the leaf lacks this side; add clientAuth and serverAuth")]
     ExtendedKeyUsage,
     /// A key below the floor.
     #[error("a key of the chain is weaker than RSA 2048, P-256 or Ed25519; issue it with another")]
