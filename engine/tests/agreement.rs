@@ -84,7 +84,7 @@ impl Bench {
     }
 }
 
-fn agree_on(record: &Record, bench: &mut Bench, model: &mut Model) {
+pub(crate) fn agree_on(record: &Record, bench: &mut Bench, model: &mut Model) {
     bench.begin(record.timestamp_ns);
     model.begin_record(record.timestamp_ns);
     for sent in &record.requests {

@@ -2,5 +2,6 @@
 
 mod agreement;
 mod conservation;
+mod extremes;
 mod generators;
 mod model;

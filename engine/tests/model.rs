@@ -1,5 +1,5 @@
 //! The naive model of the money rules: what `docs/rules.md` says, with ordered maps, plain loops
-//! and a copy of the whole books for every command. It refuses to be fast or clever, counts
+//! and a copy of the whole books for every chain. It refuses to be fast or clever, counts
 //! nothing that it can recount, and knows nothing of how the engine works.
 //! Invariant: a refused command or chain leaves the books as they were.
 
@@ -381,14 +381,17 @@ impl Model {
         legs: &[Leg<'_>],
         first: u64,
     ) -> Result<Vec<Outcome>, (usize, Status)> {
-        let before = self.books.clone();
+        // A single command checks everything before it posts anything.
+        let before = (legs.len() > 1).then(|| self.books.clone());
         let mut outcomes = Vec::new();
         for (at, leg) in legs.iter().enumerate() {
             let sequence = first + at as u64;
             match self.books.run(caller, leg, sequence) {
                 Ok(rate) => outcomes.push(accepted(sequence, rate)),
                 Err(status) => {
-                    self.books = before;
+                    if let Some(before) = before {
+                        self.books = before;
+                    }
                     return Err((at, status));
                 }
             }
