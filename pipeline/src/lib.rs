@@ -1,1 +1,48 @@
-//! The stages in order, sequence, journal, commit, execute, and the Replayer.
+//! The stages in order: sequence, journal, commit, execute; and the Replayer.
+//!
+//! ```text
+//!  ring ──► JournalStage ──► SyncStage ──► EngineStage ──► reply queues
+//!           stamps, numbers,   makes it      executes what
+//!           appends a record   durable       is durable
+//!              │ appended         │ durable      │ executed, next deadline
+//!              └──────────────── Marks ──────────┘
+//! ```
+//!
+//! Every stage is a state machine: [`JournalStage::step`], [`SyncStage::step`] and
+//! [`EngineStage::step`] do what can be done now and return. The crate starts no thread, reads no
+//! clock and never waits; whoever drives the stages gives them the time and decides when to wait.
+//!
+//! # Invariants
+//!
+//! * Nothing is executed that is not durable, and nothing answered that is not executed.
+//! * Sequences have no gaps; journal time rises with every record.
+//! * A replay of the journal gives the digests that the records carry, or stops at the first that
+//!   differs.
+#![forbid(unsafe_code)]
+
+mod assemble;
+mod control;
+mod engine_stage;
+mod halt;
+mod journal_stage;
+pub mod limits;
+mod marks;
+mod metrics;
+mod payload;
+mod replayer;
+mod sync_stage;
+mod tick;
+mod watchdog;
+
+pub use assemble::{Boundary, Stages, Wiring, assemble};
+pub use control::{Busy, Control, ControlHandle, Digests};
+pub use engine_stage::EngineStage;
+pub use halt::{Halt, Progress};
+pub use journal_stage::{JournalStage, Now};
+pub use marks::{Executed, Marks, WatermarkError, Watermarks};
+pub use metrics::{Metrics, StageMetrics};
+pub use payload::{PayloadError, Requests};
+pub use replayer::{ReplayError, Replayer, Step, genesis_of};
+pub use sync_stage::SyncStage;
+pub use tick::{tick_command, tick_request};
+pub use watchdog::{Cursors, Stage, Stall, Watchdog};

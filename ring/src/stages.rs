@@ -86,6 +86,8 @@ pub struct Parts {
     pub engine_gate: Arc<Gate>,
     /// How far everybody has come.
     pub positions: Arc<Positions>,
+    /// How the stages wait.
+    pub patience: Patience,
 }
 
 /// Builds a ring.
@@ -123,6 +125,7 @@ pub fn build(config: Config) -> Parts {
         journal_gate,
         engine_gate: Arc::new(Gate::new(patience)),
         positions,
+        patience,
     }
 }
 

@@ -1,0 +1,27 @@
+//! Every limit of the pipeline, with its reason.
+
+use std::time::Duration;
+
+/// Journal bytes of one group, tick included: what a record may carry.
+pub const GROUP_BYTES_MAX: u64 = journal::RECORD_LEN_MAX;
+
+/// Commands that the engine stage executes in one step unless a single request has more: replies
+/// leave and cuts advance at least this often.
+pub const STEP_COMMANDS_MAX: u32 = 16_384;
+
+/// Rows of a cut that are copied after each group, so that a cut never holds up the commands.
+pub const CUT_ROWS_PER_STEP: usize = 4_096;
+
+/// Control messages that may wait for the engine stage: its askers are few and wait for answers.
+pub const CONTROLS_MAX: usize = 16;
+
+/// Run digests that a replay remembers. A record carries the digest of the last record executed
+/// when it was made; between the two lie at most a ring full that waits, one that the engine stage
+/// has taken, and the records that both belong to.
+pub const DIGESTS_REMEMBERED: usize = 2 * ring::limits::RING_SIZE_MAX + 2;
+
+/// How long a full journal is left alone before the next tick is tried.
+pub const TICK_RETRY: Duration = Duration::from_millis(100);
+
+/// How long a stage with work may stand still before the watchdog names it.
+pub const STALL_AFTER: Duration = Duration::from_secs(10);
