@@ -143,7 +143,7 @@ fn make_folder() -> Result<PathBuf, String> {
 /// Starts the guardian: a shell that waits until our end of its input is closed, then cleans up.
 /// It sits in a process group of its own, so that an interrupt at the terminal does not end it.
 fn guard(folder: &Path) -> Result<Child, String> {
-    const SCRIPT: &str = "cat >/dev/null; cd /; \
+    const SCRIPT: &str = "trap '' HUP INT TERM; cat >/dev/null; cd /; \
         if [ -f \"$1/data/postmaster.pid\" ]; then \"$1/control\" stop-immediate; fi; \
         rm -rf \"$1\"";
     let mut shell = Command::new("sh");
