@@ -151,17 +151,16 @@ fn unreasoned(code: &str) -> Vec<Finding> {
     found
 }
 
-/// Lines before the unit tests at the end of the file.
+/// Lines before the unit tests (and models) at the end of the file.
 fn length(text: &str) -> usize {
     let lines: Vec<&str> = text.lines().collect();
-    let tests = |i: usize| {
-        lines[i] == "#[cfg(test)]"
-            && lines[i + 1..]
-                .iter()
-                .find(|l| !l.starts_with("#["))
-                .is_some_and(|l| l.starts_with("mod tests {"))
+    let for_tests = |line: &str| line == "#[cfg(test)]" || line.starts_with("#[cfg(all(test,");
+    let a_module = |line: &str| line.starts_with("mod ") && line.ends_with('{');
+    let begins = |i: usize| {
+        let item = lines[i + 1..].iter().find(|line| !line.starts_with("#["));
+        for_tests(lines[i]) && item.is_some_and(|line| a_module(line))
     };
-    (0..lines.len()).find(|&i| tests(i)).unwrap_or(lines.len())
+    (0..lines.len()).find(|&i| begins(i)).unwrap_or(lines.len())
 }
 
 fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
