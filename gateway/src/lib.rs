@@ -1,1 +1,36 @@
-//! The front doors: bytes to commands and back.
+//! The front doors: bytes to commands and back. So far one, QUIC.
+//!
+//! ```text
+//!  socket ─► handshake ─► identity ─► stream ─► framing ─► envelope ─► ring
+//!            (quic)       (SPIFFE)             (sans-I/O)  (pool)
+//!  socket ◄─ writer ◄─ outbox ◄─ routes ◄────────────────────────── reply queues
+//! ```
+//!
+//! A gateway holds no balances and knows no money rules: it says who a client is, checks that a
+//! request can be read, and carries bytes. When anything behind it is full it stops reading, and
+//! flow control stops the client; nothing is dropped. The wire is in `docs/wire-protocol.md`.
+//!
+//! # Invariants
+//!
+//! * Nothing of a client is read before its certificate was judged, and who it is comes from the
+//!   certificate alone.
+//! * Every request that was published is answered, or its connection has ended.
+//! * What one client can make the gateway keep is bounded by [`limits`]; a client that does not
+//!   read holds no envelope.
+#![forbid(unsafe_code)]
+
+mod config;
+mod desk;
+pub mod framing;
+mod gateway;
+mod identify;
+pub mod limits;
+mod metrics;
+mod outbox;
+mod quic;
+mod routes;
+
+pub use config::{Config, FrameInfo, Lines, Reading, Retry};
+pub use gateway::{Gateway, StartError};
+pub use metrics::Metrics;
+pub use quic::ALPN;

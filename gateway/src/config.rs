@@ -1,0 +1,114 @@
+//! What an operator sets, and what the server hands in. Invariant: the defaults are the limits of
+//! [`crate::limits`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity::{DefaultTimeProvider, RolePatterns, TimeProvider};
+use ring::{Pool, Publisher, ReplyQueue};
+
+use crate::limits;
+
+/// When a peer must prove its address before the gateway spends anything on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// With every new connection: one round trip more.
+    Always,
+    /// While many handshakes are under way.
+    #[default]
+    UnderLoad,
+}
+
+/// Settings of the QUIC door.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Which identities have which role.
+    pub patterns: RolePatterns,
+    /// The clock that judges certificates.
+    pub clock: Arc<dyn TimeProvider>,
+    /// When addresses must be proven.
+    pub retry: Retry,
+    /// Connections of the door.
+    pub connections_max: usize,
+    /// Connections of one principal.
+    pub connections_per_principal_max: usize,
+    /// Unanswered requests of one connection.
+    pub in_flight_max: u32,
+    /// Longest handshake.
+    pub handshake_timeout: Duration,
+    /// Longest silence of a connection.
+    pub idle_timeout: Duration,
+    /// Longest time for one frame to arrive.
+    pub frame_timeout: Duration,
+    /// Longest time without a request on a stream.
+    pub stream_idle_timeout: Duration,
+    /// Longest time without progress of a reply.
+    pub write_timeout: Duration,
+    /// Oldest that a connection gets.
+    pub connection_age_max: Duration,
+    /// How often open connections are judged.
+    pub check_interval: Duration,
+}
+
+impl Config {
+    /// The defaults, listening on `listen`.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            patterns: RolePatterns::default(),
+            clock: Arc::new(DefaultTimeProvider),
+            retry: Retry::default(),
+            connections_max: limits::CONNECTIONS_MAX,
+            connections_per_principal_max: limits::CONNECTIONS_PER_PRINCIPAL_MAX,
+            in_flight_max: limits::IN_FLIGHT_MAX,
+            handshake_timeout: limits::HANDSHAKE_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+            frame_timeout: limits::FRAME_TIMEOUT,
+            stream_idle_timeout: limits::STREAM_IDLE_TIMEOUT,
+            write_timeout: limits::WRITE_TIMEOUT,
+            connection_age_max: limits::CONNECTION_AGE_MAX,
+            check_interval: limits::CHECK_INTERVAL,
+        }
+    }
+}
+
+/// A reading of a clock or counter.
+pub type Reading = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// What the frame says of itself.
+pub struct FrameInfo {
+    /// Its id.
+    pub frame: u128,
+    /// Epoch of its leader.
+    pub epoch: Reading,
+    /// Journal time, nanoseconds since the Unix epoch.
+    pub journal_ns: Reading,
+    /// The monotonic clock of the stamps, nanoseconds.
+    pub monotonic_ns: Reading,
+}
+
+impl fmt::Debug for FrameInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameInfo")
+            .field("frame", &self.frame)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The gateway's ends of the ring.
+pub struct Lines {
+    /// Where envelopes come from and go back to.
+    pub pool: Arc<Pool>,
+    /// Where requests go.
+    pub publisher: Publisher,
+    /// Where replies come from: one queue for each worker, at least one.
+    pub replies: Vec<Arc<ReplyQueue>>,
+    /// Number of the first of these workers, in the tickets.
+    pub first_worker: u16,
+}

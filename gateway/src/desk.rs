@@ -1,0 +1,167 @@
+//! The desk: what all connections share, and the one way from a gateway into the ring.
+//!
+//! It waits for room instead of dropping: a pool or ring that is full stops whoever reads, and
+//! with it, by flow control, whoever sends. Invariant: an envelope is in the ring, or held by
+//! whoever fills it, or back in the pool, also when its task is dropped half way.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use protocol::frame::Hello;
+use protocol::limits::REQUEST_SLOTS_MAX;
+use ring::{Envelope, Pool, Publisher};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use crate::config::FrameInfo;
+use crate::limits::{POOL_PAUSE, RING_PAUSE};
+use crate::metrics::{Metrics, add};
+use crate::outbox::ReplyInfo;
+use crate::routes::Routes;
+
+/// What all connections share.
+pub(crate) struct Desk {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) info: FrameInfo,
+    /// Gone after the shutdown, so that the ring can end.
+    publisher: Mutex<Option<Publisher>>,
+    released: Arc<Notify>,
+}
+
+impl Desk {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        publisher: Publisher,
+        metrics: Arc<Metrics>,
+        info: FrameInfo,
+    ) -> Arc<Self> {
+        let released = Arc::new(Notify::new());
+        let waker = Arc::clone(&released);
+        pool.on_release(Box::new(move || waker.notify_waiters()));
+        Arc::new(Self {
+            pool,
+            routes: Arc::default(),
+            metrics,
+            info,
+            publisher: Mutex::new(Some(publisher)),
+            released,
+        })
+    }
+
+    /// A publisher of one's own; `None` after the shutdown.
+    pub(crate) fn publisher(&self) -> Option<Publisher> {
+        let publisher = self.publisher.lock();
+        publisher.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets the ring end once every connection is gone.
+    pub(crate) fn close(&self) {
+        let publisher = self.publisher.lock();
+        *publisher.unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Waits for an envelope with room for `slots`, at most [`REQUEST_SLOTS_MAX`].
+    pub(crate) async fn envelope(&self, slots: u32) -> Lease {
+        assert!(
+            slots <= REQUEST_SLOTS_MAX,
+            "a longer request is refused by its head"
+        );
+        let mut has_waited = false;
+        loop {
+            // Registered before the look, so that no release is missed.
+            let mut released = std::pin::pin!(self.released.notified());
+            released.as_mut().enable();
+            if let Some(envelope) = self.pool.try_acquire(slots) {
+                return Lease {
+                    envelope: Some(envelope),
+                    pool: Arc::clone(&self.pool),
+                };
+            }
+            if !has_waited {
+                add(&self.metrics.pool_waits, 1);
+                has_waited = true;
+            }
+            // The pause is belt and braces: the pool announces every release after a refusal.
+            let _ = timeout(POOL_PAUSE, released).await;
+        }
+    }
+
+    /// Publishes, waiting while the ring is full.
+    pub(crate) async fn publish(&self, publisher: &mut Publisher, mut lease: Lease) {
+        let mut pause: Option<Duration> = None;
+        while let Some(envelope) = lease.envelope.take() {
+            let commands = envelope.commands as usize;
+            match publisher.try_publish(envelope) {
+                Ok(()) => {
+                    add(&self.metrics.requests, 1);
+                    add(&self.metrics.commands, commands);
+                }
+                Err(envelope) => {
+                    lease.envelope = Some(envelope);
+                    if pause.is_none() {
+                        add(&self.metrics.ring_waits, 1);
+                    }
+                    sleep(*pause.get_or_insert(RING_PAUSE)).await;
+                }
+            }
+        }
+    }
+
+    /// What the gateway adds to replies now.
+    pub(crate) fn reply_info(&self) -> ReplyInfo {
+        ReplyInfo {
+            now_ns: (self.info.monotonic_ns)(),
+            journal_ns: (self.info.journal_ns)(),
+            epoch: (self.info.epoch)(),
+        }
+    }
+
+    /// The greeting for a principal.
+    pub(crate) fn hello(&self, principal: identity::Principal, in_flight_max: u32) -> Hello {
+        Hello {
+            frame: self.info.frame,
+            principal: principal.id,
+            timestamp: (self.info.journal_ns)(),
+            epoch: (self.info.epoch)(),
+            slots_max: REQUEST_SLOTS_MAX,
+            in_flight_max,
+            role: principal.role.number(),
+            reserved: [0; 3],
+        }
+    }
+}
+
+/// An envelope that goes back to the pool unless it is published.
+pub(crate) struct Lease {
+    envelope: Option<Box<Envelope>>,
+    pool: Arc<Pool>,
+}
+
+impl Deref for Lease {
+    type Target = Envelope;
+
+    fn deref(&self) -> &Envelope {
+        self.envelope
+            .as_ref()
+            .expect("a lease holds its envelope until it is published")
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Envelope {
+        self.envelope
+            .as_mut()
+            .expect("a lease holds its envelope until it is published")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(envelope) = self.envelope.take() {
+            self.pool.release(envelope);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The framing of one stream without a socket: bytes in, requests out.
+//!
+//! It holds at most one unfinished frame and what arrived with its end, judges every head before
+//! its body is awaited, and copies a request once, from the received pieces into the slots. It
+//! never panics on input. Invariant: the first frame is a hello and no later one is.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use protocol::Command;
+use protocol::command::COMMAND_SIZE;
+use protocol::frame::{FrameError, FrameKind, HEAD_SIZE, Head};
+use protocol::limits::REQUEST_SLOTS_MAX;
+use protocol::request::{REQUEST_SIZE, Request};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+use crate::limits::COPY_BELOW;
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// Push more bytes.
+    Wait,
+    /// The client greeted; answer with a hello.
+    Hello,
+    /// A request is whole: its head. Take its slots before the next step.
+    Request(Request),
+    /// The client says goodbye.
+    Close,
+}
+
+/// Why a stream cannot be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misframed {
+    /// The head of a frame is wrong.
+    #[error("{0}")]
+    Head(#[from] FrameError),
+    /// The first frame is no hello.
+    #[error("the first frame of a stream must be a hello without a body")]
+    NotGreeted,
+    /// A hello with a body, or a second one.
+    #[error("a stream has one hello, and a client's has no body")]
+    Greeting,
+    /// The request's head counts other slots than the frame holds.
+    #[error("the request says {said} slots but its frame holds {held} whole ones")]
+    Slots {
+        /// What the head says.
+        said: u32,
+        /// What the frame has room for.
+        held: u32,
+    },
+}
+
+/// The state of one stream.
+#[derive(Debug, Default)]
+pub struct Framing {
+    pieces: VecDeque<Bytes>,
+    /// Short pieces, copied together; they come after all `pieces`.
+    tail: BytesMut,
+    unread: usize,
+    /// Head of the frame whose body is awaited.
+    awaited: Option<(FrameKind, usize)>,
+    is_greeted: bool,
+    /// Slots of the request that was announced and not taken.
+    untaken: u32,
+}
+
+impl Framing {
+    /// Adds what has arrived.
+    pub fn push(&mut self, piece: Bytes) {
+        self.unread += piece.len();
+        if piece.len() < COPY_BELOW {
+            self.tail.extend_from_slice(&piece);
+            return;
+        }
+        self.close_tail();
+        self.pieces.push_back(piece);
+    }
+
+    /// Whether nothing of a next frame has arrived.
+    #[must_use]
+    pub const fn is_between_frames(&self) -> bool {
+        self.unread == 0 && self.awaited.is_none()
+    }
+
+    /// Bytes that were pushed and not read.
+    #[must_use]
+    pub const fn unread(&self) -> usize {
+        self.unread
+    }
+
+    /// Looks at what has arrived.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it; the stream cannot go on.
+    ///
+    /// # Panics
+    ///
+    /// When the slots of the last request were not taken.
+    pub fn step(&mut self) -> Result<Step, Misframed> {
+        assert!(
+            self.untaken == 0,
+            "a request's slots are taken before the next step"
+        );
+        let (kind, length) = match self.awaited {
+            Some(awaited) => awaited,
+            None => {
+                let Some(head) = self.read_array::<HEAD_SIZE>() else {
+                    return Ok(Step::Wait);
+                };
+                let (kind, length) = Head::parse(&head)?;
+                self.judge(kind, length)?;
+                *self.awaited.insert((kind, length))
+            }
+        };
+        if self.unread < length {
+            return Ok(Step::Wait);
+        }
+        self.awaited = None;
+        match kind {
+            FrameKind::Hello => {
+                self.is_greeted = true;
+                Ok(Step::Hello)
+            }
+            FrameKind::Request => self.begin_request(length),
+            // Its reason is the client's affair; nothing follows it.
+            _ => Ok(Step::Close),
+        }
+    }
+
+    /// Moves the slots of the announced request to `slots`, whose old content is dropped.
+    pub fn take_slots(&mut self, slots: &mut Vec<Command>) {
+        slots.clear();
+        let mut left = std::mem::take(&mut self.untaken) as usize;
+        slots.reserve(left);
+        while left > 0 {
+            let whole = self.front().chunks_exact(COMMAND_SIZE).take(left);
+            let count = whole.len();
+            slots.extend(whole.map(|bytes| {
+                Command::read_from_bytes(bytes).expect("a command is read from its own size")
+            }));
+            self.advance(count * COMMAND_SIZE);
+            left -= count;
+            if left > 0 {
+                // The next one lies across pieces.
+                let mut command = Command::new_zeroed();
+                let is_read = self.read_into(command.as_mut_bytes());
+                assert!(is_read, "a request is announced only when it is whole");
+                slots.push(command);
+                left -= 1;
+            }
+        }
+    }
+
+    fn judge(&self, kind: FrameKind, length: usize) -> Result<(), Misframed> {
+        match (kind, self.is_greeted) {
+            (FrameKind::Hello, false) if length == 0 => Ok(()),
+            (FrameKind::Hello, _) => Err(Misframed::Greeting),
+            (FrameKind::Close, _) => Ok(()),
+            (FrameKind::Request, true) => {
+                let is_whole = length
+                    .checked_sub(REQUEST_SIZE)
+                    .is_some_and(|slots| slots % COMMAND_SIZE == 0);
+                let wrong = u32::try_from(length).unwrap_or(u32::MAX);
+                if is_whole {
+                    Ok(())
+                } else {
+                    Err(FrameError::Length(wrong).into())
+                }
+            }
+            (FrameKind::Request, false) => Err(Misframed::NotGreeted),
+            (other, _) => Err(FrameError::Kind(other as u16).into()),
+        }
+    }
+
+    fn begin_request(&mut self, length: usize) -> Result<Step, Misframed> {
+        let mut request = Request::new_zeroed();
+        let is_read = self.read_into(request.as_mut_bytes());
+        assert!(is_read, "a request is announced only when it is whole");
+        let held = length.saturating_sub(REQUEST_SIZE) / COMMAND_SIZE;
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        let said = request.slots;
+        if said != held || held > REQUEST_SLOTS_MAX {
+            return Err(Misframed::Slots { said, held });
+        }
+        self.untaken = held;
+        Ok(Step::Request(request))
+    }
+
+    fn read_array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.read_into(&mut bytes).then_some(bytes)
+    }
+
+    /// Fills `bytes` from what has arrived, or reads nothing.
+    fn read_into(&mut self, bytes: &mut [u8]) -> bool {
+        if self.unread < bytes.len() {
+            return false;
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let front = self.front();
+            let count = front.len().min(rest.len());
+            let (filled, after) = rest.split_at_mut(count);
+            filled.copy_from_slice(&front[..count]);
+            self.advance(count);
+            rest = after;
+        }
+        true
+    }
+
+    /// The first piece with bytes in it; empty only if nothing is unread.
+    fn front(&mut self) -> &[u8] {
+        if self.pieces.is_empty() {
+            self.close_tail();
+        }
+        self.pieces.front().map_or(&[], |piece| piece)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.unread -= count;
+        if let Some(piece) = self.pieces.front_mut() {
+            let _ = piece.split_to(count);
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
+        }
+    }
+
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push_back(self.tail.split().freeze());
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "framing_test.rs"]
+mod tests;

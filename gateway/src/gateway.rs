@@ -1,0 +1,170 @@
+//! The gateway as the server sees it: started, watched, shut down.
+//!
+//! It brings no threads: its tasks run on the tokio runtime in which it is started. Invariant:
+//! after [`Gateway::shutdown`] nothing of it holds the ring.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use std::{fmt, io};
+
+use identity::Source;
+use quinn::Endpoint;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
+
+use crate::config::{Config, FrameInfo, Lines};
+use crate::desk::Desk;
+use crate::metrics::Metrics;
+use crate::quic::{self, Door};
+use crate::routes;
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr}: {cause}; choose another address or free the port")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// There is nowhere for replies to come from.
+    #[error("the gateway needs between 1 and 65535 reply queues")]
+    ReplyQueues,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    endpoint: Endpoint,
+    local_addr: SocketAddr,
+    metrics: Arc<Metrics>,
+    closing: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    carriers: Vec<JoinHandle<()>>,
+    desk: Arc<Desk>,
+}
+
+impl Gateway {
+    /// Opens the QUIC door. Call it inside a tokio runtime, which runs the gateway's tasks.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on, or there are no reply queues.
+    pub fn start<S: Source + 'static>(
+        config: Config,
+        source: Arc<S>,
+        lines: Lines,
+        info: FrameInfo,
+    ) -> Result<Self, StartError> {
+        let Lines {
+            pool,
+            publisher,
+            replies,
+            first_worker,
+        } = lines;
+        let workers = u16::try_from(replies.len())
+            .ok()
+            .filter(|&workers| workers > 0);
+        let workers = workers.ok_or(StartError::ReplyQueues)?;
+        let addr = config.listen;
+        let listen = |cause| StartError::Listen { addr, cause };
+        let endpoint = quic::open(&config, &source).map_err(listen)?;
+        let local_addr = endpoint.local_addr().map_err(listen)?;
+        let metrics = Arc::new(Metrics::default());
+        let desk = Desk::new(pool, publisher, Arc::clone(&metrics), info);
+        let carriers = replies
+            .into_iter()
+            .map(|queue| carrier(&desk, queue))
+            .collect();
+        let closing = watch::Sender::new(false);
+        let source: Arc<dyn Source> = source;
+        let door = Arc::new(Door {
+            config,
+            source,
+            desk: Arc::clone(&desk),
+            workers,
+            first_worker,
+            closing: closing.subscribe(),
+            identified: Arc::default(),
+            handshakes: 0.into(),
+            next_connection: 0.into(),
+            principals: Mutex::default(),
+        });
+        let accepting = tokio::spawn(quic::accept(door, endpoint.clone()));
+        Ok(Self {
+            endpoint,
+            local_addr,
+            metrics,
+            closing,
+            accepting,
+            carriers,
+            desk,
+        })
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Stops accepting, answers what was read, tells every client, and lets go of the ring.
+    /// What is not done when `deadline` has passed is cut off. Returns whether all was done.
+    pub async fn shutdown(mut self, deadline: Duration) -> bool {
+        let until = tokio::time::Instant::now() + deadline;
+        self.closing.send_replace(true);
+        let is_done = timeout_at(until, &mut self.accepting).await.is_ok();
+        let reason = protocol::frame::CloseCode::ShuttingDown;
+        self.endpoint.close(
+            (reason as u32).into(),
+            b"the frame shuts down; connect again later",
+        );
+        let is_idle = timeout_at(until, self.endpoint.wait_idle()).await.is_ok();
+        self.let_go();
+        is_done && is_idle
+    }
+
+    fn let_go(&self) {
+        self.accepting.abort();
+        for carrier in &self.carriers {
+            carrier.abort();
+        }
+        self.desk.close();
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+fn carrier(desk: &Arc<Desk>, queue: Arc<ring::ReplyQueue>) -> JoinHandle<()> {
+    let info = Arc::clone(desk);
+    tokio::spawn(routes::carry(
+        queue,
+        Arc::clone(&desk.routes),
+        Arc::clone(&desk.pool),
+        Arc::clone(&desk.metrics),
+        move || info.reply_info(),
+    ))
+}

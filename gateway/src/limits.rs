@@ -1,0 +1,73 @@
+//! Every limit of the gateway, with its reason. What an operator may change is in
+//! [`crate::Config`], which begins with these values.
+
+use std::time::Duration;
+
+/// Bidirectional streams of one connection; a batch client needs one, a mixed one a few.
+pub const STREAMS_MAX: u32 = 16;
+/// Unread request bytes of one stream: two requests of the largest size.
+pub const STREAM_WINDOW: u32 = 2 << 20;
+/// Unread request bytes of one connection.
+pub const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Reply bytes sent and not yet acknowledged, of one connection.
+pub const SEND_WINDOW: u64 = 4 << 20;
+/// Bytes of TLS messages that a peer may send ahead.
+pub const CRYPTO_BUFFER_SIZE: usize = 16 * 1024;
+/// Connections whose first packet waits to be looked at.
+pub const INCOMING_MAX: usize = 256;
+/// Bytes kept for one of them.
+pub const INCOMING_BUFFER_SIZE: u64 = 64 << 10;
+/// Bytes kept for all of them.
+pub const INCOMING_BUFFERS_SIZE: u64 = 4 << 20;
+/// Bytes asked of the kernel for each direction of the socket.
+pub const SOCKET_BUFFER_SIZE: usize = 4 << 20;
+/// Handshakes under way above which unproven addresses must come back with a token.
+pub const RETRY_ABOVE_HANDSHAKES: usize = 64;
+/// Handshakes under way; more are refused.
+pub const HANDSHAKES_MAX: usize = 512;
+
+/// Connections of the door.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// Connections of one principal: a load generator needs many, a thousand are a mistake.
+pub const CONNECTIONS_PER_PRINCIPAL_MAX: usize = 256;
+/// Unanswered requests of one connection; more are not read.
+pub const IN_FLIGHT_MAX: u32 = 128;
+/// Unanswered requests of one stream; more are not read.
+pub const STREAM_IN_FLIGHT_MAX: u32 = 64;
+/// Bytes of replies that a connection may be owed, sized by the longest that each can become:
+/// bounds what a client that does not read can make the gateway keep.
+pub const REPLY_BUDGET_SIZE: usize = 8 << 20;
+/// Unit in which the reply budget is counted.
+pub const REPLY_UNIT_SIZE: usize = 1 << 10;
+/// Chunks read from a stream at once.
+pub const READ_CHUNKS: usize = 32;
+/// Received pieces shorter than this are copied together, so that a thousand tiny packets do not
+/// keep a thousand packet buffers.
+pub const COPY_BELOW: usize = 1_024;
+/// Replies routed before their writers are woken.
+pub const ROUTE_BATCH: usize = 256;
+/// Principals remembered as identified since the start; when full they are identified anew.
+pub const IDENTIFIED_MAX: usize = 65_536;
+
+/// A handshake takes this long at most.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A silent connection is dropped after this.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the gateway asks whether an idle peer lives.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// A frame, once begun, is whole within this.
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stream without a request is closed after this.
+pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// A reply makes progress within this, or its stream is closed.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection is closed at this age, so that its identity is judged again.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3_600);
+/// How often the identity of an open connection is judged.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the last bytes of a stream may take to be acknowledged.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// A full ring is tried again after this.
+pub const RING_PAUSE: Duration = Duration::from_micros(500);
+/// A drained pool is looked at again after this, should a wake-up ever be lost.
+pub const POOL_PAUSE: Duration = Duration::from_millis(100);

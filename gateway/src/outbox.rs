@@ -1,0 +1,303 @@
+//! Replies of one stream on their way to its writer, and the permits that they hold.
+//!
+//! A reply is copied out of its envelope at once, so that a client that does not read holds none
+//! of the pool. Invariant: what a stream owes is bounded by its permits, and every permit comes
+//! back when the reply was written or the stream is given up.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use protocol::Status;
+use protocol::frame::{FrameKind, HEAD_SIZE, Head};
+use protocol::reply::{EXCEPTION_SIZE, REPLY_SIZE, Reply, encode_refused};
+use ring::Envelope;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use zerocopy::IntoBytes;
+
+use crate::limits::{REPLY_BUDGET_SIZE, REPLY_UNIT_SIZE, STREAM_IN_FLIGHT_MAX};
+
+/// Place of the `replied` stamp in a reply.
+const REPLIED_AT: usize = 44;
+
+/// What a connection may have unanswered.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    requests: Arc<Semaphore>,
+    units: Arc<Semaphore>,
+}
+
+impl Allowance {
+    pub(crate) fn new(in_flight_max: u32) -> Self {
+        let units = REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE;
+        Self {
+            requests: Arc::new(Semaphore::new(in_flight_max.max(1) as usize)),
+            units: Arc::new(Semaphore::new(units)),
+        }
+    }
+}
+
+/// The outgoing side of one stream.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    wake: Notify,
+    broken: Notify,
+    stream_requests: Arc<Semaphore>,
+    allowance: Arc<Allowance>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: BytesMut,
+    /// Permits of the replies in `bytes`.
+    owed: Owed,
+    in_flight: usize,
+    is_ended: bool,
+    is_broken: bool,
+}
+
+/// Permits to give back.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owed {
+    requests: usize,
+    units: usize,
+}
+
+/// The right to have one more request answered; dropped, it goes back.
+pub(crate) struct Admission {
+    permits: [OwnedSemaphorePermit; 3],
+}
+
+/// Bytes to write; dropped, their permits go back.
+pub(crate) struct Due {
+    pub(crate) bytes: Bytes,
+    owed: Owed,
+    outbox: Arc<Outbox>,
+}
+
+impl Outbox {
+    pub(crate) fn new(allowance: Arc<Allowance>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            wake: Notify::new(),
+            broken: Notify::new(),
+            stream_requests: Arc::new(Semaphore::new(STREAM_IN_FLIGHT_MAX as usize)),
+            allowance,
+        })
+    }
+
+    /// Waits until a request with `slots` may be answered.
+    pub(crate) async fn admit(&self, slots: u32, is_read: bool) -> Admission {
+        let one = |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).acquire_owned();
+        let units = u32::try_from(reply_units(slots, is_read)).unwrap_or(u32::MAX);
+        let stream = one(&self.stream_requests).await;
+        let connection = one(&self.allowance.requests).await;
+        let budget = Arc::clone(&self.allowance.units)
+            .acquire_many_owned(units)
+            .await;
+        let permits = [stream, connection, budget];
+        Admission {
+            permits: permits.map(|permit| permit.expect("the semaphores are never closed")),
+        }
+    }
+
+    /// A request is about to be published: its permits stay out until its reply is written.
+    pub(crate) fn begin(&self, admission: Admission) {
+        admission
+            .permits
+            .into_iter()
+            .for_each(OwnedSemaphorePermit::forget);
+        self.state().in_flight += 1;
+    }
+
+    /// The reply to a request that was begun; wake the writer afterwards.
+    pub(crate) fn push_reply(&self, envelope: &Envelope, info: ReplyInfo) {
+        let mut state = self.state();
+        assert!(state.in_flight > 0, "a reply answers a request in flight");
+        state.in_flight -= 1;
+        let units = reply_units(envelope.head.slots, envelope.is_read());
+        state.owed.requests += 1;
+        state.owed.units += units;
+        if state.is_broken {
+            return;
+        }
+        match envelope.refused {
+            Some(status) if envelope.reply.is_empty() => {
+                state.push_refusal(envelope.head.request, status, info);
+            }
+            _ => {
+                let start = state.push_head(FrameKind::Reply, envelope.reply.len());
+                state.bytes.extend_from_slice(&envelope.reply);
+                let replied_us = info.now_ns.saturating_sub(envelope.stamps.received) / 1_000;
+                let replied_us = u32::try_from(replied_us).unwrap_or(u32::MAX);
+                let place = start + REPLIED_AT..start + REPLIED_AT + size_of::<u32>();
+                if let Some(stamp) = state.bytes.get_mut(place) {
+                    stamp.copy_from_slice(&replied_us.to_le_bytes());
+                }
+            }
+        }
+    }
+
+    /// Refuses a request that was not published; its permits are the caller's.
+    pub(crate) fn refuse(&self, request: u64, status: Status, info: ReplyInfo) {
+        self.state().push_refusal(request, status, info);
+        self.wake();
+    }
+
+    /// Adds bytes that answer no request: a hello.
+    pub(crate) fn push_frame(&self, kind: FrameKind, body: &[u8]) {
+        let mut state = self.state();
+        state.push_head(kind, body.len());
+        state.bytes.extend_from_slice(body);
+        drop(state);
+        self.wake();
+    }
+
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// No more requests will begin.
+    pub(crate) fn end(&self) {
+        self.state().is_ended = true;
+        self.wake();
+    }
+
+    /// What cannot be written is thrown away from now on.
+    pub(crate) fn give_up(&self) {
+        self.state().is_broken = true;
+        self.broken.notify_one();
+        self.wake();
+    }
+
+    /// Waits until the stream was given up.
+    pub(crate) async fn given_up(&self) {
+        while !self.state().is_broken {
+            self.broken.notified().await;
+        }
+    }
+
+    /// What to write next; `None` when the stream has ended and owes nothing.
+    pub(crate) async fn next_due(self: &Arc<Self>) -> Option<Due> {
+        loop {
+            {
+                let mut state = self.state();
+                if !state.bytes.is_empty() || state.owed.requests > 0 {
+                    return Some(Due {
+                        bytes: state.bytes.split().freeze(),
+                        owed: std::mem::take(&mut state.owed),
+                        outbox: Arc::clone(self),
+                    });
+                }
+                if state.is_ended && state.in_flight == 0 {
+                    return None;
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the gateway adds to a reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplyInfo {
+    /// The monotonic clock.
+    pub(crate) now_ns: u64,
+    /// Journal time, for refusals.
+    pub(crate) journal_ns: u64,
+    /// Epoch, for refusals.
+    pub(crate) epoch: u64,
+}
+
+impl State {
+    /// Appends a frame head and says where its body begins.
+    fn push_head(&mut self, kind: FrameKind, length: usize) -> usize {
+        let length = u32::try_from(length).expect("a reply is far shorter than 4 GiB");
+        self.bytes
+            .extend_from_slice(Head::new(kind, length).as_bytes());
+        self.bytes.len()
+    }
+
+    fn push_refusal(&mut self, request: u64, status: Status, info: ReplyInfo) {
+        let head = Reply {
+            request,
+            epoch: info.epoch,
+            timestamp: info.journal_ns,
+            ..Reply::default()
+        };
+        let mut reply = Vec::with_capacity(REPLY_SIZE + EXCEPTION_SIZE);
+        encode_refused(head, status, &mut reply);
+        self.push_head(FrameKind::Reply, reply.len());
+        self.bytes.extend_from_slice(&reply);
+    }
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        let Owed { requests, units } = self.owed;
+        self.outbox.stream_requests.add_permits(requests);
+        self.outbox.allowance.requests.add_permits(requests);
+        self.outbox.allowance.units.add_permits(units);
+    }
+}
+
+/// The longest reply to a request, in units of the budget.
+fn reply_units(slots: u32, is_read: bool) -> usize {
+    // A command can cost a rate and an exception.
+    let per_slot = if is_read {
+        protocol::answer::ANSWER_SIZE
+    } else {
+        EXCEPTION_SIZE + size_of::<u16>()
+    };
+    let longest = HEAD_SIZE + REPLY_SIZE + EXCEPTION_SIZE + slots as usize * per_slot;
+    longest.div_ceil(REPLY_UNIT_SIZE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reply_fits_the_budget() {
+        let most = reply_units(protocol::limits::REQUEST_SLOTS_MAX, true);
+        assert!(most <= REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE);
+    }
+
+    #[test]
+    fn the_replied_stamp_has_its_place() {
+        let mut reply = Reply::default();
+        reply.stamps[3] = 0x0403_0201;
+        assert_eq!(&reply.as_bytes()[REPLIED_AT..REPLIED_AT + 4], &[1, 2, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn permits_come_back_with_the_written_reply() {
+        let allowance = Arc::new(Allowance::new(1));
+        let outbox = Outbox::new(Arc::clone(&allowance));
+        let admission = outbox.admit(3, false).await;
+        outbox.begin(admission);
+        assert_eq!(allowance.requests.available_permits(), 0);
+        let mut envelope = Envelope::with_slots(3);
+        envelope.head.slots = 3;
+        envelope.refused = Some(Status::JournalFull);
+        let info = ReplyInfo {
+            now_ns: 0,
+            journal_ns: 7,
+            epoch: 1,
+        };
+        outbox.push_reply(&envelope, info);
+        outbox.end();
+        let due = outbox.next_due().await.unwrap();
+        assert_eq!(due.bytes.len(), HEAD_SIZE + REPLY_SIZE + EXCEPTION_SIZE);
+        assert_eq!(allowance.requests.available_permits(), 0);
+        drop(due);
+        assert_eq!(allowance.requests.available_permits(), 1);
+        let units = REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE;
+        assert_eq!(allowance.units.available_permits(), units);
+        assert!(outbox.next_due().await.is_none());
+    }
+}

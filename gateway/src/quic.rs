@@ -1,0 +1,311 @@
+//! The QUIC door: socket, transport limits, handshakes, and who is let in.
+//!
+//! Only this file and its folder know QUIC. It accepts no early data, no resumed session, no
+//! datagram, no unidirectional stream and no migration. Invariant: nothing of a peer is read
+//! before its certificate was judged.
+
+mod connection;
+mod stream;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use identity::{Peer, Source};
+use protocol::frame::CloseCode;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{
+    Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig,
+    TokioRuntime, TransportConfig,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::config::{Config, Retry};
+use crate::desk::Desk;
+use crate::identify::Identified;
+use crate::limits;
+use crate::metrics::add;
+use crate::outbox::Allowance;
+use connection::{Served, Stay};
+use stream::{code, farewell_text};
+
+/// The application protocol.
+pub const ALPN: &[u8] = b"bezant/1";
+/// TLS alerts as QUIC error codes (RFC 9001 §4.8).
+const ALERTS: std::ops::Range<u64> = 0x100..0x200;
+/// The alert for a missing certificate.
+const CERTIFICATE_REQUIRED: u64 = 0x100 + 116;
+/// The alert for another application protocol.
+const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
+
+/// Everything that accepting a connection needs.
+pub(crate) struct Door {
+    pub(crate) config: Config,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) workers: u16,
+    pub(crate) first_worker: u16,
+    pub(crate) closing: watch::Receiver<bool>,
+    pub(crate) identified: Arc<Identified>,
+    pub(crate) handshakes: AtomicUsize,
+    pub(crate) next_connection: AtomicU64,
+    pub(crate) principals: Mutex<HashMap<u128, usize>>,
+}
+
+/// Opens the socket and the endpoint.
+pub(crate) fn open<S: Source + 'static>(config: &Config, source: &Arc<S>) -> io::Result<Endpoint> {
+    let clock = Arc::clone(&config.clock);
+    let tls = identity::server_config_at(source, config.patterns.clone(), &[ALPN], clock);
+    let crypto = QuicServerConfig::try_from(tls)
+        .expect("the ring provider has the cipher suite of QUIC's first packets");
+    let mut server = ServerConfig::with_crypto(Arc::new(crypto));
+    server
+        .transport_config(Arc::new(transport(config.idle_timeout)))
+        .migration(false)
+        .max_incoming(limits::INCOMING_MAX)
+        .incoming_buffer_size(limits::INCOMING_BUFFER_SIZE)
+        .incoming_buffer_size_total(limits::INCOMING_BUFFERS_SIZE);
+    let mut endpoint = EndpointConfig::default();
+    endpoint.supported_versions(vec![1]);
+    let socket = open_socket(config.listen)?;
+    Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))
+}
+
+fn transport(idle_timeout: Duration) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    let idle = IdleTimeout::try_from(idle_timeout).ok();
+    transport
+        .max_concurrent_bidi_streams(limits::STREAMS_MAX.into())
+        .max_concurrent_uni_streams(0_u32.into())
+        .stream_receive_window(limits::STREAM_WINDOW.into())
+        .receive_window(limits::CONNECTION_WINDOW.into())
+        .send_window(limits::SEND_WINDOW)
+        .max_idle_timeout(idle)
+        .keep_alive_interval(Some(limits::KEEP_ALIVE.min(idle_timeout / 3)))
+        .crypto_buffer_size(limits::CRYPTO_BUFFER_SIZE)
+        .datagram_receive_buffer_size(None);
+    transport
+}
+
+fn open_socket(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    // The kernel grants what its own limit allows; less costs speed, not correctness.
+    let _ = socket.set_recv_buffer_size(limits::SOCKET_BUFFER_SIZE);
+    let _ = socket.set_send_buffer_size(limits::SOCKET_BUFFER_SIZE);
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// Accepts connections until the door closes, and then waits for the open ones.
+pub(crate) async fn accept(door: Arc<Door>, endpoint: Endpoint) {
+    let mut connections = JoinSet::new();
+    let mut closing = door.closing.clone();
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => {
+                    if let Some(incoming) = door.sift(incoming) {
+                        connections.spawn(Arc::clone(&door).admit(incoming));
+                    }
+                }
+                None => break,
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            _ = closing.wait_for(|is_closing| *is_closing) => break,
+        }
+    }
+    endpoint.set_server_config(None);
+    while connections.join_next().await.is_some() {}
+}
+
+impl Door {
+    /// Judges an address before anything is spent on it.
+    fn sift(&self, incoming: Incoming) -> Option<Incoming> {
+        let metrics = &self.desk.metrics;
+        let handshakes = self.handshakes.load(Ordering::Relaxed);
+        let must_prove = match self.config.retry {
+            Retry::Always => true,
+            Retry::UnderLoad => handshakes >= limits::RETRY_ABOVE_HANDSHAKES,
+        };
+        if must_prove && !incoming.remote_address_validated() && incoming.may_retry() {
+            add(&metrics.retries, 1);
+            // It may retry, so this cannot fail.
+            let _ = incoming.retry();
+            return None;
+        }
+        let open = metrics.connections_open.load(Ordering::Relaxed);
+        let is_full = usize::try_from(open).unwrap_or(usize::MAX) >= self.config.connections_max;
+        if is_full || handshakes >= limits::HANDSHAKES_MAX {
+            add(&metrics.refused_limit, 1);
+            incoming.refuse();
+            return None;
+        }
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
+        Some(incoming)
+    }
+
+    /// Takes a connection from its first packet to its end.
+    async fn admit(self: Arc<Self>, incoming: Incoming) {
+        let remote = incoming.remote_address();
+        let handshake = Counted(&self.handshakes);
+        let shaken = match incoming.accept() {
+            Ok(connecting) => timeout(self.config.handshake_timeout, connecting).await,
+            Err(cause) => Ok(Err(cause)),
+        };
+        drop(handshake);
+        match shaken {
+            Ok(Ok(connection)) => self.welcome(connection).await,
+            Ok(Err(cause)) => self.count_refusal(remote, &cause),
+            Err(_) => {
+                add(&self.desk.metrics.refused_timeout, 1);
+                audit_refusal(remote, "timeout", &"the handshake took too long");
+            }
+        }
+    }
+
+    async fn welcome(&self, connection: Connection) {
+        let remote = connection.remote_address();
+        let peer = match self.peer(&connection) {
+            Ok(peer) => peer,
+            Err(cause) => {
+                add(&self.desk.metrics.refused_identity, 1);
+                audit_refusal(remote, cause.reason(), &cause);
+                refuse(&connection, CloseCode::Unauthorised);
+                return;
+            }
+        };
+        let Some(_seat) = Seat::take(self, peer.principal().id) else {
+            add(&self.desk.metrics.refused_limit, 1);
+            audit_refusal(remote, "limit", &"too many connections of one principal");
+            refuse(&connection, CloseCode::Limit);
+            return;
+        };
+        let number = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        let turn = u16::try_from(number % u64::from(self.workers)).unwrap_or(0);
+        let Config {
+            in_flight_max,
+            frame_timeout,
+            stream_idle_timeout,
+            write_timeout,
+            ..
+        } = self.config;
+        let served = Arc::new(Served {
+            desk: Arc::clone(&self.desk),
+            identified: Arc::clone(&self.identified),
+            peer,
+            connection,
+            number,
+            worker: self.first_worker + turn,
+            allowance: Arc::new(Allowance::new(in_flight_max)),
+            in_flight_max,
+            phase: watch::Sender::new(None),
+            frame_timeout,
+            stream_idle_timeout,
+            write_timeout,
+        });
+        let stay = Stay {
+            source: Arc::clone(&self.source),
+            clock: Arc::clone(&self.config.clock),
+            check_interval: self.config.check_interval,
+            age_max: self.config.connection_age_max,
+            closing: self.closing.clone(),
+        };
+        connection::serve(served, stay).await;
+    }
+
+    fn peer(&self, connection: &Connection) -> Result<Peer, identity::PeerError> {
+        let now = self.config.clock.current_time();
+        // Without a clock every certificate counts as expired.
+        let now = now.ok_or(identity::PeerError::Svid(identity::SvidError::Expired))?;
+        let chain = connection::chain(connection);
+        identity::peer(&chain, &self.source.current(), &self.config.patterns, now)
+    }
+
+    fn count_refusal(&self, remote: SocketAddr, cause: &ConnectionError) {
+        let metrics = &self.desk.metrics;
+        let alert = match cause {
+            ConnectionError::TransportError(error) => u64::from(error.code),
+            _ => 0,
+        };
+        let (counter, reason) = match alert {
+            CERTIFICATE_REQUIRED => (&metrics.refused_no_certificate, "no_certificate"),
+            NO_APPLICATION_PROTOCOL => (&metrics.refused_alpn, "alpn"),
+            // 42 to 49 are the verdicts on certificates.
+            0x12a..=0x131 => (&metrics.refused_identity, "identity"),
+            _ if ALERTS.contains(&alert) => (&metrics.refused_other, "tls"),
+            _ => (&metrics.refused_other, "transport"),
+        };
+        add(counter, 1);
+        audit_refusal(remote, reason, cause);
+    }
+
+    fn principals(&self) -> MutexGuard<'_, HashMap<u128, usize>> {
+        self.principals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refuse(connection: &Connection, reason: CloseCode) {
+    connection.close(code(reason), farewell_text(reason).as_bytes());
+}
+
+fn audit_refusal(remote: SocketAddr, reason: &str, cause: &dyn std::fmt::Display) {
+    tracing::warn!(
+        target: "audit",
+        event = "connection_refused",
+        reason,
+        %remote,
+        "connection refused: {cause}"
+    );
+}
+
+/// One handshake under way.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One of the connections that a principal, and the door, may have.
+struct Seat<'a> {
+    door: &'a Door,
+    principal: u128,
+}
+
+impl<'a> Seat<'a> {
+    fn take(door: &'a Door, principal: u128) -> Option<Self> {
+        let mut principals = door.principals();
+        let count = principals.entry(principal).or_default();
+        if *count >= door.config.connections_per_principal_max {
+            return None;
+        }
+        *count += 1;
+        let metrics = &door.desk.metrics;
+        add(&metrics.connections_accepted, 1);
+        add(&metrics.connections_open, 1);
+        Some(Self { door, principal })
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut principals = self.door.principals();
+        if let Some(count) = principals.get_mut(&self.principal) {
+            *count -= 1;
+            if *count == 0 {
+                principals.remove(&self.principal);
+            }
+        }
+        let open = &self.door.desk.metrics.connections_open;
+        open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
