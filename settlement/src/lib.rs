@@ -31,6 +31,7 @@
 
 mod cast;
 pub mod history;
+mod postgres;
 pub mod runner;
 mod schema;
 pub mod settler;
@@ -41,6 +42,7 @@ pub mod verify;
 pub mod watermark;
 
 pub use history::{Confirmation, History, HistoryError};
+pub use postgres::PostgresSink;
 pub use runner::{Handle, Hooks, Inbox, Runner, channel};
 pub use settler::{Alarm, Settings, Settler, Stop};
 pub use sink::{Batch, Sink, SinkError};

@@ -48,6 +48,31 @@ pub struct BatchAudit {
     pub effects: u64,
 }
 
+impl BatchAudit {
+    /// Adds the next row.
+    pub(crate) fn add(
+        &mut self,
+        from: Sequence,
+        through: Sequence,
+        chain_hash: [u8; 32],
+        effects: Option<u64>,
+    ) {
+        if let Some(before) = self.through
+            && from.0 != before.0 + 1
+        {
+            self.gaps.push((before, from));
+        }
+        self.count += 1;
+        self.from.get_or_insert(from);
+        self.through = Some(through);
+        self.chain_hash = Some(chain_hash);
+        match effects {
+            Some(effects) => self.effects += effects,
+            None => self.without_history += 1,
+        }
+    }
+}
+
 /// Everything settled, read in one consistent snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadBack {

@@ -160,24 +160,16 @@ fn batches(connection: &Connection) -> Result<BatchAudit, SinkError> {
         "SELECT from_sequence, through_sequence, chain_hash, effects
          FROM settlement_batches ORDER BY batch",
         |row| {
-            let from = Sequence(integer(row, 0, TABLE, "from_sequence")?);
             let hash: Vec<u8> = row.get(2).map_err(error)?;
             let effects: Option<i64> = row.get(3).map_err(error)?;
-            if let Some(through) = audit.through
-                && from.0 != through.0 + 1
-            {
-                audit.gaps.push((through, from));
-            }
-            audit.count += 1;
-            audit.from.get_or_insert(from);
-            audit.through = Some(Sequence(integer(row, 1, TABLE, "through_sequence")?));
-            audit.chain_hash = Some(column(TABLE, "chain_hash").bytes(&hash)?);
-            match effects {
-                Some(effects) => {
-                    audit.effects += column(TABLE, "effects").number::<u64>(effects)?
-                }
-                None => audit.without_history += 1,
-            }
+            audit.add(
+                Sequence(integer(row, 0, TABLE, "from_sequence")?),
+                Sequence(integer(row, 1, TABLE, "through_sequence")?),
+                column(TABLE, "chain_hash").bytes(&hash)?,
+                effects
+                    .map(|effects| column(TABLE, "effects").number(effects))
+                    .transpose()?,
+            );
             Ok(())
         },
     )?;

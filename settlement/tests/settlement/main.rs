@@ -1,5 +1,11 @@
 //! Settlement against a model database with every failure, and against real ones.
 #![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
 
+mod cluster;
+mod conformance;
 mod exactly_once;
 mod journal;
+mod live;
+mod postgres;
+mod proxy;
+mod sqlite;
