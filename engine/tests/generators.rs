@@ -423,6 +423,8 @@ impl World {
         };
         let parts = if role == Role::Admin as u16 && dice.one_in(20) {
             (0..18).map(|_| self.announcement(dice)).collect()
+        } else if role == Role::Agent as u16 && dice.one_in(5) {
+            self.salvo(dice, principal, 4 * seeds.len())
         } else {
             seeds
                 .iter()
@@ -578,6 +580,11 @@ impl World {
             (Some(Role::Admin), _) => Kind::Close,
             (Some(Role::Engine), _) => Kind::Tick,
             _ => dice.pick(&Kind::ALL[..20]),
+        };
+        let kind = match kind {
+            Kind::Close if self.gentle && !dice.one_in(4) => Kind::Transfer,
+            Kind::Freeze if self.gentle && !dice.one_in(3) => Kind::Unfreeze,
+            other => other,
         };
         let id = self.id(dice);
         let mut command = Command::new(kind, id);
@@ -811,6 +818,23 @@ impl World {
         if dice.one_in(20) {
             command.code = dice.pick(&[0, 19, u16::MAX]);
         }
+    }
+
+    /// Many payments and holds of one pair, of which nothing is wrong.
+    fn salvo(&mut self, dice: &mut Dice, debit: OwnerId, count: usize) -> Vec<Part> {
+        let credit = agent(u128::from(dice.below(AGENTS)));
+        let mut parts = Vec::new();
+        for _ in 0..count {
+            let id = CommandId::new(self.now_ms(), u128::from(dice.roll()));
+            let amount = u128::from(dice.below(2_000)) + 3;
+            let command = if dice.one_in(5) {
+                Command::hold(id, debit, credit, 1, amount, 0)
+            } else {
+                Command::transfer(id, debit, credit, 1, amount)
+            };
+            parts.push((command, Vec::new()));
+        }
+        parts
     }
 
     /// A fee change within its bounds and announced in time.
