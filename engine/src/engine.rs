@@ -1,12 +1,38 @@
 //! The engine's face: one journal record after the other, and what can be asked between them.
+//!
+//! It never fails and never panics on what a client sent. The invariant: the state is a function
+//! of the genesis record and the records executed.
 
 use alloc::vec::Vec;
 
-use protocol::cut::{AccountRow, Cut, SupplyRow};
+use protocol::cut::{AccountRow, SupplyRow};
+use protocol::effect::TIMER_LEG;
 use protocol::genesis::{Genesis, GenesisError};
-use protocol::reply::{Outcome, Outcomes};
-use protocol::request::Commands;
-use protocol::{AssetId, Command, OwnerId, Request, Sequence, Status};
+use protocol::ids::NATIVE;
+use protocol::limits::TIMERS_PER_RECORD;
+use protocol::parameter::Parameter;
+use protocol::{AssetId, OwnerId, Sequence};
+
+use crate::accounts::Accounts;
+use crate::authority::Caller;
+use crate::configuration::Configuration;
+use crate::cut::Changes;
+use crate::digest::Digest;
+use crate::effects::Effects;
+use crate::hash::Hash;
+use crate::holds::Holds;
+use crate::hosts::Hosts;
+use crate::ids::Ids;
+use crate::limits::RESOLVE_BLOCK;
+use crate::owners::Owners;
+use crate::posting::Note;
+use crate::request::Leg;
+use crate::resolve::Hint;
+use crate::supply::{Assets, Sums};
+use crate::undo::Undo;
+use crate::velocity::Velocity;
+
+pub(crate) const NS_PER_MS: u64 = 1_000_000;
 
 /// Local settings; they never change an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +63,46 @@ pub struct RecordStart {
     pub settled: Sequence,
 }
 
+/// Journal time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock {
+    pub(crate) timestamp_ns: u64,
+    pub(crate) now_ms: u64,
+}
+
 /// The money machine.
 #[derive(Debug)]
 pub struct Engine {
-    genesis: Genesis,
-    executed: u64,
-    timestamp_ns: u64,
+    pub(crate) genesis: Genesis,
+    pub(crate) hash: Hash,
+    pub(crate) configuration: Configuration,
+    pub(crate) accounts: Accounts,
+    pub(crate) owners: Owners,
+    pub(crate) hosts: Hosts,
+    pub(crate) assets: Assets,
+    pub(crate) holds: Holds,
+    pub(crate) ids: Ids,
+    pub(crate) velocity: Velocity,
+    pub(crate) mint_halted: bool,
+    /// Whether any money command but a baseline was executed.
+    pub(crate) money_moved: bool,
+    pub(crate) clock: Clock,
+    pub(crate) executed: u64,
+    pub(crate) digest: Digest,
+    pub(crate) in_record: bool,
+    /// Sequence of the command that runs; of timers the first of their record.
+    pub(crate) sequence: u64,
+    /// Effects of that command so far.
+    pub(crate) leg: u16,
+    pub(crate) note: Note,
+    pub(crate) caller: Caller,
+    /// Liquid of debtor and creditor after the command that ran.
+    pub(crate) after: (i128, i128),
+    pub(crate) undo: Undo,
+    pub(crate) changes: Changes,
+    pub(crate) effects: Effects,
+    pub(crate) hints: Vec<Hint>,
+    pub(crate) legs: Vec<Leg>,
 }
 
 impl Engine {
@@ -51,40 +111,104 @@ impl Engine {
     /// # Errors
     ///
     /// A genesis that does not validate.
-    pub fn new(genesis: &Genesis, _options: Options) -> Result<Self, GenesisError> {
+    pub fn new(genesis: &Genesis, options: Options) -> Result<Self, GenesisError> {
         genesis.validate()?;
-        Ok(Self {
+        let configuration = Configuration::new(genesis.parameters);
+        let velocity = Velocity::new(
+            configuration.count(Parameter::PairsCapacity),
+            configuration.number(Parameter::VelocityWindowMs),
+        );
+        let mut engine = Self {
             genesis: genesis.clone(),
+            hash: Hash::new(genesis.hash_seed),
+            configuration,
+            accounts: Accounts::default(),
+            owners: Owners::default(),
+            hosts: Hosts::new(),
+            assets: Assets::default(),
+            holds: Holds::default(),
+            ids: Ids::default(),
+            velocity,
+            mint_halted: false,
+            money_moved: false,
+            clock: Clock::default(),
             executed: 0,
-            timestamp_ns: 0,
-        })
+            digest: Digest::default(),
+            in_record: false,
+            sequence: 0,
+            leg: 0,
+            note: Note::default(),
+            caller: Caller::default(),
+            after: (0, 0),
+            undo: Undo::default(),
+            changes: Changes::new(),
+            effects: Effects::new(options.history, options.effects_max),
+            hints: Vec::with_capacity(RESOLVE_BLOCK),
+            legs: Vec::new(),
+        };
+        engine.add_asset(NATIVE, genesis.scale, genesis.name.clone());
+        Ok(engine)
     }
 
-    /// Begins a record: time moves on, due changes apply, due timers fire.
+    /// Begins a record: time moves on, due configuration changes apply, the id floor rises, due
+    /// timers fire.
+    ///
+    /// # Panics
+    ///
+    /// If the record does not follow the one before.
     pub fn begin_record(&mut self, start: RecordStart) {
-        self.timestamp_ns = start.timestamp_ns;
+        assert!(!self.in_record, "a record ends before the next begins");
+        assert!(
+            start.first_sequence.0 == self.executed + 1,
+            "records follow one another without gaps: {start:?} after {}",
+            self.executed
+        );
+        assert!(
+            start.timestamp_ns > self.clock.timestamp_ns,
+            "journal time rises: {start:?} after {}",
+            self.clock.timestamp_ns
+        );
+        self.in_record = true;
+        let now_ms = start.timestamp_ns / NS_PER_MS;
+        self.clock = Clock {
+            timestamp_ns: start.timestamp_ns,
+            now_ms,
+        };
+        self.digest.record(start.timestamp_ns, start.settled.0);
+        self.velocity.advance(now_ms);
+        while let Some(change) = self.configuration.take_due(now_ms) {
+            if self.configuration.accepts(change.parameter, change.value) {
+                self.apply(change.parameter, change.value);
+            }
+        }
+        let window_ms = self.configuration.number(Parameter::IdsWindowMs);
+        self.ids.advance(now_ms, window_ms);
+        self.fire_timers();
     }
 
-    /// Executes one request of the record.
-    pub fn execute(&mut self, _request: &Request, slots: &[Command], outcomes: &mut Outcomes) {
-        outcomes.clear(self.executed + 1);
-        for _ in Commands::new(slots) {
-            self.executed += 1;
-            outcomes.push(Outcome {
-                sequence: self.executed,
-                status: Status::NotFound,
-                rate: 0,
-                repeat: false,
-            });
+    fn fire_timers(&mut self) {
+        self.sequence = self.executed + 1;
+        self.leg = TIMER_LEG;
+        for _ in 0..TIMERS_PER_RECORD {
+            let Some((slot, hold)) = self.holds.first() else {
+                break;
+            };
+            if hold.expiry_ns > self.clock.timestamp_ns {
+                break;
+            }
+            self.expire(slot);
         }
     }
 
-    /// Ends the record and checks the running sums.
-    pub fn end_record(&mut self) {}
-
-    /// Answers a request of reads: 256 bytes for each.
-    pub fn read(&self, _request: &Request, slots: &[Command], answers: &mut Vec<u8>) {
-        answers.resize(answers.len() + slots.len() * 256, 0);
+    /// Ends the record.
+    ///
+    /// # Panics
+    ///
+    /// If units were lost or invented: the entry that did it is a defect of this code.
+    pub fn end_record(&mut self) {
+        assert!(self.in_record, "a record begins before it ends");
+        self.assets.assert_balanced();
+        self.in_record = false;
     }
 
     /// Last sequence executed.
@@ -94,62 +218,91 @@ impl Engine {
 
     /// Journal time.
     pub const fn timestamp_ns(&self) -> u64 {
-        self.timestamp_ns
+        self.clock.timestamp_ns
     }
 
     /// Digest of every outcome so far.
     pub const fn run_digest(&self) -> [u8; 16] {
-        [0; 16]
+        self.digest.bytes()
     }
 
-    /// Digest of the whole state.
-    pub fn image_digest(&self) -> [u8; 32] {
-        [0; 32]
-    }
-
-    /// The earliest timer or announced change.
-    pub const fn next_deadline_ns(&self) -> Option<u64> {
-        None
+    /// When the earliest timer or announced change is due, in journal nanoseconds.
+    pub fn next_deadline_ns(&self) -> Option<u64> {
+        let timer = self.holds.first().map(|(_, hold)| hold.expiry_ns);
+        let change = self.configuration.next_ms();
+        let change = change.map(|at_ms| at_ms.saturating_mul(NS_PER_MS));
+        timer.into_iter().chain(change).min()
     }
 
     /// Whether minting is halted.
     pub const fn mint_halted(&self) -> bool {
-        false
+        self.mint_halted
     }
 
-    /// Supply of every asset by the running sums.
+    /// Supply of every asset by the running sums, in the order of the asset numbers.
     pub fn supply(&self) -> Vec<SupplyRow> {
-        Vec::new()
+        let mut rows: Vec<_> = self
+            .assets
+            .iter()
+            .map(|asset| asset.supply(&asset.sums))
+            .collect();
+        rows.sort_unstable_by_key(|row| row.asset);
+        rows
     }
 
     /// Supply of every asset recomputed from every account.
     pub fn recount(&self) -> Vec<SupplyRow> {
-        Vec::new()
+        let mut rows: Vec<_> = self
+            .assets
+            .iter()
+            .zip(self.recounted())
+            .map(|(asset, sums)| asset.supply(&sums))
+            .collect();
+        rows.sort_unstable_by_key(|row| row.asset);
+        rows
+    }
+
+    /// Sums of every asset, in order of their places, recomputed from accounts and holds; the
+    /// gross counters cannot be recomputed and are taken over.
+    pub(crate) fn recounted(&self) -> Vec<Sums> {
+        let mut sums: Vec<_> = self
+            .assets
+            .iter()
+            .map(|asset| Sums {
+                issued: asset.sums.issued,
+                destroyed: asset.sums.destroyed,
+                ..Sums::default()
+            })
+            .collect();
+        for (hot, cold) in self.accounts.iter() {
+            sums[usize::from(hot.asset)].count(hot, cold);
+        }
+        for hold in self.holds.iter() {
+            let place = self.accounts.hot(hold.debtor).asset;
+            sums[usize::from(place)].open_holds += hold.left;
+        }
+        sums
     }
 
     /// Every account, sorted by owner and asset.
     pub fn accounts(&self) -> Vec<AccountRow> {
-        Vec::new()
+        let mut rows: Vec<_> = self
+            .accounts
+            .iter()
+            .map(|(hot, cold)| self.row(hot, cold))
+            .collect();
+        rows.sort_unstable_by_key(|row| (row.owner, row.asset));
+        rows
     }
 
     /// One account.
-    pub const fn account(&self, _owner: OwnerId, _asset: AssetId) -> Option<AccountRow> {
-        None
+    pub fn account(&self, owner: OwnerId, asset: AssetId) -> Option<AccountRow> {
+        let number = self.account_number(owner, asset)?;
+        Some(self.row(self.accounts.hot(number), self.accounts.cold(number)))
     }
 
     /// What the frame was born with.
     pub const fn genesis(&self) -> &Genesis {
         &self.genesis
     }
-
-    /// Opens a cut at this boundary.
-    pub fn open_cut(&mut self, _complete: bool) {}
-
-    /// Copies up to `rows_max` rows of the open cut; the cut when it is complete.
-    pub fn cut_step(&mut self, _rows_max: usize) -> Option<Cut> {
-        None
-    }
-
-    /// Forgets what has changed so far.
-    pub fn discard_changes(&mut self) {}
 }

@@ -42,6 +42,30 @@
 
 extern crate alloc;
 
+mod accounts;
+mod authority;
+mod chunks;
+mod configuration;
+mod cut;
+mod digest;
+mod effects;
 mod engine;
+mod hash;
+mod holds;
+mod hosts;
+mod ids;
+mod image;
+mod index;
+mod kinds;
+mod limits;
+mod owners;
+mod posting;
+mod read;
+mod request;
+mod resolve;
+mod shape;
+mod supply;
+mod undo;
+mod velocity;
 
 pub use crate::engine::{Engine, Options, RecordStart};

@@ -1,0 +1,102 @@
+//! A growing table in chunks: rows keep their number and their place, and growth never copies.
+
+use alloc::vec::Vec;
+
+use crate::limits::CHUNK_ROWS;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunks<T> {
+    chunks: Vec<Vec<T>>,
+    len: usize,
+}
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Self {
+        Self {
+            chunks: Vec::new(),
+            len: 0,
+        }
+    }
+}
+
+impl<T> Chunks<T> {
+    /// Rows.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// One row.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row: numbers come from an index of these rows.
+    #[inline]
+    pub(crate) fn row(&self, number: u32) -> &T {
+        let number = number as usize;
+        &self.chunks[number / CHUNK_ROWS][number % CHUNK_ROWS]
+    }
+
+    /// One row, to change it.
+    #[inline]
+    pub(crate) fn row_mut(&mut self, number: u32) -> &mut T {
+        let number = number as usize;
+        &mut self.chunks[number / CHUNK_ROWS][number % CHUNK_ROWS]
+    }
+
+    /// Adds a row and returns its number.
+    pub(crate) fn push(&mut self, row: T) -> u32 {
+        self.push_with(row, || Vec::with_capacity(CHUNK_ROWS))
+    }
+
+    /// As [`Self::push`], with a spare chunk when one is needed.
+    pub(crate) fn push_with(&mut self, row: T, spare: impl FnOnce() -> Vec<T>) -> u32 {
+        let number = u32::try_from(self.len).expect("tables have at most 2^30 rows");
+        if self.len == self.chunks.len() * CHUNK_ROWS {
+            self.chunks.push(spare());
+        }
+        self.chunks[self.len / CHUNK_ROWS].push(row);
+        self.len += 1;
+        number
+    }
+
+    /// Takes the last row back.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let last = self.len.checked_sub(1)?;
+        let row = self.chunks[last / CHUNK_ROWS].pop();
+        if last % CHUNK_ROWS == 0 {
+            self.chunks.pop();
+        }
+        self.len = last;
+        row
+    }
+
+    /// Every row in order of the numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+
+    /// The chunks themselves, for reuse.
+    pub(crate) fn into_chunks(self) -> Vec<Vec<T>> {
+        self.chunks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_numbers_over_chunk_borders() {
+        let mut chunks = Chunks::default();
+        let count = u32::try_from(CHUNK_ROWS).unwrap() + 1;
+        for number in 0..count {
+            assert_eq!(chunks.push(number), number);
+        }
+        *chunks.row_mut(3) += 1;
+        assert_eq!((*chunks.row(3), *chunks.row(count - 1)), (4, count - 1));
+        assert_eq!(chunks.pop(), Some(count - 1));
+        assert_eq!(chunks.push(9), count - 1);
+        assert_eq!(chunks.iter().count(), chunks.len());
+    }
+}

@@ -1,0 +1,281 @@
+//! Remembered ids: what became of each command in the window, in slices of one second of the id's
+//! own time that are dropped whole.
+//!
+//! The invariant (H8): an id at or above the floor that was remembered is found; the floor never
+//! falls, and what lies below it is refused, never executed.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::chunks::Chunks;
+use crate::index::Index;
+use crate::limits::{CHUNK_ROWS, SPARE_CHUNKS_MAX};
+
+const SLICE_MS: u64 = 1_000;
+
+/// What became of one command: 40 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Row {
+    id: [u64; 2],
+    scope: u64,
+    /// Sequence of the command.
+    pub(crate) sequence: u64,
+    /// Check of its body.
+    pub(crate) check: u32,
+    /// Number of its status.
+    pub(crate) status: u16,
+    /// Rate that it paid.
+    pub(crate) rate: u16,
+}
+
+const _: () = assert!(size_of::<Row>() == 40);
+
+impl Row {
+    /// What is folded into digests.
+    pub(crate) const fn words(&self) -> [u64; 5] {
+        let [low, high] = self.id;
+        let tail = (self.check as u64) << 32 | (self.status as u64) << 16 | self.rate as u64;
+        [high, low, self.scope, self.sequence, tail]
+    }
+}
+
+/// An id in its scope, with the hash of both.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Key {
+    /// The id.
+    pub(crate) id: u128,
+    /// Name of the scope.
+    pub(crate) scope: u64,
+    /// Hash of both.
+    pub(crate) hash: u64,
+}
+
+impl Key {
+    /// Time inside the id.
+    pub(crate) const fn unix_ms(&self) -> u64 {
+        (self.id >> 80) as u64
+    }
+
+    const fn halves(&self) -> [u64; 2] {
+        [self.id as u64, (self.id >> 64) as u64]
+    }
+}
+
+#[derive(Debug, Default)]
+struct Slice {
+    index: Index,
+    rows: Chunks<Row>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    /// First second that is remembered.
+    floor: u64,
+    /// A slice for each second from the floor on; `None` while empty.
+    slices: VecDeque<Option<Slice>>,
+    held: usize,
+    /// No slice before this second has rows.
+    oldest: u64,
+    /// Rows of the fullest slice dropped lately: what the next ones are planned for.
+    planned: usize,
+    spare: Vec<Vec<Row>>,
+}
+
+impl Ids {
+    /// Ids below this time are refused.
+    pub(crate) const fn floor_ms(&self) -> u64 {
+        self.floor * SLICE_MS
+    }
+
+    fn slice(&self, unix_ms: u64) -> Option<&Slice> {
+        let place = (unix_ms / SLICE_MS).checked_sub(self.floor)?;
+        self.slices.get(usize::try_from(place).ok()?)?.as_ref()
+    }
+
+    /// Reads where a search for `key` would begin.
+    pub(crate) fn peek(&self, key: &Key) -> u64 {
+        self.slice(key.unix_ms())
+            .map_or(0, |slice| slice.index.peek(key.hash))
+    }
+
+    /// What became of the command with `key`.
+    #[inline]
+    pub(crate) fn find(&self, key: &Key) -> Option<Row> {
+        let slice = self.slice(key.unix_ms())?;
+        let halves = key.halves();
+        let number = slice.index.find(key.hash, |number| {
+            let row = slice.rows.row(number);
+            row.id == halves && row.scope == key.scope
+        })?;
+        Some(*slice.rows.row(number))
+    }
+
+    /// Remembers what became of a command whose id is at or above the floor.
+    pub(crate) fn insert(&mut self, key: &Key, sequence: u64, check: u32, outcome: (u16, u16)) {
+        let second = key.unix_ms() / SLICE_MS;
+        let place = second
+            .checked_sub(self.floor)
+            .and_then(|place| usize::try_from(place).ok())
+            .expect("ids below the floor are refused before they run");
+        // Only the newest second is planned for: late ids must not buy memory.
+        let is_newest = self.slices.len() <= place;
+        while self.slices.len() <= place {
+            self.slices.push_back(None);
+        }
+        let Self {
+            slices,
+            spare,
+            planned,
+            ..
+        } = self;
+        let slice = slices[place].get_or_insert_with(|| Slice {
+            index: Index::with_capacity(if is_newest { *planned } else { 0 }),
+            rows: Chunks::default(),
+        });
+        let (status, rate) = outcome;
+        let row = Row {
+            id: key.halves(),
+            scope: key.scope,
+            sequence,
+            check,
+            status,
+            rate,
+        };
+        let number = slice.rows.push_with(row, || {
+            spare
+                .pop()
+                .unwrap_or_else(|| Vec::with_capacity(CHUNK_ROWS))
+        });
+        slice.index.insert(key.hash, number);
+        *planned = (*planned).max(slice.rows.len());
+        self.held += 1;
+        self.oldest = self.oldest.min(second);
+    }
+
+    /// At a record: the floor rises with the window.
+    pub(crate) fn advance(&mut self, now_ms: u64, window_ms: u64) {
+        self.raise(now_ms.saturating_sub(window_ms) / SLICE_MS);
+    }
+
+    fn raise(&mut self, floor: u64) {
+        while self.floor < floor {
+            match self.slices.pop_front() {
+                Some(Some(slice)) => self.forget(slice),
+                Some(None) => {}
+                None => {
+                    self.floor = floor;
+                    break;
+                }
+            }
+            self.floor += 1;
+        }
+        self.oldest = self.oldest.max(self.floor);
+    }
+
+    fn forget(&mut self, slice: Slice) {
+        let rows = slice.rows.len();
+        self.held -= rows;
+        // The plan follows the traffic down slowly and up at once.
+        self.planned = rows.max(self.planned - self.planned / 8);
+        for mut chunk in slice.rows.into_chunks() {
+            if self.spare.len() < SPARE_CHUNKS_MAX {
+                chunk.clear();
+                self.spare.push(chunk);
+            }
+        }
+    }
+
+    /// Makes room for `count` more, forgetting whole slices older than the minimum window; whether
+    /// there is room.
+    pub(crate) fn make_room(
+        &mut self,
+        count: usize,
+        capacity: usize,
+        now_ms: u64,
+        min_window_ms: u64,
+    ) -> bool {
+        assert!(
+            count <= capacity,
+            "a chain is never longer than the smallest window"
+        );
+        while self.held + count > capacity {
+            while self.is_empty_at(self.oldest) {
+                self.oldest += 1;
+            }
+            let end = self.oldest + 1;
+            let youngest = now_ms.checked_sub(min_window_ms);
+            if youngest.is_none_or(|youngest| end * SLICE_MS > youngest) {
+                return false;
+            }
+            self.raise(end);
+        }
+        true
+    }
+
+    fn is_empty_at(&self, second: u64) -> bool {
+        let place = usize::try_from(second - self.floor).unwrap_or(usize::MAX);
+        assert!(
+            place < self.slices.len(),
+            "while ids are held, a slice holds them"
+        );
+        self.slices[place].is_none()
+    }
+
+    /// Ids held.
+    pub(crate) const fn len(&self) -> usize {
+        self.held
+    }
+
+    /// Every row.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.slices
+            .iter()
+            .flatten()
+            .flat_map(|slice| slice.rows.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(unix_ms: u64, tail: u64) -> Key {
+        Key {
+            id: (u128::from(unix_ms) << 80) | u128::from(tail),
+            scope: 1,
+            hash: tail.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ unix_ms,
+        }
+    }
+
+    #[test]
+    fn ids_are_found_until_the_floor_passes_their_second() {
+        let mut ids = Ids::default();
+        for tail in 0..100 {
+            ids.insert(&key(10_500, tail), tail, 7, (0, 5));
+        }
+        ids.insert(&key(9_999, 1), 200, 7, (603, 0));
+        assert_eq!(ids.find(&key(10_500, 42)).map(|row| row.sequence), Some(42));
+        assert_eq!(ids.find(&key(10_501, 42)), None);
+        ids.advance(15_000, 5_000);
+        assert_eq!(ids.floor_ms(), 10_000);
+        assert_eq!((ids.find(&key(9_999, 1)), ids.len()), (None, 100));
+        ids.advance(20_000_000, 5_000);
+        assert_eq!((ids.len(), ids.floor_ms()), (0, 19_995_000));
+    }
+
+    #[test]
+    fn room_is_made_only_below_the_minimum_window() {
+        let mut ids = Ids::default();
+        ids.insert(&key(1_000, 1), 1, 0, (0, 0));
+        ids.insert(&key(3_000, 2), 2, 0, (0, 0));
+        assert!(
+            !ids.make_room(1, 2, 3_999, 2_000),
+            "1 000 to 2 000 is too young"
+        );
+        assert!(ids.make_room(1, 2, 4_000, 2_000));
+        assert_eq!((ids.len(), ids.floor_ms()), (1, 2_000));
+        assert!(!ids.make_room(2, 2, 5_999, 2_000));
+        assert!(ids.make_room(2, 2, 6_000, 2_000));
+    }
+}

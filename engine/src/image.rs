@@ -1,0 +1,177 @@
+//! The image digest: BLAKE3 over every row in canonical order, which proves that two states are
+//! the same.
+//!
+//! Caches, indexes, spare memory and what only concerns cuts are not part of it. The order of rows
+//! is that of their keys, never that of a table.
+
+use alloc::vec::Vec;
+
+use protocol::parameter::Parameter;
+
+use crate::accounts::bits;
+use crate::engine::Engine;
+
+/// Feeds numbers to the hash, sections being told apart by a tag and their length.
+struct Image(blake3::Hasher);
+
+impl Image {
+    fn section(&mut self, tag: u64, rows: usize) {
+        self.word(u128::from(tag));
+        self.word(rows as u128);
+    }
+
+    fn word(&mut self, word: u128) {
+        self.0.update(&word.to_le_bytes());
+    }
+
+    fn words(&mut self, words: impl IntoIterator<Item = u128>) {
+        for word in words {
+            self.word(word);
+        }
+    }
+}
+
+impl Engine {
+    /// Digest of the whole state.
+    pub fn image_digest(&self) -> [u8; 32] {
+        let mut image = Image(blake3::Hasher::new_derive_key("bezant engine image v1"));
+        image.0.update(&self.genesis.encode());
+        let halted = u128::from(self.mint_halted);
+        image.words([
+            u128::from(self.executed),
+            u128::from(self.clock.timestamp_ns),
+            u128::from_le_bytes(self.run_digest()),
+            halted << 1 | u128::from(self.money_moved),
+            u128::from(self.ids.floor_ms()),
+        ]);
+        self.image_configuration(&mut image);
+        self.image_assets(&mut image);
+        self.image_owners(&mut image);
+        self.image_accounts(&mut image);
+        self.image_holds(&mut image);
+        self.image_velocity(&mut image);
+        self.image_ids(&mut image);
+        *image.0.finalize().as_bytes()
+    }
+
+    fn image_configuration(&self, image: &mut Image) {
+        image.section(1, Parameter::ALL.len());
+        image.words(Parameter::ALL.map(|parameter| self.configuration.value(parameter)));
+        let changes = self.configuration.changes();
+        image.section(2, changes.len());
+        for change in changes {
+            image.words([
+                u128::from(change.effective_at_ms),
+                u128::from(change.sequence),
+                u128::from(change.parameter.number()),
+                change.value,
+            ]);
+        }
+    }
+
+    fn image_assets(&self, image: &mut Image) {
+        let mut assets: Vec<_> = self.assets.iter().collect();
+        assets.sort_unstable_by_key(|asset| asset.id);
+        image.section(3, assets.len());
+        for asset in assets {
+            let sums = &asset.sums;
+            image.words([u128::from(asset.id), u128::from(asset.scale)]);
+            image.section(4, asset.name.len());
+            image.0.update(asset.name.as_bytes());
+            image.words([
+                sums.issued.high,
+                sums.issued.low,
+                sums.destroyed.high,
+                sums.destroyed.low,
+                sums.liquid.cast_unsigned(),
+                sums.held,
+                sums.open_holds,
+                sums.credit_granted,
+                sums.credit_used,
+            ]);
+        }
+    }
+
+    fn image_owners(&self, image: &mut Image) {
+        image.section(5, self.hosts.len());
+        for host in self.hosts.iter() {
+            let window = u128::from(host.window);
+            image.words([host.principal, host.debit_limit, host.used, window]);
+        }
+        let mut owners: Vec<_> = self.owners.iter().collect();
+        owners.sort_unstable_by_key(|owner| owner.id);
+        image.section(6, owners.len());
+        for owner in owners {
+            let facts = u128::from(owner.host) << 1 | u128::from(owner.agent_only);
+            image.words([owner.id, owner.pending_host, facts]);
+        }
+    }
+
+    fn image_accounts(&self, image: &mut Image) {
+        let asset = |place| self.assets.row(place).id;
+        let mut accounts: Vec<_> = self.accounts.iter().collect();
+        accounts.sort_unstable_by_key(|(hot, _)| (hot.owner, asset(hot.asset)));
+        image.section(7, accounts.len());
+        for (hot, cold) in accounts {
+            let flags = u128::from(hot.flags & bits::SHOWN);
+            image.words([
+                hot.owner,
+                u128::from(asset(hot.asset)),
+                hot.liquid.cast_unsigned(),
+                cold.held,
+                cold.minimum,
+                cold.credit_limit,
+                flags << 64 | u128::from(hot.sequence),
+                u128::from(cold.open_items) << 64 | u128::from(cold.holds),
+            ]);
+        }
+    }
+
+    fn image_holds(&self, image: &mut Image) {
+        let account = |number: u32| {
+            let hot = self.accounts.hot(number);
+            (hot.owner, self.assets.row(hot.asset).id)
+        };
+        let mut holds: Vec<_> = self.holds.iter().collect();
+        holds.sort_unstable_by_key(|hold| (account(hold.debtor), hold.id));
+        image.section(8, holds.len());
+        for hold in holds {
+            let (debtor, asset) = account(hold.debtor);
+            image.words([
+                debtor,
+                u128::from(asset),
+                hold.id,
+                account(hold.creditor).0,
+                hold.amount,
+                hold.left,
+                u128::from(hold.expiry_ns),
+                u128::from(hold.sequence),
+                u128::from(hold.rate) << 1 | u128::from(hold.keep),
+            ]);
+        }
+    }
+
+    fn image_velocity(&self, image: &mut Image) {
+        image.section(9, self.velocity.iter().count());
+        for (place, debtor, creditor, window, count) in self.velocity.iter() {
+            let (debtor, creditor) = (self.accounts.hot(debtor), self.accounts.hot(creditor));
+            image.words([
+                u128::from(place),
+                debtor.owner,
+                creditor.owner,
+                u128::from(self.assets.row(debtor.asset).id),
+                u128::from(window),
+                u128::from(count),
+            ]);
+        }
+    }
+
+    fn image_ids(&self, image: &mut Image) {
+        let mut rows: Vec<_> = self.ids.iter().map(crate::ids::Row::words).collect();
+        rows.sort_unstable();
+        image.section(10, rows.len());
+        for row in rows {
+            image.words(row.map(u128::from));
+        }
+    }
+}

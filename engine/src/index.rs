@@ -1,0 +1,219 @@
+//! An open-addressing index from hashes to row numbers, in entries of 8 bytes.
+//!
+//! It does not know the rows: whoever asks compares the keys. It never stops to rehash: while it
+//! grows, each insertion moves a few entries of the old table, and both are searched.
+//! The invariant: an inserted number is found under its hash until it is removed.
+//!
+//! An entry is, from the top: 33 bits of the hash, 1 bit that says it is taken, 30 bits of number.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::limits::MOVED_PER_INSERT;
+
+const NUMBER_BITS: u32 = 30;
+const TAKEN: u64 = 1 << NUMBER_BITS;
+const NUMBER: u64 = TAKEN - 1;
+const TAG_SHIFT: u32 = NUMBER_BITS + 1;
+/// Not empty, so that searches go on, and not taken.
+const REMOVED: u64 = 1;
+const SMALLEST_BITS: u32 = 4;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    table: Table,
+    old: Option<Table>,
+    /// Slots of the old table already moved.
+    moved: usize,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Table {
+    entries: Vec<u64>,
+    bits: u32,
+}
+
+impl Table {
+    fn new(bits: u32) -> Self {
+        Self {
+            entries: vec![0; 1 << bits],
+            bits,
+        }
+    }
+
+    /// Where the search for a hash, or for an entry made from it, begins.
+    const fn home(&self, hash: u64) -> usize {
+        (hash >> (64 - self.bits)) as usize
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<(usize, u32)> {
+        let mask = self.entries.len() - 1;
+        let mut at = self.home(hash);
+        loop {
+            let entry = self.entries[at & mask];
+            if entry == 0 {
+                return None;
+            }
+            if entry >> TAG_SHIFT == hash >> TAG_SHIFT && entry & TAKEN != 0 {
+                let number = (entry & NUMBER) as u32;
+                if is(number) {
+                    return Some((at & mask, number));
+                }
+            }
+            at += 1;
+        }
+    }
+
+    fn put(&mut self, entry: u64) {
+        let mask = self.entries.len() - 1;
+        let mut at = self.home(entry);
+        while self.entries[at & mask] != 0 {
+            at += 1;
+        }
+        self.entries[at & mask] = entry;
+    }
+
+    /// Empties a slot and moves back what had to go past it.
+    fn remove(&mut self, slot: usize) {
+        let mask = self.entries.len() - 1;
+        let mut hole = slot;
+        let mut at = slot;
+        loop {
+            at = (at + 1) & mask;
+            let entry = self.entries[at];
+            if entry == 0 {
+                break;
+            }
+            let from_home = at.wrapping_sub(self.home(entry)) & mask;
+            let from_hole = at.wrapping_sub(hole) & mask;
+            if from_home >= from_hole {
+                self.entries[hole] = entry;
+                hole = at;
+            }
+        }
+        self.entries[hole] = 0;
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl Index {
+    /// With room for `rows` numbers before it grows.
+    pub(crate) fn with_capacity(rows: usize) -> Self {
+        let slots = (rows * 2).next_power_of_two();
+        Self {
+            table: Table::new(slots.trailing_zeros().max(SMALLEST_BITS)),
+            old: None,
+            moved: 0,
+            len: 0,
+        }
+    }
+
+    /// Reads the entry where a search would begin, so that a later search finds it in the cache.
+    pub(crate) fn peek(&self, hash: u64) -> u64 {
+        let home = self.table.home(hash);
+        self.table.entries.get(home).copied().unwrap_or(0)
+    }
+
+    /// The number under `hash` that `is` accepts.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+        if let Some((_, number)) = self.table.find(hash, &mut is) {
+            return Some(number);
+        }
+        let old = self.old.as_ref()?;
+        old.find(hash, is).map(|(_, number)| number)
+    }
+
+    /// Adds `number` under `hash`.
+    pub(crate) fn insert(&mut self, hash: u64, number: u32) {
+        assert!(
+            u64::from(number) <= NUMBER,
+            "tables have at most 2^30 rows by their parameters"
+        );
+        if self.old.is_none() && (self.len + 1) * 2 > self.table.entries.len() {
+            let larger = Table::new(self.table.bits + 1);
+            self.old = Some(core::mem::replace(&mut self.table, larger));
+            self.moved = 0;
+        }
+        self.move_some();
+        self.table
+            .put((hash >> TAG_SHIFT << TAG_SHIFT) | TAKEN | u64::from(number));
+        self.len += 1;
+    }
+
+    fn move_some(&mut self) {
+        let Some(old) = &self.old else { return };
+        let end = (self.moved + MOVED_PER_INSERT).min(old.entries.len());
+        for &entry in old.entries.iter().take(end).skip(self.moved) {
+            if entry & TAKEN != 0 {
+                self.table.put(entry);
+            }
+        }
+        self.moved = end;
+        if end == old.entries.len() {
+            self.old = None;
+        }
+    }
+
+    /// Removes `number` from under `hash`.
+    pub(crate) fn remove(&mut self, hash: u64, number: u32) {
+        let mut found = false;
+        if let Some((slot, _)) = self.table.find(hash, |other| other == number) {
+            self.table.remove(slot);
+            found = true;
+        }
+        // What has been moved is still in the old table, where a search would find it.
+        if let Some(old) = &mut self.old
+            && let Some((slot, _)) = old.find(hash, |other| other == number)
+        {
+            old.entries[slot] = REMOVED;
+            found = true;
+        }
+        assert!(found, "only what is in the index is removed from it");
+        self.len -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+
+    #[test]
+    fn it_agrees_with_a_map_while_it_grows_and_shrinks() {
+        let mut index = Index::default();
+        let mut map = BTreeMap::new();
+        let mut random = 1_u64;
+        for step in 0..20_000_u32 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            // Few hashes, so that many share one home and one tag.
+            let hash = ((random >> 33) % 997).wrapping_mul(0x0123_4567_89ab_cdef);
+            if random % 3 == 0 {
+                if let Some((&number, &hash)) = map.iter().nth((random >> 40) as usize % 50) {
+                    index.remove(hash, number);
+                    map.remove(&number);
+                }
+            } else {
+                index.insert(hash, step);
+                map.insert(step, hash);
+            }
+            let probe = step / 2;
+            let hash = map.get(&probe).copied().unwrap_or(hash);
+            let found = index.find(hash, |number| number == probe);
+            assert_eq!(found, map.get(&probe).map(|_| probe), "step {step}");
+        }
+        for (&number, &hash) in &map {
+            assert_eq!(index.find(hash, |other| other == number), Some(number));
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Payments: transfer, its dry run, and the transfers of the frame's own units.
+//!
+//! | kind | debited | credited | events |
+//! |---|---|---|---|
+//! | transfer, same host | d.liquid x + s | c.liquid x − b, fc(host d) b + s | `TokensTransferred`, `TransactionFeeCollected` |
+//! | transfer, other host | d.liquid x + s | c.liquid x − f, tr(host c) f, fc(host d) s | the same, `CrossRegistryTransferCompleted` |
+//! | transfer to the frame | d.liquid x | system.liquid x | `TokensTransferred` |
+//! | system transfer | system.liquid x | system or o.liquid x | `TokensTransferred` |
+
+use protocol::amount::fee;
+use protocol::effect::Event;
+use protocol::ids::NATIVE;
+use protocol::limits::AMOUNT_MAX;
+use protocol::parameter::Parameter;
+use protocol::system::{self, Class};
+use protocol::{Command, Kind, OwnerId, Status};
+
+use crate::accounts::bits;
+use crate::authority::Caller;
+use crate::engine::Engine;
+use crate::limits::CROSS_HOST_RATE;
+use crate::posting::Side;
+use crate::resolve::Hint;
+use crate::undo::Step;
+use crate::velocity::Pair;
+
+/// A transfer that is going to be executed.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    debtor: u32,
+    creditor: u32,
+    fees: Option<Fees>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fees {
+    rate: u32,
+    /// The part out of the amount.
+    base: u128,
+    /// The part on top.
+    extra: u128,
+    is_cross_host: bool,
+    pair: Pair,
+}
+
+/// What a transfer would cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quote {
+    /// What the debtor pays.
+    pub(crate) pays: u128,
+    /// What the creditor gets.
+    pub(crate) gets: u128,
+    /// The fee out of the amount.
+    pub(crate) base: u128,
+    /// The fee on top.
+    pub(crate) extra: u128,
+    /// The rate.
+    pub(crate) rate: u32,
+}
+
+/// Whether ordinary owners may pay this system owner, if it exists.
+const fn receives(owner: OwnerId) -> bool {
+    matches!(
+        system::classify(owner),
+        Some((Class::Treasury | Class::StakingPool | Class::GrantPool, _))
+    )
+}
+
+/// The amount's own bounds.
+pub(crate) const fn judge_amount(amount: u128) -> Result<(), Status> {
+    if amount == 0 {
+        Err(Status::AmountZero)
+    } else if amount > AMOUNT_MAX {
+        Err(Status::AmountTooLarge)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether the rate is above what the command accepts.
+pub(crate) fn is_above_limit(rate: u32, rate_max: u64) -> bool {
+    rate_max != 0 && u64::from(rate) > rate_max
+}
+
+impl Engine {
+    /// The account credited: one of an ordinary owner, or a system account that may be paid.
+    pub(crate) fn judge_creditor(&self, command: &Command, hint: &Hint) -> Result<u32, Status> {
+        let credit = command.credit;
+        if system::is_system(credit) && !receives(credit) {
+            return Err(Status::ReservedOwner);
+        }
+        self.creditor(command, hint)
+            .ok_or(if system::is_system(credit) {
+                Status::ReservedOwner
+            } else {
+                Status::CreditorNotFound
+            })
+    }
+
+    /// The accounts of a payment between them.
+    pub(crate) fn judge_accounts(
+        &self,
+        command: &Command,
+        hint: &Hint,
+    ) -> Result<(u32, u32), Status> {
+        if self.assets.place(command.asset).is_none() {
+            return Err(Status::AssetNotFound);
+        }
+        let debtor = self.debtor(command, hint).ok_or(Status::DebtorNotFound)?;
+        let creditor = self.judge_creditor(command, hint)?;
+        if debtor == creditor {
+            return Err(Status::SameAccount);
+        }
+        let flags = self.accounts.hot(debtor).flags;
+        if flags & bits::CLOSED != 0 {
+            return Err(Status::DebtorClosed);
+        }
+        if self.accounts.hot(creditor).has(bits::CLOSED) {
+            return Err(Status::CreditorClosed);
+        }
+        if flags & bits::FROZEN != 0 {
+            return Err(Status::DebtorFrozen);
+        }
+        Ok((debtor, creditor))
+    }
+
+    /// The host's limit on what it debits of its owners' money.
+    pub(crate) fn judge_host_limit(
+        &self,
+        caller: &Caller,
+        command: &Command,
+    ) -> Result<(), Status> {
+        let Some(number) = caller.host else {
+            return Ok(());
+        };
+        let host = self.hosts.row(number);
+        if host.debit_limit == 0 || command.asset != NATIVE {
+            return Ok(());
+        }
+        let used = if host.window == self.host_window() {
+            host.used
+        } else {
+            0
+        };
+        if used.saturating_add(command.amount) > host.debit_limit {
+            return Err(Status::HostLimit);
+        }
+        Ok(())
+    }
+
+    fn host_window(&self) -> u64 {
+        self.clock.now_ms / self.configuration.number(Parameter::HostDebitWindowMs)
+    }
+
+    /// Counts what a host debited.
+    pub(crate) fn count_host(&mut self, command: &Command) {
+        let Some(number) = self.caller.host else {
+            return;
+        };
+        if command.asset != NATIVE {
+            return;
+        }
+        let window = self.host_window();
+        let before = *self.hosts.row(number);
+        self.undo.note(|| Step::Host(number, before));
+        let host = self.hosts.row_mut(number);
+        if host.window != window {
+            host.window = window;
+            host.used = 0;
+        }
+        // Without a limit nothing bounds the sum, and a limit set later is far below its end.
+        host.used = host.used.saturating_add(command.amount);
+    }
+
+    /// The pair of a payment and the rate that it pays now.
+    pub(crate) fn price(&self, hint: &Hint, pair: (u32, u32)) -> (Pair, u32) {
+        let (debtor, creditor) = pair;
+        let hash = self.hash.pair(hint.debit_hash, hint.credit_hash);
+        let pair = self.velocity.find(hash, debtor, creditor);
+        let rate = self.configuration.curve.rate(self.velocity.estimate(&pair));
+        (pair, rate)
+    }
+
+    /// Counts a payment of a pair.
+    pub(crate) fn count_pair(&mut self, pair: &Pair) {
+        let before = self.velocity.add(pair);
+        self.undo.note(|| Step::Velocity(before));
+    }
+
+    #[inline]
+    fn plan_transfer(
+        &self,
+        caller: &Caller,
+        command: &Command,
+        hint: &Hint,
+    ) -> Result<Plan, Status> {
+        self.judge_host_limit(caller, command)?;
+        let (debtor, creditor) = self.judge_accounts(command, hint)?;
+        let amount = command.amount;
+        judge_amount(amount)?;
+        let (debit, credit) = (self.accounts.hot(debtor), self.accounts.hot(creditor));
+        let fees = if credit.is_system() {
+            None
+        } else {
+            let (pair, rate) = self.price(hint, (debtor, creditor));
+            let base_rate = self.configuration.curve.base;
+            let base = fee(amount, base_rate);
+            let extra = if rate == base_rate {
+                0
+            } else {
+                fee(amount, rate) - base
+            };
+            let is_cross_host = debit.host != credit.host;
+            let base = if is_cross_host && base_rate != CROSS_HOST_RATE {
+                fee(amount, CROSS_HOST_RATE)
+            } else {
+                base
+            };
+            if base >= amount {
+                return Err(Status::AmountBelowFee);
+            }
+            if is_above_limit(rate, command.value) {
+                return Err(Status::FeeAboveLimit);
+            }
+            Some(Fees {
+                rate,
+                base,
+                extra,
+                is_cross_host,
+                pair,
+            })
+        };
+        // At most 2^127 and a twentieth of it.
+        let needed = amount + fees.map_or(0, |fees| fees.extra);
+        if needed > debit.available(debit.floor) {
+            return Err(Status::InsufficientFunds);
+        }
+        Ok(Plan {
+            debtor,
+            creditor,
+            fees,
+        })
+    }
+
+    /// Pays.
+    pub(super) fn transfer(&mut self, command: &Command, hint: &Hint) -> Result<u32, Status> {
+        let Plan {
+            debtor,
+            creditor,
+            fees,
+        } = self.plan_transfer(&self.caller, command, hint)?;
+        // Point of no return.
+        self.count_host(command);
+        self.money_moved = true;
+        let rate = fees.map_or(0, |fees| fees.rate);
+        self.note.rate = rate;
+        let (from, to) = (Side::liquid(debtor), Side::liquid(creditor));
+        if let Some(fees) = fees {
+            self.post(
+                Event::TokensTransferred,
+                from,
+                to,
+                command.amount - fees.base,
+            );
+            self.post_fees(debtor, creditor, &fees);
+            if fees.is_cross_host {
+                let event = Event::CrossRegistryTransferCompleted;
+                self.tell(event, command.asset, command.debit, command.credit);
+            }
+            self.count_pair(&fees.pair);
+        } else {
+            self.post(Event::TokensTransferred, from, to, command.amount);
+        }
+        self.balances(Some(debtor), Some(creditor));
+        Ok(rate)
+    }
+
+    fn post_fees(&mut self, debtor: u32, creditor: u32, fees: &Fees) {
+        let debit = self.accounts.hot(debtor);
+        let asset = self.assets.row(debit.asset);
+        let collector = asset.collectors[usize::from(debit.host)];
+        let to_collector = if fees.is_cross_host {
+            let payee_host = self.accounts.hot(creditor).host;
+            let treasury = asset.treasuries[usize::from(payee_host)];
+            let (from, to) = (Side::liquid(debtor), Side::liquid(treasury));
+            self.post(Event::TransactionFeeCollected, from, to, fees.base);
+            fees.extra
+        } else {
+            fees.base + fees.extra
+        };
+        if to_collector > 0 {
+            let (from, to) = (Side::liquid(debtor), Side::liquid(collector));
+            self.post(Event::TransactionFeeCollected, from, to, to_collector);
+        }
+    }
+
+    /// What a transfer would do now.
+    pub(crate) fn quote(&self, caller: &Caller, command: &Command) -> Result<Quote, Status> {
+        let hint = self.resolve(Kind::Transfer, command);
+        let plan = self.plan_transfer(caller, command, &hint)?;
+        let (rate, base, extra) = plan
+            .fees
+            .map_or((0, 0, 0), |fees| (fees.rate, fees.base, fees.extra));
+        Ok(Quote {
+            pays: command.amount + extra,
+            gets: command.amount - base,
+            base,
+            extra,
+            rate,
+        })
+    }
+
+    /// Moves the frame's own units.
+    pub(super) fn system_transfer(&mut self, command: &Command, hint: &Hint) -> Result<(), Status> {
+        if self.assets.place(command.asset).is_none() {
+            return Err(Status::AssetNotFound);
+        }
+        let debtor = self
+            .debtor(command, hint)
+            .filter(|&number| self.accounts.hot(number).is_system())
+            .ok_or(Status::DebtorNotFound)?;
+        let creditor = self.creditor(command, hint);
+        if creditor.is_none() && !system::is_system(command.credit) {
+            return Err(Status::CreditorNotFound);
+        }
+        if creditor.is_some_and(|number| self.accounts.hot(number).has(bits::CLOSED)) {
+            return Err(Status::CreditorClosed);
+        }
+        let creditor = creditor
+            .filter(|_| is_route(command.debit, command.credit))
+            .ok_or(Status::Route)?;
+        judge_amount(command.amount)?;
+        if command.amount > self.accounts.hot(debtor).available(0) {
+            return Err(Status::InsufficientFunds);
+        }
+        // Point of no return.
+        self.money_moved = true;
+        let (from, to) = (Side::liquid(debtor), Side::liquid(creditor));
+        self.post(Event::TokensTransferred, from, to, command.amount);
+        self.balances(Some(debtor), Some(creditor));
+        Ok(())
+    }
+}
+
+/// Whether the frame's own units may go this way.
+fn is_route(debit: OwnerId, credit: OwnerId) -> bool {
+    match (system::classify(debit), system::classify(credit)) {
+        (Some((Class::FeeCollector, _)), Some((Class::Treasury, _)))
+        | (Some((Class::Treasury, _)), Some((Class::StakingPool | Class::GrantPool, _))) => true,
+        (Some((Class::Treasury, _)), None) => !system::is_system(credit),
+        _ => false,
+    }
+}

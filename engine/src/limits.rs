@@ -1,0 +1,21 @@
+//! Every limit of the engine that is not a journaled parameter, with its reason. Nothing here
+//! names a limit of the formats: those are in `protocol::limits`.
+
+/// Announced configuration changes at once: more than anybody has reason to plan.
+pub(crate) const CHANGES_MAX: usize = 16;
+/// How far ahead a fee change may be announced: a year and a day.
+pub(crate) const NOTICE_MAX_MS: u64 = 366 * 24 * 3_600_000;
+/// Rate between two hosts of one frame, which goes to the payee's host (H25).
+pub(crate) const CROSS_HOST_RATE: u32 = 5_000;
+/// Rows of a table chunk: rows never move, and a new chunk is quick to make.
+pub(crate) const CHUNK_ROWS: usize = 8_192;
+/// Commands resolved ahead: their rows fit the second-level cache.
+pub(crate) const RESOLVE_BLOCK: usize = 128;
+/// Slots of an old index moved with each insertion while the index grows.
+pub(crate) const MOVED_PER_INSERT: usize = 64;
+/// Slots of a set of the velocity table.
+pub(crate) const PAIR_WAYS: usize = 8;
+/// Rows of a cut sorted at once.
+pub(crate) const RUN_ROWS: usize = 4_096;
+/// Chunks of id rows kept for reuse (about 160 MiB).
+pub(crate) const SPARE_CHUNKS_MAX: usize = 512;

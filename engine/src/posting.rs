@@ -1,0 +1,193 @@
+//! Postings: the one place where a bucket changes, together with the running sums and the effect.
+//!
+//! It judges nothing: rules are checked before the first posting of an entry. The invariant
+//! (INV5): every posting takes from one side what it gives to the other.
+
+use protocol::effect::{Bucket, Effect, Event};
+use protocol::{AssetId, OwnerId};
+
+use crate::accounts::{Hot, NONE};
+use crate::engine::Engine;
+use crate::supply::debt;
+use crate::undo::Step;
+
+/// One side of a posting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    account: u32,
+    bucket: Bucket,
+}
+
+impl Side {
+    /// The supply counters: units enter from it when debited and leave to it when credited.
+    pub(crate) const COUNTER: Self = Self {
+        account: NONE,
+        bucket: Bucket::Counter,
+    };
+
+    /// Liquid of an account.
+    pub(crate) const fn liquid(account: u32) -> Self {
+        Self {
+            account,
+            bucket: Bucket::Liquid,
+        }
+    }
+
+    /// Held of an account.
+    pub(crate) const fn held(account: u32) -> Self {
+        Self {
+            account,
+            bucket: Bucket::Held,
+        }
+    }
+}
+
+/// What every effect of a command carries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Note {
+    /// The hold or original named.
+    pub(crate) reference: u128,
+    /// The client's own.
+    pub(crate) user_data: u64,
+    /// Rate.
+    pub(crate) rate: u32,
+}
+
+impl Engine {
+    /// The hot line of an account about to change.
+    #[inline]
+    pub(crate) fn change(&mut self, number: u32) -> &mut Hot {
+        let hot = self.accounts.hot(number);
+        if self.undo.is_recording() {
+            let step = Step::Account(number, *hot, *self.accounts.cold(number));
+            self.undo.note(|| step);
+        }
+        if !self.changes.is_noted(hot.flags) {
+            self.note_change(number);
+        }
+        let sequence = self.sequence;
+        let hot = self.accounts.hot_mut(number);
+        hot.sequence = sequence;
+        hot
+    }
+
+    /// Moves `amount`, more than 0, from one bucket to another of the same asset.
+    #[inline]
+    pub(crate) fn post(&mut self, event: Event, debit: Side, credit: Side, amount: u128) {
+        let units = i128::try_from(amount).expect("amounts are at most 2^127 - 1");
+        assert!(units > 0, "a posting moves something");
+        let known = if debit.account == NONE {
+            credit.account
+        } else {
+            debit.account
+        };
+        let place = self.accounts.hot(known).asset;
+        if self.undo.is_recording() {
+            let step = Step::Sums(place, self.assets.row(place).sums);
+            self.undo.note(|| step);
+        }
+        let debit_after = self.shift(place, debit, -units);
+        let credit_after = self.shift(place, credit, units);
+        if self.effects.is_on() {
+            let owner = |side: Side| match side.account {
+                NONE => 0,
+                number => self.accounts.hot(number).owner,
+            };
+            let effect = Effect {
+                event: event.number(),
+                asset: self.assets.row(place).id,
+                debit: owner(debit),
+                credit: owner(credit),
+                amount,
+                debit_after,
+                credit_after,
+                debit_bucket: debit.bucket as u8,
+                credit_bucket: credit.bucket as u8,
+                ..Effect::default()
+            };
+            self.push_effect(effect);
+        }
+    }
+
+    /// Changes one bucket and its sum; returns what is in it afterwards.
+    #[inline]
+    fn shift(&mut self, place: u8, side: Side, units: i128) -> i128 {
+        match side.bucket {
+            Bucket::Liquid => {
+                let hot = self.change(side.account);
+                assert!(hot.asset == place, "both sides are of one asset");
+                let before = hot.liquid;
+                let after = before + units;
+                hot.liquid = after;
+                let sums = &mut self.assets.row_mut(place).sums;
+                sums.liquid += units;
+                if before < 0 || after < 0 {
+                    sums.credit_used = sums.credit_used - debt(before) + debt(after);
+                }
+                after
+            }
+            Bucket::Held => {
+                let hot = self.change(side.account);
+                assert!(hot.asset == place, "both sides are of one asset");
+                let held = &mut self.accounts.cold_mut(side.account).held;
+                *held = held
+                    .checked_add_signed(units)
+                    .expect("a hold releases no more than it holds");
+                let after = i128::try_from(*held).expect("supply is at most 2^120");
+                let sums = &mut self.assets.row_mut(place).sums;
+                sums.held = sums
+                    .held
+                    .checked_add_signed(units)
+                    .expect("the sum is at least each part");
+                after
+            }
+            _ => {
+                let sums = &mut self.assets.row_mut(place).sums;
+                let counter = if units < 0 {
+                    &mut sums.issued
+                } else {
+                    &mut sums.destroyed
+                };
+                counter.add(units.unsigned_abs());
+                0
+            }
+        }
+    }
+
+    /// Tells of something that moved no units.
+    pub(crate) fn tell(&mut self, event: Event, asset: AssetId, debit: OwnerId, credit: OwnerId) {
+        if self.effects.is_on() {
+            self.push_effect(Effect {
+                event: event.number(),
+                asset,
+                debit,
+                credit,
+                ..Effect::default()
+            });
+        }
+    }
+
+    fn push_effect(&mut self, effect: Effect) {
+        let Note {
+            reference,
+            user_data,
+            rate,
+        } = self.note;
+        self.effects.push(Effect {
+            sequence: self.sequence,
+            leg: self.leg,
+            reference,
+            user_data,
+            rate,
+            ..effect
+        });
+        self.leg += 1;
+    }
+
+    /// What the digest says of the two accounts of a command.
+    pub(crate) fn balances(&mut self, debtor: Option<u32>, creditor: Option<u32>) {
+        let liquid =
+            |number: Option<u32>| number.map_or(0, |number| self.accounts.hot(number).liquid);
+        self.after = (liquid(debtor), liquid(creditor));
+    }
+}
