@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod cast;
+mod finding;
 pub mod history;
 mod postgres;
 pub mod runner;
@@ -38,15 +39,18 @@ pub mod settler;
 pub mod sink;
 mod sqlite;
 pub mod status;
+mod verdict;
 pub mod verify;
 pub mod watermark;
 
+pub use finding::Finding;
 pub use history::{Confirmation, History, HistoryError};
 pub use postgres::PostgresSink;
 pub use runner::{Handle, Hooks, Inbox, Runner, channel};
-pub use settler::{Alarm, Settings, Settler, Stop};
+pub use settler::{Settings, Settler};
 pub use sink::{Batch, Sink, SinkError};
 pub use sqlite::SqliteSink;
 pub use status::Status;
-pub use verify::{Finding, ReadBack};
+pub use verdict::{Alarm, Stop, judge};
+pub use verify::ReadBack;
 pub use watermark::Watermark;

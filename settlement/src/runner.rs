@@ -12,9 +12,10 @@ use protocol::cut::{Cut, Effects};
 use protocol::effect::Effect;
 
 use crate::history::{Confirmation, EffectWriter, History};
-use crate::settler::{Action, Alarm, EffectsFrom, Input, Settings, Settler, Stop, judge};
+use crate::settler::{Action, EffectsFrom, Input, Settings, Settler};
 use crate::sink::{Batch, EffectSource, Sink, SinkError};
 use crate::status::Status;
+use crate::verdict::{Alarm, Stop, judge};
 use crate::watermark::Watermark;
 
 /// Longest sleep, so that a clock which stands still cannot stop settlement for good.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use protocol::Sequence;
 
-use crate::settler::{Alarm, Stop};
+use crate::verdict::{Alarm, Stop};
 
 const NO_TIME: u64 = u64::MAX;
 
