@@ -11,11 +11,8 @@ use crate::format::{
     BLOCK, FORMAT, HEADER_LEN, Kind, MAGIC, PART_ALIGN, RECORD_LEN_MAX, RecordHeader, record_len,
 };
 use crate::shared::Shared;
-use crate::storage::{Live, SegmentWrite, Storage, StorageError};
-
-/// Bytes that are copied, then hashed, while they are in the nearest cache. A power of two of
-/// BLAKE3 chunks, counted from the payload's start, so that each is one whole subtree.
-const WINDOW: usize = 64 * 1024;
+use crate::stage::Stage;
+use crate::storage::{Live, Storage, StorageError};
 
 /// What the caller says about a record; the journal fills in the rest of the header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -379,59 +376,4 @@ pub(crate) fn payload_len(parts: &[&[u8]]) -> Result<u64, AppendError> {
         sum += len as u64;
     }
     Ok(sum)
-}
-
-/// Gathers small parts into one window, so that they are hashed and copied together; a window
-/// that lies in one part goes to the segment directly.
-pub(crate) struct Stage {
-    window: Box<[u8]>,
-    hasher: blake3::Hasher,
-}
-
-impl Stage {
-    fn new() -> Self {
-        Self {
-            window: vec![0; WINDOW].into_boxed_slice(),
-            hasher: blake3::Hasher::new(),
-        }
-    }
-
-    fn copy_and_hash(
-        &mut self,
-        writer: &mut dyn SegmentWrite,
-        at: u64,
-        parts: &[&[u8]],
-        payload_len: u64,
-    ) -> Result<[u8; 32], StorageError> {
-        let single = payload_len <= WINDOW as u64;
-        self.hasher.reset();
-        let mut done = 0;
-        let mut staged = 0;
-        for mut part in parts.iter().copied() {
-            while !part.is_empty() {
-                let left = payload_len - done;
-                let window_len = left.min(WINDOW as u64) as usize;
-                let (piece, rest) = part.split_at(part.len().min(window_len - staged));
-                part = rest;
-                let whole: &[u8] = if piece.len() == window_len {
-                    piece
-                } else {
-                    self.window[staged..staged + piece.len()].copy_from_slice(piece);
-                    staged += piece.len();
-                    if staged < window_len {
-                        continue;
-                    }
-                    &self.window[..window_len]
-                };
-                writer.write(at + done, whole)?;
-                if single {
-                    return Ok(*blake3::hash(whole).as_bytes());
-                }
-                self.hasher.update(whole);
-                done += window_len as u64;
-                staged = 0;
-            }
-        }
-        Ok(*self.hasher.finalize().as_bytes())
-    }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::scan::Flaw;
+use crate::flaw::Flaw;
 use crate::storage::StorageError;
 
 /// Error of a [`crate::Reader`]: the same as recovery's.

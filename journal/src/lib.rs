@@ -30,7 +30,9 @@
 
 mod append;
 mod error;
+mod flaw;
 mod format;
+mod image;
 mod lock;
 mod mapped;
 mod memory;
@@ -39,21 +41,23 @@ mod reader;
 mod recover;
 mod scan;
 mod shared;
+mod stage;
 mod storage;
 mod sync;
 
 pub use append::{AppendError, Appended, Appender, Entry};
 pub use error::{Damage, Evidence, FaultKind, ReadError, RecoverError};
+pub use flaw::Flaw;
 pub use format::{
     BLOCK, FORMAT, FormatError, HEADER_LEN, Kind, MAGIC, PART_ALIGN, RECORD_LEN_MAX, RecordHeader,
     at, record_len,
 };
+pub use image::SECTOR;
 pub use mapped::MappedStorage;
-pub use memory::{MemoryStorage, SECTOR};
+pub use memory::MemoryStorage;
 pub use prepare::{PrepareError, Preparer};
 pub use reader::{Reader, Summary, stat, verify};
 pub use recover::{Config, CreateError, Expect, Journal, Recovery, Truncated, Visitor};
-pub use scan::Flaw;
 pub use shared::Watermarks;
 pub use storage::{Live, SegmentRead, SegmentSync, SegmentWrite, Source, Storage, StorageError};
 pub use sync::{SyncError, Syncer};

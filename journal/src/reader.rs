@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use crate::error::{ReadError, RecoverError};
+use crate::flaw::Due;
 use crate::format::{BLOCK, RecordHeader};
 use crate::recover::checked_numbers;
-use crate::scan::{Depth, Due, Scanner};
+use crate::scan::{Depth, Scanner};
 use crate::storage::{Source, Storage};
 
 /// Verified records, one after the other.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use crate::append::{AppendError, Appender, Entry, genesis_record, payload_len, payload_len_max};
 use crate::error::RecoverError;
+use crate::flaw::{Due, Flaw};
 use crate::format::{BLOCK, Kind, RecordHeader};
 use crate::prepare::Preparer;
-use crate::scan::{Behind, Depth, Due, End, Flaw, Scanner};
+use crate::scan::{Behind, Depth, End, Scanner};
 use crate::shared::{Shared, Watermarks};
 use crate::storage::{Live, Source, Storage, StorageError};
 use crate::sync::Syncer;
@@ -49,6 +50,8 @@ pub struct Expect {
     pub frame: Option<u128>,
     /// Index known to have been durable (SQL, a peer, a snapshot); 0 = nothing known.
     pub durable_index_floor: u64,
+    /// Sequence known to have been durable, for those who count commands; 0 = nothing known.
+    pub durable_sequence_floor: u64,
     /// Newest version of the money rules that the caller knows.
     pub rules_max: u32,
 }
@@ -58,6 +61,7 @@ impl Default for Expect {
         Self {
             frame: None,
             durable_index_floor: 0,
+            durable_sequence_floor: 0,
             rules_max: u32::MAX,
         }
     }
@@ -216,7 +220,7 @@ impl Journal {
         }
         let end = *scanner.end().expect("a scan that stopped has an end");
         let behind = scanner.search_behind(&end)?;
-        scanner.judge(&end, &behind, expect.durable_index_floor, expect.frame)?;
+        scanner.judge(&end, &behind, floor(&expect, &end), expect.frame)?;
         let mut recovery = recovery.expect("an end behind the genesis has records before it");
         recovery.truncated = clear_tail(&*storage, &numbers, &end, &behind)?;
         let journal = Self::resume(storage, size, &numbers, &end, recovery.last)?;
@@ -285,6 +289,15 @@ impl Journal {
     pub fn split(self) -> (Appender, Syncer, Preparer) {
         (self.appender, self.syncer, self.preparer)
     }
+}
+
+/// What is known from outside, as an index: a sequence that is missing belongs to the record that
+/// is due at the end, or to a later one.
+fn floor(expect: &Expect, end: &End) -> u64 {
+    let missing = expect.durable_sequence_floor >= end.due.sequence;
+    expect
+        .durable_index_floor
+        .max(if missing { end.due.index } else { 0 })
 }
 
 /// The segments' numbers, from 1 without gaps.

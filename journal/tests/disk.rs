@@ -1,0 +1,241 @@
+//! The mapped backend on real files.
+//!
+//! Refuses to leave anything outside its temporary directory. Invariant: what holds on the
+//! simulated disk holds for files, locks and modes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use journal::{
+    AppendError, Entry, Expect, FaultKind, Journal, MappedStorage, Storage, StorageError, verify,
+};
+
+use crate::kit::{Bench, CONFIG, FRAME, create, genesis, records, recover, refused};
+
+const CHILD_DIR: &str = "BEZANT_JOURNAL_TEST_DIR";
+
+fn open(dir: &Path) -> MappedStorage {
+    MappedStorage::new(dir.join("journal"))
+}
+
+#[test]
+fn records_roll_through_many_segments_and_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut model = Vec::new();
+    let mut bench = create(open(dir.path()));
+    for round in 0..3 {
+        for at in 0..40_usize {
+            bench.preparer.prepare().unwrap();
+            model.push(bench.append(at * 997 % 30_000).unwrap());
+            if at % 5 == 0 {
+                bench.syncer.sync().unwrap();
+            }
+        }
+        drop(bench);
+        let (again, recovery) = recover(open(dir.path()), Expect::default()).unwrap();
+        assert_eq!(recovery.records, recovery.last.index);
+        assert!(recovery.truncated.is_none(), "round {round}");
+        bench = again;
+    }
+    let hashes: Vec<_> = model.iter().map(|(hash, _)| *hash).collect();
+    let found: Vec<_> = records(open(dir.path()))
+        .iter()
+        .map(|(hash, _)| *hash)
+        .collect();
+    assert!(hashes.iter().all(|hash| found.contains(hash)));
+    let summary = verify(Arc::new(open(dir.path()))).unwrap();
+    assert_eq!(summary.records_by_kind[1], model.len() as u64);
+    assert!(summary.segments > 10);
+}
+
+#[test]
+fn syncing_and_preparing_overlap_appending() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal =
+        Journal::create(Arc::new(open(dir.path())), CONFIG, FRAME, &genesis(), &[]).unwrap();
+    let marks = journal.watermarks();
+    let (mut appender, mut syncer, mut preparer) = journal.split();
+    let total = 1_500;
+    thread::scope(|scope| {
+        let (syncing, preparing) = (marks.clone(), marks.clone());
+        scope.spawn(move || {
+            let mut last = 0;
+            while syncing.durable() < total {
+                let durable = syncer.sync().unwrap();
+                assert!(durable >= last);
+                last = durable;
+                thread::yield_now();
+            }
+        });
+        scope.spawn(move || {
+            while preparing.durable() < total {
+                preparer.prepare().unwrap();
+                thread::yield_now();
+            }
+        });
+        scope.spawn(move || {
+            let payload = [9; 4_096];
+            while appender.last().index < total {
+                let entry = Entry {
+                    first_sequence: appender.next_sequence(),
+                    commands: 1,
+                    timestamp_ns: appender.last().index,
+                    ..Entry::default()
+                };
+                let len = (appender.last().index % 256) as usize * 16;
+                match appender.append(&entry, &[&payload[..len], &payload[..16]]) {
+                    Ok(_) => {}
+                    Err(AppendError::Full { .. }) => thread::yield_now(),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+    });
+    assert_eq!(marks.durable(), marks.appended());
+    let (_, recovery) = recover(open(dir.path()), Expect::default()).unwrap();
+    assert_eq!(recovery.last.index, marks.durable());
+}
+
+#[test]
+fn a_torn_tail_is_wiped_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = create(open(dir.path()));
+    bench.append(100).unwrap();
+    let last = bench.append(9_000).unwrap();
+    bench.syncer.sync().unwrap();
+    let (offset, file) = (bench.appender.last().offset, open(dir.path()).name(1));
+    drop(bench);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[offset as usize + 5_000] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let (mut bench, recovery) = recover(open(dir.path()), Expect::default()).unwrap();
+    assert_eq!(recovery.truncated.unwrap().blocks, 3);
+    assert!(
+        fs::read(&file).unwrap()[offset as usize..]
+            .iter()
+            .all(|&b| b == 0)
+    );
+    let again = bench.append(50).unwrap();
+    bench.syncer.sync().unwrap();
+    drop(bench);
+    let found = records(open(dir.path()));
+    assert_eq!(found.last(), Some(&again));
+    assert!(!found.contains(&last));
+}
+
+#[test]
+fn a_second_writer_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = create(open(dir.path()));
+    let error = refused(open(dir.path()), Expect::default());
+    assert_eq!(error.kind(), FaultKind::Locked);
+    let holder = format!("process {}", std::process::id());
+    assert!(error.to_string().contains(&holder), "{error}");
+    let child = |expected: &str| {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "disk::in_a_second_process", "--nocapture"])
+            .env(CHILD_DIR, dir.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains(expected), "{text}");
+    };
+    child("second: Some(Locked)");
+    assert!(
+        verify(Arc::new(open(dir.path()))).is_ok(),
+        "a reader needs no lock"
+    );
+    drop(bench);
+    child("second: None");
+}
+
+/// Does nothing unless the test above starts it.
+#[test]
+fn in_a_second_process() {
+    if let Some(dir) = std::env::var_os(CHILD_DIR) {
+        let outcome = recover(open(Path::new(&dir)), Expect::default());
+        println!("second: {:?}", outcome.err().map(|e| e.kind()));
+    }
+}
+
+#[test]
+fn directories_are_private_and_leftovers_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("notes.txt"), "mine").unwrap();
+    let made = Journal::create(Arc::new(open(dir.path())), CONFIG, FRAME, &genesis(), &[]);
+    let error = made.err().unwrap().to_string();
+    assert!(error.contains("notes.txt"), "{error}");
+    assert_eq!(fs::read(place.join("notes.txt")).unwrap(), b"mine");
+    fs::remove_dir_all(&place).unwrap();
+
+    drop(create(open(dir.path())));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&place), 0o700);
+    for entry in fs::read_dir(&place).unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
+    }
+    let leftover = place.join("00000000000000000002.preparing");
+    fs::write(&leftover, [0; 100]).unwrap();
+    let (bench, _) = recover(open(dir.path()), Expect::default()).unwrap();
+    assert!(!leftover.exists());
+    drop(bench);
+    let absent = refused(
+        MappedStorage::new(dir.path().join("elsewhere")),
+        Expect::default(),
+    );
+    assert_eq!(absent.kind(), FaultKind::Missing);
+}
+
+#[test]
+fn a_segment_has_one_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    storage.init().unwrap();
+    storage.lock().unwrap();
+    storage.prepare(1, 65_536, &[]).unwrap();
+    assert!(matches!(
+        open(dir.path()).open_live(1),
+        Err(StorageError::Writer { .. })
+    ));
+    storage.open_live(1).map(drop).unwrap();
+    assert!(matches!(
+        storage.open_live(1),
+        Err(StorageError::Writer { .. })
+    ));
+    assert!(matches!(
+        storage.prepare(1, 65_536, &[]),
+        Err(StorageError::Writer { .. })
+    ));
+}
+
+#[test]
+fn another_segment_size_applies_to_the_next_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = create(open(dir.path()));
+    bench.preparer.prepare().unwrap();
+    bench.append(100).unwrap();
+    drop(bench);
+    let larger = journal::Config {
+        segment_size: 128 * 1024,
+    };
+    let (journal, _) =
+        Journal::recover(Arc::new(open(dir.path())), larger, Expect::default()).unwrap();
+    let mut bench = Bench::new(journal);
+    assert!(
+        bench.preparer.prepare().unwrap(),
+        "the old prepared one was not used"
+    );
+    while bench.appender.last().segment == 1 {
+        bench.append(10_000).unwrap();
+    }
+    assert_eq!(
+        fs::metadata(open(dir.path()).name(2)).unwrap().len(),
+        128 * 1024
+    );
+}

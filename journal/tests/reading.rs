@@ -1,0 +1,101 @@
+//! Readers, and what `verify` and `stat` report.
+//!
+//! Refuses to read behind a named end. Invariant: any start gives the same records.
+
+use std::sync::Arc;
+
+use journal::{Expect, Journal, Kind, MemoryStorage, Reader, Summary, stat, verify};
+
+use crate::kit::{CONFIG, create, small};
+
+#[test]
+fn every_start_and_end_gives_the_same_records() {
+    let (disk, all) = small(40);
+    let count = all.len() as u64;
+    for from in 1..=count + 1 {
+        let until = count.min(from + 3);
+        let mut reader = Reader::open_range(Arc::new(disk.clone()), from, until).unwrap();
+        for index in from..=until {
+            let (header, payload) = reader.next().unwrap().unwrap();
+            let (hash, bytes) = &all[index as usize - 1];
+            assert_eq!(
+                (header.index, &header.hash, payload),
+                (index, hash, &bytes[..])
+            );
+        }
+        assert!(reader.next().unwrap().is_none());
+    }
+}
+
+#[test]
+fn an_end_that_was_named_is_not_passed_and_must_exist() {
+    let disk = MemoryStorage::new();
+    let mut bench = create(disk.clone());
+    bench.append(5_000).unwrap();
+    let durable = bench.syncer.sync().unwrap();
+    bench.append(5_000).unwrap();
+    disk.flip(1, 3 * 4_096 + 8, 1);
+    let mut reader = Reader::open_range(Arc::new(disk.clone()), 2, durable).unwrap();
+    assert!(reader.next().unwrap().is_some());
+    assert!(reader.next().unwrap().is_none());
+    let mut reader = Reader::open_range(Arc::new(disk), 1, durable + 1).unwrap();
+    assert!(reader.next().unwrap().is_some());
+    assert!(reader.next().unwrap().is_some());
+    assert!(reader.next().is_err());
+}
+
+#[test]
+fn summaries_agree() {
+    let (disk, all) = small(40);
+    let deep = verify(Arc::new(disk.clone())).unwrap();
+    let shallow = stat(Arc::new(disk)).unwrap();
+    assert_eq!(
+        deep,
+        Summary {
+            payloads_verified: true,
+            ..shallow
+        }
+    );
+    assert_eq!(deep.records, all.len() as u64);
+    assert_eq!(deep.records_by_kind.iter().sum::<u64>(), deep.records);
+    assert_eq!((deep.records_by_kind[0], deep.records_by_kind[2]), (1, 1));
+    assert_eq!(deep.records_by_kind[Kind::Seal as usize - 1], 2);
+    assert_eq!(
+        (deep.commands, deep.first_sequence, deep.last_sequence),
+        (400, 1, 400)
+    );
+    assert_eq!(deep.segments, 4);
+    assert_eq!(deep.torn_blocks, 0);
+}
+
+#[test]
+fn recovery_shows_each_record_and_stops_at_a_refusal() {
+    let (disk, all) = small(20);
+    let mut seen = Vec::new();
+    let (_, recovery) = Journal::recover_with(
+        Arc::new(disk.clone()),
+        CONFIG,
+        Expect::default(),
+        &mut |header, payload| {
+            seen.push((header.hash, payload.to_vec()));
+            Ok(())
+        },
+    )
+    .unwrap();
+    assert_eq!(seen, all);
+    assert_eq!(recovery.records, all.len() as u64);
+    let refused = Journal::recover_with(
+        Arc::new(disk),
+        CONFIG,
+        Expect::default(),
+        &mut |header, _| {
+            if header.index == 5 {
+                Err("five".into())
+            } else {
+                Ok(())
+            }
+        },
+    );
+    let text = refused.err().unwrap().to_string();
+    assert!(text.contains("record 5") && text.contains("five"), "{text}");
+}
