@@ -740,11 +740,13 @@ impl Books {
         due.sort_by_key(|change| (change.effective_ms, change.sequence));
         for change in due {
             let changed = self.parameters.with(change.parameter, change.value);
-            if changed.validate().is_ok() {
-                self.parameters = changed;
-                if change.parameter == Parameter::VelocityWindowMs {
-                    self.pairs.clear();
-                }
+            if changed.validate().is_err() {
+                continue;
+            }
+            let window = self.parameter(Parameter::VelocityWindowMs);
+            self.parameters = changed;
+            if self.parameter(Parameter::VelocityWindowMs) != window {
+                self.pairs.clear();
             }
         }
     }

@@ -211,14 +211,18 @@ impl Books {
     fn rehost(&mut self, caller: Caller, command: &Command) -> Ruling {
         let to = command.credit;
         let agent = caller.role == Some(Role::Agent);
-        let new_host = !agent && self.find_host(to).is_none();
-        if new_host {
+        let owner = self.owners.get(&command.debit).cloned();
+        let pending = owner.as_ref().and_then(|owner| owner.pending_host);
+        let moves = match caller.role {
+            Some(Role::Agent) => false,
+            Some(Role::Registry) => pending == Some(caller.principal),
+            _ => owner.is_some() && !system::is_system(to),
+        };
+        if moves && self.find_host(to).is_none() {
             self.fits(2 * self.assets.len())?;
             refuse_if(self.hosts.len() >= HOSTS_MAX, Status::HostsFull)?;
         }
-        let owner = self.owners.get(&command.debit).cloned();
         if caller.role == Some(Role::Registry) {
-            let pending = owner.and_then(|owner| owner.pending_host);
             refuse_if(pending != Some(caller.principal), Status::HostRefuses)?;
         } else {
             refuse_if(owner.is_none(), Status::DebtorNotFound)?;
@@ -447,9 +451,7 @@ impl Books {
     fn system_transfer(&mut self, command: &Command) -> Ruling {
         let (debit, credit, asset) = (command.debit, command.credit, command.asset);
         self.asset_exists(asset)?;
-        if system::is_system(debit) {
-            self.debtor_exists(command)?;
-        }
+        self.debtor_exists(command)?;
         let ordinary_credit = !system::is_system(credit);
         let credit_there = self.account(credit, asset).is_some();
         refuse_if(ordinary_credit && !credit_there, Status::CreditorNotFound)?;
@@ -538,7 +540,7 @@ impl Books {
         )?;
         let host = self.find_host(command.credit);
         refuse_if(
-            command.credit != 0 && host.is_none(),
+            parameter == Parameter::HostDebitLimit && host.is_none(),
             Status::CreditorNotFound,
         )?;
         let changed = self.parameters.with(parameter, value);
