@@ -45,11 +45,8 @@ impl Engine {
         match kind {
             Kind::Transfer | Kind::Hold => self.acts_for(caller, debit, hint.debit),
             Kind::Capture | Kind::Release => self.acts_for(caller, credit, hint.credit),
-            Kind::Open => {
-                (caller.is_agent(debit) && credit == 0)
-                    || (caller.is(Role::Registry) && credit == 0)
-                    || (caller.is(Role::Admin) && credit != 0)
-            }
+            Kind::Open if credit == 0 => caller.is_agent(debit) || caller.is(Role::Registry),
+            Kind::Open => caller.is(Role::Admin),
             Kind::Freeze | Kind::Unfreeze => {
                 caller.is(Role::Admin) || self.is_host_of(caller, debit)
             }

@@ -83,15 +83,14 @@ impl Engine {
     pub(super) fn open(&mut self, command: &Command, hint: &Hint) -> Result<(), Status> {
         let owner = self.owners.find(&self.hash, command.debit);
         let registry = self.opening_host(command);
-        let is_reserved = self.caller.is(Role::Admin) && system::is_system(command.credit);
-        let binds_new_host = registry.is_some_and(|registry| {
-            owner.is_none() && !is_reserved && self.hosts.find(registry).is_none()
-        });
+        let binds_new_host =
+            registry.is_some_and(|registry| owner.is_none() && self.hosts.find(registry).is_none());
         self.judge_room_for_host(1, binds_new_host)?;
         let place = self
             .assets
             .place(command.asset)
             .ok_or(Status::AssetNotFound)?;
+        let is_reserved = self.caller.is(Role::Admin) && system::is_system(command.credit);
         if system::is_system(command.debit) || is_reserved {
             return Err(Status::ReservedOwner);
         }

@@ -89,12 +89,12 @@ impl Engine {
         if system::is_system(credit) && !receives(credit) {
             return Err(Status::ReservedOwner);
         }
-        self.creditor(command, hint)
-            .ok_or(if system::is_system(credit) {
-                Status::ReservedOwner
-            } else {
-                Status::CreditorNotFound
-            })
+        let missing = if system::is_system(credit) {
+            Status::ReservedOwner
+        } else {
+            Status::CreditorNotFound
+        };
+        self.creditor(command, hint).ok_or(missing)
     }
 
     /// The accounts of a payment between them.
@@ -315,10 +315,7 @@ impl Engine {
         if self.assets.place(command.asset).is_none() {
             return Err(Status::AssetNotFound);
         }
-        let debtor = self
-            .debtor(command, hint)
-            .filter(|&number| self.accounts.hot(number).is_system())
-            .ok_or(Status::DebtorNotFound)?;
+        let debtor = self.debtor(command, hint).ok_or(Status::DebtorNotFound)?;
         let creditor = self.creditor(command, hint);
         if creditor.is_none() && !system::is_system(command.credit) {
             return Err(Status::CreditorNotFound);
