@@ -170,8 +170,9 @@ impl Attempts {
         }
     }
 
+    /// Whether the next attempt would begin after the deadline.
     fn is_over(&self) -> bool {
-        tokio::time::Instant::now() >= self.until
+        tokio::time::Instant::now() + self.pause >= self.until
     }
 
     fn unanswered(&self) -> Error {
@@ -181,10 +182,7 @@ impl Attempts {
     }
 
     async fn wait(&mut self) {
-        let left = self
-            .until
-            .saturating_duration_since(tokio::time::Instant::now());
-        sleep(self.pause.min(left)).await;
+        sleep(self.pause).await;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
     }
 

@@ -245,6 +245,17 @@ impl Reader {
         let received = (desk.info.monotonic_ns)();
         let is_read = head.flags & flags::READ != 0;
         let admission = outbox.admit(head.slots, is_read).await;
+        // Before an envelope is taken: waiting for one while holding another could last for ever.
+        let identified = if is_read {
+            Ok(())
+        } else {
+            let worker = self.ticket.worker;
+            let Self { publisher, .. } = self;
+            served
+                .identified
+                .ensure(desk, publisher, &served.peer, worker)
+                .await
+        };
         let mut lease = desk.envelope(head.slots).await;
         self.framing.take_slots(&mut lease.slots);
         let commands = request::check(&head, &lease.slots).map_err(|cause| Ended::Structure {
@@ -260,17 +271,9 @@ impl Reader {
         lease.commands = commands;
         lease.ticket = self.ticket;
         lease.stamps.received = received;
-        if !is_read {
-            let identified = served.identified.ensure(
-                desk,
-                &mut self.publisher,
-                &served.peer,
-                self.ticket.worker,
-            );
-            if let Err(status) = identified.await {
-                self.refuse(head.request, status);
-                return Ok(());
-            }
+        if let Err(status) = identified {
+            self.refuse(head.request, status);
+            return Ok(());
         }
         outbox.begin(admission);
         desk.publish(&mut self.publisher, lease).await;
