@@ -1,0 +1,14 @@
+//! The whole pipeline in one thread on a simulated disk, one module per property.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of the rig is a failed test"
+)]
+
+mod rig;
+
+mod crash;
+mod cuts;
+mod full;
+mod order;
+mod replay;
+mod ticks;

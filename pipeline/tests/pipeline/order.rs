@@ -1,0 +1,77 @@
+//! One order for everybody: time rises, sequences have no gaps, reads see what was sent before.
+
+use protocol::{Command, CommandId, Kind, Role};
+
+use crate::rig::{Rig, SECOND, START, agent};
+
+#[test]
+fn time_rises_with_every_record_whatever_the_clock_does() {
+    let mut rig = Rig::new();
+    rig.open_accounts();
+    for now_ns in [START + SECOND, START, 0, START + 2 * SECOND, START + SECOND] {
+        rig.now_ns = now_ns;
+        rig.pay(1, 1).unwrap();
+        rig.turn();
+    }
+    rig.now_ns = START + 3 * SECOND;
+    let (rig, found) = rig.crash(3);
+    assert!(found.timestamps.windows(2).all(|pair| pair[0] <= pair[1]));
+    let last = rig.stages.marks.watermarks().timestamp_ns;
+    assert!((START + 2 * SECOND..START + 3 * SECOND).contains(&last));
+}
+
+#[test]
+fn a_group_is_one_record_and_its_sequences_follow() {
+    let mut rig = Rig::new();
+    rig.open_accounts();
+    let before = rig.stages.marks.watermarks();
+    let requests: Vec<_> = (0..10).map(|n| rig.pay(n, 2).unwrap()).collect();
+    rig.turn();
+    let after = rig.stages.marks.watermarks();
+    assert_eq!(after.appended_index, before.appended_index + 1);
+    assert_eq!(after.executed, before.executed + 20);
+    let replies = rig.replies();
+    for (request, first) in requests.iter().zip((before.executed + 1..).step_by(2)) {
+        assert_eq!(replies[request].head.first_sequence, first);
+    }
+}
+
+#[test]
+fn a_read_sees_what_stands_before_it_in_the_same_group() {
+    let mut rig = Rig::new();
+    rig.open_accounts();
+    let before = rig.stages.marks.watermarks().executed;
+    rig.pay(1, 3).unwrap();
+    let read = Command {
+        debit: agent(1),
+        asset: 1,
+        ..Command::new(Kind::ReadAccount, CommandId(0))
+    };
+    let read = rig.send(Role::Agent, agent(1), &[read]).unwrap();
+    rig.pay(1, 4).unwrap();
+    rig.turn();
+    let reply = &rig.replies()[&read];
+    assert_eq!(reply.head.first_sequence, before + 3);
+    assert_eq!(reply.answers.len(), 1);
+}
+
+#[test]
+fn the_ring_ends_when_everybody_has_let_go() {
+    let mut rig = Rig::new();
+    rig.open_accounts();
+    rig.pay(1, 1).unwrap();
+    let now = rig.now();
+    rig.stages.journal.close();
+    drop(rig.stages.publisher);
+    assert_eq!(rig.stages.journal.step(now), pipeline::Progress::Worked);
+    assert_eq!(rig.stages.journal.step(now), pipeline::Progress::Finished);
+    rig.stages.sync.step();
+    assert_eq!(rig.stages.engine.step(|| 0), pipeline::Progress::Worked);
+    assert_eq!(rig.stages.engine.step(|| 0), pipeline::Progress::Finished);
+    rig.stages.journal.conclude(now);
+    assert_eq!(rig.stages.sync.step(), pipeline::Progress::Worked);
+    assert_eq!(rig.queue.pop().unwrap().head.request, rig.requests);
+    rig.disk.crash(9);
+    let (rig, found) = Rig::recover(rig.disk, rig.now_ns, rig.requests);
+    assert!(found.outcomes.contains_key(&rig.requests));
+}

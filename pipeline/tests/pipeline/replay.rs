@@ -1,0 +1,108 @@
+//! A replay trusts nothing: it reproduces the run, or names the record where it does not.
+
+use std::sync::Arc;
+
+use engine::Options;
+use journal::{Kind, Reader, RecordHeader};
+use pipeline::{ReplayError, Replayer, genesis_of};
+
+use crate::rig::{Rig, SECOND, genesis};
+
+type Record = (RecordHeader, Vec<u8>);
+
+fn records() -> Vec<Record> {
+    let mut rig = Rig::new();
+    rig.open_accounts();
+    for n in 0..40 {
+        rig.pay(n, 1 + n as usize % 5).unwrap();
+        rig.now_ns += SECOND / 10;
+        rig.turn();
+        rig.replies();
+    }
+    rig.disk.kill();
+    let mut reader = Reader::open(Arc::new(rig.disk), 1).unwrap();
+    let mut records = Vec::new();
+    while let Some((header, payload)) = reader.next().unwrap() {
+        records.push((*header, payload.to_vec()));
+    }
+    records
+}
+
+fn replay(records: &[Record]) -> Result<Replayer, ReplayError> {
+    let mut replayer = Replayer::new(Options::default());
+    for (header, payload) in records {
+        replayer.apply(header, payload, |_| ())?;
+    }
+    Ok(replayer)
+}
+
+#[test]
+fn a_replay_gives_the_same_state_twice_and_from_every_reader() {
+    let records = records();
+    let kinds: Vec<_> = records.iter().map(|(header, _)| header.kind()).collect();
+    assert!(kinds.contains(&Some(Kind::Seal)), "several segments");
+    let once = replay(&records).unwrap();
+    let twice = replay(&records).unwrap();
+    let digests = |replayer: &Replayer| {
+        let engine = replayer.engine().unwrap();
+        (engine.run_digest(), engine.image_digest())
+    };
+    assert_eq!(digests(&once), digests(&twice));
+    assert_eq!(genesis_of(&records[0].0, &records[0].1).unwrap(), genesis());
+}
+
+#[test]
+fn a_wrong_record_is_named() {
+    let good = records();
+    let at = good
+        .iter()
+        .rposition(|(header, _)| header.kind() == Some(Kind::Commands))
+        .unwrap();
+    let index = good[at].0.index;
+    let broken = |change: fn(&mut Record)| {
+        let mut records = good.clone();
+        change(&mut records[at]);
+        replay(&records).err().expect("a broken record is refused")
+    };
+    let error = broken(|(header, _)| header.rules += 1);
+    assert!(matches!(error, ReplayError::Rules { index: i, .. } if i == index));
+    let error = broken(|(header, _)| header.first_sequence += 1);
+    assert!(matches!(error, ReplayError::Sequence { index: i, .. } if i == index));
+    let error = broken(|(header, _)| header.timestamp_ns = 1);
+    assert!(matches!(error, ReplayError::Time { index: i, .. } if i == index));
+    let error = broken(|(header, _)| header.commands += 1);
+    assert!(matches!(error, ReplayError::Commands { index: i, .. } if i == index));
+    let error = broken(|(header, _)| header.run_digest[3] ^= 1);
+    assert!(matches!(error, ReplayError::Digest { index: i, .. } if i == index));
+    let error = broken(|(header, _)| header.executed_sequence += 1_000);
+    assert!(matches!(error, ReplayError::DigestPlace { index: i, .. } if i == index));
+    let error = broken(|(_, payload)| payload.truncate(100));
+    assert!(matches!(error, ReplayError::Payload { index: i, .. } if i == index));
+    let error = broken(|(header, _)| header.kind = Kind::Membership as u16);
+    assert!(matches!(error, ReplayError::Kind { index: i, .. } if i == index));
+    let error = broken(|(header, _)| header.kind = Kind::Genesis as u16);
+    assert!(matches!(error, ReplayError::SecondGenesis { .. }));
+}
+
+#[test]
+fn an_altered_payment_is_caught_by_the_next_digest() {
+    let mut records = records();
+    let at = records
+        .iter()
+        .position(|(header, _)| header.kind() == Some(Kind::Commands))
+        .unwrap()
+        + 2;
+    // The amount of the record's first command, a payment.
+    records[at].1[64 + 48] ^= 1;
+    let error = replay(&records)
+        .err()
+        .expect("an altered payment is refused");
+    assert!(matches!(error, ReplayError::Digest { .. }), "{error}");
+}
+
+#[test]
+fn a_replay_begins_with_the_genesis_record() {
+    let records = records();
+    let error = replay(&records[1..]).err().unwrap();
+    assert!(matches!(error, ReplayError::NoGenesis { index: 2 }));
+}
