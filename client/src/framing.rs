@@ -19,8 +19,9 @@ pub const fn request_len(slots: usize) -> usize {
 /// ```
 /// use protocol::{Command, CommandId, Request};
 /// let pay = Command::transfer(CommandId::new(1_700_000_000_000, 7), 10, 20, 1, 5);
+/// let head = Request { request: 1, ..Request::default() };
 /// let mut bytes = Vec::new();
-/// client::framing::encode_request(Request { request: 1, ..Request::default() }, &[pay], &mut bytes);
+/// client::framing::encode_request(head, &[pay], &mut bytes);
 /// assert_eq!(bytes.len(), client::framing::request_len(1));
 /// ```
 pub fn encode_request(mut request: Request, slots: &[Command], out: &mut Vec<u8>) {

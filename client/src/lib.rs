@@ -12,9 +12,12 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let source = Arc::new(FileSource::open("identities/registry-north")?);
 //! let frame = Expected::Frame(TrustDomain::parse("frame-a.example")?);
-//! let client = Client::connect("127.0.0.1:7400".parse()?, &source, frame, Options::default()).await?;
+//! let addr = "127.0.0.1:7400".parse()?;
+//! let client = Client::connect(addr, &source, frame, Options::default()).await?;
 //!
-//! let (alice, bob, native) = (0x0190_0000_0000_7000_8000_0000_0000_0001, 0x0190_0000_0000_7000_8000_0000_0000_0002, 1);
+//! let alice = 0x0190_0000_0000_7000_8000_0000_0000_0001;
+//! let bob = 0x0190_0000_0000_7000_8000_0000_0000_0002;
+//! let native = 1;
 //! let mut ids = client.ids();
 //! let pay = Command::transfer(ids.next_id(), alice, bob, native, 12_500_000);
 //! let reply = client.request(&[pay]).await?;
