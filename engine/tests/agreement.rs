@@ -134,6 +134,11 @@ fn engine_and_model_never_differ_in_long_lives() {
     generators::check(60, 400, agree);
 }
 
+#[test]
+fn engine_and_model_never_differ_in_large_requests() {
+    generators::check_sized(60, 12, 400, agree);
+}
+
 /// The generators are worth something only if they reach the rules.
 #[test]
 fn the_streams_reach_nearly_every_refusal_of_nearly_every_kind() {

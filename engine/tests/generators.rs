@@ -120,10 +120,10 @@ pub(crate) struct Plan {
     pub(crate) records: Vec<RecordPlan>,
 }
 
-/// Plans of up to `records` records.
-pub(crate) fn plans(records: usize) -> impl Strategy<Value = Plan> {
+/// Plans of up to `records` records with requests of up to `commands` seeds.
+pub(crate) fn plans(records: usize, commands: usize) -> impl Strategy<Value = Plan> {
     let seed = || any::<u64>().no_shrink();
-    let request = (seed(), vec(seed(), 1..8));
+    let request = (seed(), vec(seed(), 1..=commands));
     let request = request.prop_map(|(seed, commands)| RequestPlan { seed, commands });
     let record = (seed(), vec(request, 1..5));
     let record = record.prop_map(|(seed, requests)| RecordPlan { seed, requests });
@@ -425,6 +425,8 @@ impl World {
             (0..18).map(|_| self.announcement(dice)).collect()
         } else if role == Role::Agent as u16 && dice.one_in(5) {
             self.salvo(dice, principal, 4 * seeds.len())
+        } else if role == Role::Registry as u16 && dice.one_in(4) {
+            self.births(dice, principal, seeds.len())
         } else {
             seeds
                 .iter()
@@ -837,6 +839,37 @@ impl World {
         parts
     }
 
+    /// New accounts that are paid in the same request, in chains that fail and in some that hold.
+    fn births(&mut self, dice: &mut Dice, host: u128, count: usize) -> Vec<Part> {
+        let payer = agent(2 * u128::from(dice.below(3)) + (host & 1));
+        let mut parts = Vec::new();
+        for _ in 0..count {
+            // A few numbers, so that what one chain took back another opens.
+            let owner = agent(100 + u128::from(dice.below(40)));
+            let other = agent(100 + u128::from(dice.below(40)));
+            let opens = dice.pick(&[owner, owner, other]);
+            let asset = dice.pick(&[1, 1, 1, 2]);
+            let last_amount = dice.pick(&[1_000, 1_000, 0, 1 << 126]);
+            let group = [
+                Command::open(self.plain_id(), opens, asset),
+                Command::transfer(self.plain_id(), payer, owner, 1, 900),
+                Command::hold(self.plain_id(), payer, owner, 1, 500, 0),
+                Command::transfer(self.plain_id(), owner, other, 1, 400),
+                Command::transfer(self.plain_id(), payer, other, 1, last_amount),
+            ];
+            let in_chain = dice.one_in(2);
+            let len = 1 + dice.below(group.len() as u64) as usize;
+            for (at, &command) in group[..len].iter().enumerate() {
+                let mut command = command;
+                if in_chain && at + 1 < len {
+                    command.flags |= flags::LINKED;
+                }
+                parts.push((command, Vec::new()));
+            }
+        }
+        parts
+    }
+
     /// A fee change within its bounds and announced in time.
     fn announcement(&mut self, dice: &mut Dice) -> Part {
         let parameter = dice.pick(&Parameter::ALL[..5]);
@@ -985,6 +1018,11 @@ fn from_environment(name: &str) -> Option<u64> {
 /// Runs `test` on random plans: the same ones each time, unless `ENGINE_TEST_SEED` is set; as many
 /// as `cases`, unless `ENGINE_TEST_CASES` is. A failure shows the smallest plan that fails.
 pub(crate) fn check(cases: u32, records: usize, test: impl Fn(&Plan)) {
+    check_sized(cases, records, 7, test);
+}
+
+/// As [`check`], with requests of up to `commands` seeds.
+pub(crate) fn check_sized(cases: u32, records: usize, commands: usize, test: impl Fn(&Plan)) {
     let cases = from_environment("ENGINE_TEST_CASES").map_or(cases, |cases| cases as u32);
     let seed = from_environment("ENGINE_TEST_SEED").unwrap_or(1);
     let mut bytes = [0; 32];
@@ -997,7 +1035,7 @@ pub(crate) fn check(cases: u32, records: usize, test: impl Fn(&Plan)) {
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let result = runner.run(&plans(records), |plan| {
+    let result = runner.run(&plans(records, commands), |plan| {
         test(&plan);
         Ok(())
     });

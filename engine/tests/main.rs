@@ -5,3 +5,4 @@ mod conservation;
 mod extremes;
 mod generators;
 mod model;
+mod reads;

@@ -4,6 +4,7 @@
 //! Invariant: a refused command or chain leaves the books as they were.
 
 mod kinds;
+mod reads;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,7 @@ struct Host {
 #[derive(Clone, Debug)]
 struct Hold {
     creditor: OwnerId,
+    amount: u128,
     left: u128,
     rate: u16,
     keep: bool,

@@ -53,11 +53,11 @@ impl Books {
         }
     }
 
-    fn asset_exists(&self, asset: AssetId) -> Result<(), Status> {
+    pub(super) fn asset_exists(&self, asset: AssetId) -> Result<(), Status> {
         refuse_if(!self.assets.contains_key(&asset), Status::AssetNotFound)
     }
 
-    fn debtor_exists(&self, command: &Command) -> Result<(), Status> {
+    pub(super) fn debtor_exists(&self, command: &Command) -> Result<(), Status> {
         let account = self.account(command.debit, command.asset);
         refuse_if(account.is_none(), Status::DebtorNotFound)
     }
@@ -253,7 +253,7 @@ impl Books {
         Ok(0)
     }
 
-    fn transfer(&mut self, caller: Caller, command: &Command) -> Ruling {
+    pub(super) fn transfer(&mut self, caller: Caller, command: &Command) -> Ruling {
         let (debit, credit, asset) = (command.debit, command.credit, command.asset);
         let amount = command.amount;
         self.host_limit(caller, command)?;
@@ -372,6 +372,7 @@ impl Books {
         let lifetime_ns = u64::try_from(timeout_ms * 1_000_000).expect("at most 30 days");
         let hold = Hold {
             creditor: credit,
+            amount,
             left: amount,
             rate,
             keep: command.has(flags::KEEP),
