@@ -62,3 +62,7 @@ impl Stage {
         Ok(*self.hasher.finalize().as_bytes())
     }
 }
+
+#[cfg(test)]
+#[path = "stage_test.rs"]
+mod tests;

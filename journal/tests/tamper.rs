@@ -235,3 +235,16 @@ fn impossible_headers_are_refused() {
         assert_eq!((damage.offset, damage.index), (8_192, 3));
     }
 }
+
+#[test]
+fn a_rewritten_record_breaks_the_chain_behind_it() {
+    let (disk, _) = small(3);
+    forge(&disk, 1, at::RUN_DIGEST, &[9]);
+    let RecoverError::Corrupt(damage) = refused(disk, Expect::default()) else {
+        panic!("a rewritten record is corrupt")
+    };
+    assert_eq!(
+        (damage.flaw, damage.offset, damage.index),
+        (Flaw::Chain, 8_192, 3)
+    );
+}
