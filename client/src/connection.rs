@@ -199,7 +199,7 @@ impl Client {
         query.view(answer)
     }
 
-    /// How the connection ended, if it has.
+    /// Why the connection takes no more requests, if so.
     #[must_use]
     pub fn ended(&self) -> Option<End> {
         self.0.pending.ended()

@@ -30,7 +30,7 @@
 //! # }
 //! ```
 //!
-//! `examples/pay.rs` is a whole program. Batches are slices: up to 8 190 slots (commands and their
+//! `examples/pay.rs` is a whole program. Batches are slices, filled by hand or by a [`Batch`]: up to 8 190 slots (commands and their
 //! data) in a request; [`Client::submit`] keeps many requests under way. Reads are in [`query`].
 //!
 //! # Invariants
@@ -40,6 +40,7 @@
 //! * The connection is up only after the frame's hello; TLS alone is not acceptance.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod buffers;
 mod connection;
 mod error;
@@ -54,6 +55,7 @@ mod reply;
 mod session;
 mod stream;
 
+pub use batch::{Batch, BatchFull};
 pub use connection::Client;
 pub use error::{End, Error};
 pub use ids::{IdGenerator, system_ids};

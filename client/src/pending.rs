@@ -21,6 +21,8 @@ pub(crate) struct PendingRequests(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     waiting: HashMap<u64, Waiting>,
+    /// Why no more requests are taken.
+    refusal: Option<End>,
     end: Option<End>,
 }
 
@@ -59,7 +61,7 @@ impl Future for Pending {
 impl PendingRequests {
     pub(crate) fn add(&self, request: u64, permit: OwnedSemaphorePermit) -> Result<Pending, Error> {
         let mut state = self.state();
-        if let Some(end) = &state.end {
+        if let Some(end) = state.end.as_ref().or(state.refusal.as_ref()) {
             return Err(Error::Closed { end: end.clone() });
         }
         let (sender, answer) = oneshot::channel();
@@ -86,6 +88,11 @@ impl PendingRequests {
         true
     }
 
+    /// Ends every later request; those that wait go on waiting.
+    pub(crate) fn refuse_more(&self, end: End) {
+        self.state().refusal.get_or_insert(end);
+    }
+
     /// Ends every request, and every later one; only the first reason counts.
     pub(crate) fn end(&self, end: End) {
         let mut state = self.state();
@@ -101,9 +108,10 @@ impl PendingRequests {
         }
     }
 
-    /// How the connection ended, if it has.
+    /// Why the connection takes no more requests, if so.
     pub(crate) fn ended(&self) -> Option<End> {
-        self.state().end.clone()
+        let state = self.state();
+        state.end.as_ref().or(state.refusal.as_ref()).cloned()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -63,9 +63,18 @@ async fn write(
 ) {
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     while requests.recv_many(&mut batch, WRITE_BATCH).await > 0 {
-        if let Err(cause) = send.write_all_chunks(&mut batch).await {
-            pending.end(write_end(&connection, cause));
-            return;
+        match send.write_all_chunks(&mut batch).await {
+            Ok(()) => {}
+            // The frame takes no more; what it has taken is still answered, so the reader says
+            // when all is over.
+            Err(WriteError::Stopped(_)) => {
+                pending.refuse_more(over(&connection, "the frame takes no more requests"));
+                return;
+            }
+            Err(cause) => {
+                pending.end(write_end(&connection, cause));
+                return;
+            }
         }
         batch.clear();
     }

@@ -181,6 +181,10 @@ impl Reader {
     async fn read(&mut self) -> Ended {
         let mut begun: Option<Instant> = None;
         loop {
+            // What was not published is not executed: the client sends it again elsewhere.
+            if let Some(code) = *self.phase.borrow() {
+                return Ended::Told(code);
+            }
             let result = match self.framing.step() {
                 Ok(Step::Wait) => {
                     if self.framing.is_between_frames() {
@@ -220,8 +224,7 @@ impl Reader {
         let mut pieces = [const { Bytes::new() }; READ_CHUNKS];
         let read = timeout_at(until, self.recv.read_chunks(&mut pieces));
         let count = tokio::select! {
-            // A frame that has begun may still be finished.
-            code = told(&mut self.phase), if is_idle => return Err(Ended::Told(code)),
+            code = told(&mut self.phase) => return Err(Ended::Told(code)),
             count = read => count,
         };
         match count {

@@ -61,3 +61,42 @@ async fn a_deadline_cuts_off_what_is_not_done() {
     let seen = || frame.seen().len() == 3;
     until(seen).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_pauses_cannot_hold_up_the_shutdown() {
+    let mut frame = Frame::start();
+    let client = frame.connect().await;
+    let busy = tokio::spawn(async move {
+        let mut pending = std::collections::VecDeque::new();
+        let (mut answered, mut unknown) = (0, 0);
+        for salt in 1.. {
+            match client.submit(&transfers(500, salt)).await {
+                Ok(reply) => pending.push_back(reply),
+                Err(_) => break,
+            }
+            if pending.len() > 30 {
+                match pending.pop_front().unwrap().await {
+                    Ok(_) => answered += 1,
+                    Err(_) => unknown += 1,
+                }
+            }
+        }
+        for reply in pending {
+            match reply.await {
+                Ok(_) => answered += 1,
+                Err(error) => {
+                    assert!(error.is_unknown(), "{error}");
+                    unknown += 1;
+                }
+            }
+        }
+        (answered, unknown)
+    });
+    until(|| frame.metric("requests") > 50).await;
+    let gateway = frame.gateway.take().unwrap();
+    assert!(gateway.shutdown(Duration::from_secs(20)).await);
+    let (answered, _) = busy.await.unwrap();
+    // All that was published was answered, the identification aside.
+    assert_eq!(frame.seen().len(), answered + 1);
+    frame.stop().await;
+}
