@@ -1,0 +1,21 @@
+//! The `bezant` binary as operators, clients and crashes meet it: whole processes, real sockets,
+//! real files. One module a property.
+//!
+//! Nothing here looks inside the process; what is claimed is read from answers, files, exit codes,
+//! SQL and the admin door.
+#![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
+
+mod books;
+mod cluster;
+mod commands;
+mod demo;
+mod frame;
+mod full_disk;
+mod identity_over_quic;
+mod journal_damage;
+mod kill_loop;
+mod medium;
+mod quic;
+mod refusals_over_quic;
+mod settlement_outage;
+mod structure_over_quic;
