@@ -116,6 +116,9 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let shown = tokio::spawn(show(Arc::clone(&driver.progress), arguments.commands));
     let elapsed = driver.drive(&target).await.map_err(text)?;
     shown.abort();
+    for error in &driver.errors {
+        eprintln!("bezant-loadgen: a connection ended: {error}");
+    }
     if driver.unknown() > 0 {
         driver.resolve(&target).await.map_err(text)?;
     }

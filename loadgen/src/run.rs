@@ -137,7 +137,7 @@ pub fn connector(
         .map_err(|error| RunError::Client("connecting", error))
 }
 
-/// Counters that a progress line may read while a run goes on.
+/// What a progress line may read while a run goes on, and how others may end it.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Commands executed.
@@ -146,6 +146,29 @@ pub struct Progress {
     pub refused: AtomicU64,
     /// Set to end the run before its limits.
     pub stop: AtomicBool,
+    /// Measured since it was last taken.
+    recent: Mutex<Measured>,
+    clients: Mutex<Vec<Client>>,
+}
+
+impl Progress {
+    /// What was measured since the last call.
+    pub fn take_recent(&self) -> Measured {
+        std::mem::take(&mut *self.recent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives up every connection at once, as after a crash of the frame: a killed process says no
+    /// goodbye, and waiting for the silence to be noticed would take the idle timeout.
+    pub fn disconnect(&self) {
+        for client in self
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
+            client.close();
+        }
+    }
 }
 
 /// A load under way against one frame: its book and its planners outlive connections and crashes.
@@ -157,6 +180,8 @@ pub struct Driver {
     unknown: Vec<(usize, Batch)>,
     fees_before: i128,
     collector: OwnerId,
+    /// How connections ended that did not end with the load.
+    pub errors: Vec<Error>,
     /// What the run has measured so far.
     pub measured: Measured,
     /// For a progress line.
@@ -217,6 +242,7 @@ impl Driver {
             unknown: Vec::new(),
             fees_before,
             collector,
+            errors: Vec::new(),
             measured: Measured::default(),
             progress: Arc::new(Progress::default()),
         })
@@ -244,6 +270,11 @@ impl Driver {
         for _ in 0..self.planners.len() {
             clients.push(connect(target.addr, &target.registry, options()).await?);
         }
+        *self
+            .progress
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = clients.clone();
         let started = Instant::now();
         let quota = self
             .load
@@ -265,9 +296,7 @@ impl Driver {
             self.unknown
                 .extend(lane.unknown.into_iter().map(|batch| (at, batch)));
             self.planners.push(lane.planner);
-            if let Some(error) = lane.error {
-                tracing_line(&error);
-            }
+            self.errors.extend(lane.error);
         }
         Ok(started.elapsed())
     }
@@ -375,19 +404,16 @@ impl Driver {
         lock(&self.model).clone()
     }
 
+    /// Changes how long the next [`Self::drive`] goes on.
+    pub const fn set_time_max(&mut self, time_max: Duration) {
+        self.load.time_max = time_max;
+    }
+
     /// The settings of this load.
     #[must_use]
     pub const fn load(&self) -> &Load {
         &self.load
     }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the harness is a program for people at a shell"
-)]
-fn tracing_line(error: &Error) {
-    eprintln!("a connection ended: {error}");
 }
 
 async fn liquid(client: &Client, owner: OwnerId) -> Result<i128, RunError> {
@@ -493,6 +519,12 @@ impl Lane {
         progress: &Progress,
     ) {
         self.measured.answered(latency, reply.head());
+        let mut recent = progress
+            .recent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        recent.answered(latency, reply.head());
+        drop(recent);
         if let Some(status) = reply.refused() {
             let count = batch.commands.len() as u64;
             *self.measured.refused.entry(status.name()).or_default() += count;

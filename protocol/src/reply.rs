@@ -213,6 +213,31 @@ impl Outcomes {
         }
     }
 
+    /// Every outcome in order, as a client would decode them.
+    pub fn to_vec(&self) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = (0..self.count)
+            .map(|at| Outcome {
+                sequence: self.first_sequence + u64::from(at),
+                status: Status::Ok,
+                rate: self.rates.get(at as usize).copied().or(self.rate).unwrap_or(0),
+                repeat: false,
+            })
+            .collect();
+        for exception in &self.exceptions {
+            let place = outcomes.get_mut(usize::from(exception.index));
+            let status = Status::from_number(exception.status);
+            if let (Some(outcome), Some(status)) = (place, status) {
+                *outcome = Outcome {
+                    sequence: exception.sequence,
+                    status,
+                    rate: exception.rate,
+                    repeat: exception.flags & exception_flags::REPEAT != 0,
+                };
+            }
+        }
+        outcomes
+    }
+
     /// Bytes of the encoded reply.
     pub fn encoded_len(&self) -> usize {
         REPLY_SIZE
@@ -391,6 +416,7 @@ mod tests {
             &mut bytes,
         );
         assert_eq!(bytes.len(), collected.encoded_len());
+        assert_eq!(collected.to_vec(), outcomes);
         decode(&bytes).unwrap()
     }
 

@@ -58,7 +58,11 @@ impl Config {
         let sqlite = or_under("settlement.sqlite", "settlement.sqlite");
         let admin: SocketAddr = parse(settings, "listen.admin", "an address like 127.0.0.1:7401")?;
         if !admin.ip().is_loopback() {
-            return Err(bad(settings, "listen.admin", "this door has no identity check: loopback only"));
+            return Err(bad(
+                settings,
+                "listen.admin",
+                "this door has no identity check: loopback only",
+            ));
         }
         let ring_requests: usize = ranged(settings, "ring.requests", 64, 1 << 16)?;
         if !ring_requests.is_power_of_two() {
@@ -97,7 +101,11 @@ fn sink(settings: &Settings, sqlite: PathBuf) -> Result<SinkConfig, ConfigError>
         "none" => Ok(SinkConfig::None),
         "sqlite" => Ok(SinkConfig::Sqlite(sqlite)),
         "postgres" => match settings.value("settlement.postgres").0 {
-            "" => Err(bad(settings, "settlement.postgres", "the sink postgres needs a connection string")),
+            "" => Err(bad(
+                settings,
+                "settlement.postgres",
+                "the sink postgres needs a connection string",
+            )),
             text => match text.strip_prefix('@') {
                 None => Ok(SinkConfig::Postgres(text.to_owned())),
                 Some(path) => std::fs::read_to_string(path)
@@ -111,7 +119,12 @@ fn sink(settings: &Settings, sqlite: PathBuf) -> Result<SinkConfig, ConfigError>
 
 fn bad(settings: &Settings, key: &'static str, cause: &str) -> ConfigError {
     let (value, origin) = settings.value(key);
-    ConfigError { key, value: value.to_owned(), origin: origin.clone(), cause: cause.to_owned() }
+    ConfigError {
+        key,
+        value: value.to_owned(),
+        origin: origin.clone(),
+        cause: cause.to_owned(),
+    }
 }
 
 fn parse<T: FromStr>(
@@ -119,7 +132,11 @@ fn parse<T: FromStr>(
     key: &'static str,
     wanted: &str,
 ) -> Result<T, ConfigError> {
-    settings.value(key).0.parse().map_err(|_| bad(settings, key, &format!("must be {wanted}")))
+    settings
+        .value(key)
+        .0
+        .parse()
+        .map_err(|_| bad(settings, key, &format!("must be {wanted}")))
 }
 
 fn ranged<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
@@ -149,8 +166,14 @@ mod tests {
     #[test]
     fn the_defaults_make_a_configuration() {
         let config = Config::from_settings(&Settings::defaults()).unwrap();
-        assert_eq!(config.identity_dir, PathBuf::from("bezant-data/identity/server"));
-        assert_eq!(config.sink, SinkConfig::Sqlite("bezant-data/settlement.sqlite".into()));
+        assert_eq!(
+            config.identity_dir,
+            PathBuf::from("bezant-data/identity/server")
+        );
+        assert_eq!(
+            config.sink,
+            SinkConfig::Sqlite("bezant-data/settlement.sqlite".into())
+        );
     }
 
     #[test]

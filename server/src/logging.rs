@@ -10,7 +10,9 @@ pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
     let (level, origin) = settings.value("log.level");
     let filter = EnvFilter::try_new(level)
         .or_exit(Exit::Config, &format!("log.level = {level:?} ({origin})"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match settings.value("log.format") {
         ("text", _) => builder.init(),
         ("json", _) => builder.json().init(),

@@ -1,2 +1,132 @@
-//! The bezant binary.
-fn main() {}
+//! The `bezant` binary: reads settings, starts logging, and hands over to one subcommand.
+//!
+//! Only this crate knows the wall clock, threads, configuration and signals.
+#![deny(unsafe_code)]
+
+mod admin;
+mod audit;
+mod cli;
+mod client_cmd;
+mod clock;
+mod config;
+mod demo;
+mod exit;
+mod history;
+mod identity_cmd;
+mod init;
+mod journal_cmd;
+mod logging;
+mod observe;
+mod recover;
+mod serve;
+mod settings;
+mod settle;
+mod sinks;
+mod threads;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command, ConfigCommand, SettingsArgs};
+use crate::config::Config;
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::settings::{Origin, SETTINGS, Settings};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => Exit::Ok.into(),
+        Err(Failure { exit, message }) => {
+            eprintln!("bezant: {message}");
+            exit.into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let settings = layered(&cli.settings).or_exit(Exit::Config, "configuration")?;
+    let config = Config::from_settings(&settings).or_exit(Exit::Config, "configuration");
+    if let Command::Config(command) = &cli.command {
+        return show_config(*command, &settings, config.map(drop));
+    }
+    let config = config?;
+    if matches!(cli.command, Command::Serve) {
+        logging::start(&settings)?;
+    }
+    match &cli.command {
+        Command::Init(args) => {
+            let genesis = init::run(&config, args)?;
+            println!("frame         {:032x}", genesis.frame);
+            println!("trust domain  {}", genesis.trust_domain);
+            println!(
+                "asset 1       {} with {} digits",
+                genesis.name, genesis.scale
+            );
+            println!("data          {}", config.data_dir.display());
+            Ok(())
+        }
+        Command::Serve => serve::run(&config),
+        Command::Demo(args) => block_on(demo::run(args)),
+        Command::Journal(command) => journal_cmd::run(&config, command),
+        Command::Audit => audit::audit(&config),
+        Command::VerifySettlement => audit::verify_settlement(&config),
+        Command::Identity(command) => identity_cmd::run(&config, command),
+        Command::Client(args) => block_on(client_cmd::run(args)),
+        Command::Config(_) => Ok(()),
+    }
+}
+
+fn block_on(task: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .or_exit(Exit::Io, "cannot start the runtime")?;
+    runtime.block_on(task)
+}
+
+/// Default < file < environment < flags.
+fn layered(args: &SettingsArgs) -> Result<Settings, settings::SettingsError> {
+    let mut settings = Settings::defaults();
+    if let Some(path) = &args.config {
+        settings.file(path)?;
+    }
+    settings.environment(std::env::vars())?;
+    if let Some(dir) = &args.data_dir {
+        settings.set("data.dir", dir.display().to_string(), Origin::Flag)?;
+    }
+    settings.flags(&args.set)?;
+    Ok(settings)
+}
+
+fn show_config(
+    command: ConfigCommand,
+    settings: &Settings,
+    judged: Result<(), Failure>,
+) -> Result<(), Failure> {
+    match command {
+        ConfigCommand::Check => {
+            judged?;
+            println!("the configuration can be used");
+        }
+        ConfigCommand::Show => {
+            for setting in SETTINGS {
+                let (value, origin) = settings.value(setting.key);
+                let shown = if setting.is_secret() && !value.is_empty() && !value.starts_with('@') {
+                    "(hidden: may hold a password)"
+                } else {
+                    value
+                };
+                println!(
+                    "{:24} = {shown:24} # {origin}; {}",
+                    setting.key, setting.meaning
+                );
+            }
+        }
+    }
+    Ok(())
+}

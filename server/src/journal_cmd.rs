@@ -1,0 +1,142 @@
+//! `bezant journal`: looking into the journal of a stopped frame. Reads only.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use journal::{MappedStorage, Reader, Summary};
+use pipeline::{Replayer, Step};
+use protocol::request::Commands;
+use protocol::{CommandId, Kind, Role, Status};
+use serde_json::json;
+
+use crate::audit::hex;
+use crate::cli::JournalCommand;
+use crate::config::Config;
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::recover;
+
+/// Runs one journal command.
+pub(crate) fn run(config: &Config, command: &JournalCommand) -> Result<(), Failure> {
+    let storage = Arc::new(MappedStorage::new(config.journal_dir()));
+    let failed = |error| recover::failure(&error);
+    match command {
+        JournalCommand::Verify => {
+            let summary = journal::verify(storage).map_err(failed)?;
+            print(&summary);
+            println!("verdict         every record verifies");
+            Ok(())
+        }
+        JournalCommand::Stat => {
+            print(&journal::stat(storage).map_err(failed)?);
+            Ok(())
+        }
+        JournalCommand::Cat { from, limit, json } => {
+            let reader = Reader::open(storage, 1).map_err(failed)?;
+            cat(
+                reader,
+                Range {
+                    from: *from,
+                    left: *limit,
+                    json: *json,
+                },
+            )
+        }
+    }
+}
+
+fn print(summary: &Summary) {
+    println!("frame           {:032x}", summary.frame);
+    println!("segments        {}", summary.segments);
+    println!("records         {}", summary.records);
+    println!("commands        {}", summary.commands);
+    println!("payload bytes   {}", summary.payload_bytes);
+    println!("record bytes    {}", summary.record_bytes);
+    println!(
+        "sequences       {} to {}",
+        summary.first_sequence, summary.last_sequence
+    );
+    println!("last index      {}", summary.last.index);
+    println!("last hash       {}", hex(&summary.last.hash));
+    println!("torn blocks     {}", summary.torn_blocks);
+}
+
+/// Which commands to print, and how.
+struct Range {
+    from: u64,
+    left: u64,
+    json: bool,
+}
+
+/// Prints commands with the outcomes they had: outcomes are not stored, so the journal is replayed.
+fn cat(mut reader: Reader, mut range: Range) -> Result<(), Failure> {
+    let mut replayer = Replayer::new(engine::Options {
+        history: false,
+        effects_max: 0,
+    });
+    let mut out = std::io::stdout().lock();
+    let mut lines = Vec::new();
+    while let Some((header, payload)) = reader.next().map_err(|error| recover::failure(&error))? {
+        let replayed = replayer.apply(header, payload, |step| {
+            describe(&step, &mut range, &mut lines)
+        });
+        replayed.or_exit(Exit::JournalCorrupt, "the journal cannot be replayed")?;
+        if let Some(engine) = replayer.engine_mut() {
+            engine.discard_changes();
+        }
+        for line in lines.drain(..) {
+            if writeln!(out, "{line}").is_err() {
+                // The reader of the pipe has seen enough.
+                return Ok(());
+            }
+        }
+        if range.left == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn describe(step: &Step<'_>, range: &mut Range, lines: &mut Vec<String>) {
+    let outcomes = step.outcomes.to_vec();
+    let commands = Commands::new(step.slots).flatten();
+    for (entry, outcome) in commands.zip(outcomes.iter()) {
+        if outcome.sequence < range.from || range.left == 0 {
+            continue;
+        }
+        range.left -= 1;
+        let command = entry.command;
+        let kind = Kind::try_from(command.kind).map_or_else(
+            |_| format!("kind {}", command.kind),
+            |kind| format!("{kind:?}"),
+        );
+        let role = Role::from_number(step.request.role).map_or("unknown", Role::name);
+        let status: Status = outcome.status;
+        let (debit, credit) = (CommandId(command.debit), CommandId(command.credit));
+        let id = CommandId(command.id);
+        lines.push(if range.json {
+            json!({
+                "sequence": outcome.sequence,
+                "record": step.header.index,
+                "timestamp_ns": step.header.timestamp_ns,
+                "principal": CommandId(step.request.principal).to_string(),
+                "role": role,
+                "kind": kind,
+                "id": id.to_string(),
+                "debit": debit.to_string(),
+                "credit": credit.to_string(),
+                "amount": command.amount.to_string(),
+                "asset": command.asset,
+                "flags": command.flags,
+                "status": status.name(),
+                "rate_millionths": outcome.rate,
+                "repeat": outcome.repeat,
+            })
+            .to_string()
+        } else {
+            format!(
+                "{:>10} {kind:<12} {role:<8} {debit} -> {credit} {} asset {} id {id}: {status}",
+                outcome.sequence, command.amount, command.asset
+            )
+        });
+    }
+}

@@ -1,0 +1,416 @@
+//! `bezant serve`: one numbered function that wires the frame, and its graceful end.
+//!
+//! ```text
+//! 1 SQL's watermark ─► 2 recovery ─► 3 clock ─► 4 stages ─► 5 threads ─► 6 settler
+//!                                                  └► 7 gateway ─► 8 admin door ─► 9 signals
+//! ```
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use identity::FileSource;
+use pipeline::Wiring;
+use ring::{Pool, PoolConfig, ReplyQueue};
+use settlement::{Settings, Sink as _, Stop, Watermark};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::history::JournalHistory;
+use crate::observe::Frame;
+use crate::recover::{self, Recovered};
+use crate::settle::{self, Settling};
+use crate::sinks::{self, AnySink};
+use crate::threads::{Fatal, Health, Ingredients, Runtime};
+
+/// Requests in flight at once, whatever their size.
+const REQUESTS_MAX: usize = 4_096;
+/// Longest question to SQL before recovery (rule J7).
+const ASK_SQL: Duration = Duration::from_secs(2);
+/// Longest time for requests that were taken before a stop.
+const DRAIN_GATEWAY: Duration = Duration::from_secs(5);
+/// Longest time for the last settlement batch.
+const DRAIN_SETTLEMENT: Duration = Duration::from_secs(10);
+/// How often certificates are looked at and the supply is read for the admin door.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Runs the frame until a signal ends it.
+pub(crate) fn run(config: &Config) -> Result<(), Failure> {
+    let identity = open_identity(config)?;
+    // 1 what SQL has settled, if it answers at once
+    let (sink, stored) = ask_sql(config)?;
+    // 2 the journal, replayed
+    let recovered = recover::recover(config, stored.as_ref())?;
+    judge(&recovered, stored.as_ref())?;
+    announce(&recovered);
+    let running = start(config, recovered, sink)?;
+    let Running {
+        threads,
+        settling,
+        doors,
+    } = running;
+    let served = open_doors(config, identity, doors);
+    // What was taken is executed by now: one last cut, then the stages end in their order.
+    let ended = settling.map(drain);
+    threads.stop();
+    served?;
+    tracing::info!(settlement = ?ended, "stopped");
+    Ok(())
+}
+
+/// The frame behind its doors.
+struct Running {
+    threads: Runtime,
+    settling: Option<Settling>,
+    doors: Doors,
+}
+
+/// What the doors need of the frame.
+struct Doors {
+    frame: u128,
+    epoch: u64,
+    clock: Arc<SystemClock>,
+    lines: gateway::Lines,
+    marks: Arc<pipeline::Marks>,
+    metrics: Arc<pipeline::Metrics>,
+    control: pipeline::ControlHandle,
+    settlement: Option<Arc<settlement::Status>>,
+    health: Health,
+}
+
+/// The memory in which requests travel, all of it made at the start.
+struct Basin {
+    ring: ring::Config,
+    pool: Arc<Pool>,
+    replies: Vec<Arc<ReplyQueue>>,
+}
+
+impl Basin {
+    fn new(config: &Config) -> Self {
+        let requests_max = REQUESTS_MAX.min(config.ring_requests);
+        let queue = |_| Arc::new(ReplyQueue::new(requests_max));
+        Self {
+            ring: ring::Config {
+                size: config.ring_requests,
+                ..ring::Config::default()
+            },
+            pool: Pool::new(PoolConfig {
+                bytes_max: config.pool_bytes,
+                requests_max,
+            }),
+            replies: (0..config.gateway_workers).map(queue).collect(),
+        }
+    }
+}
+
+/// Starts everything behind the doors.
+fn start(config: &Config, recovered: Recovered, sink: Option<AnySink>) -> Result<Running, Failure> {
+    let Recovered {
+        journal,
+        report,
+        engine,
+        boundary,
+        confirmed,
+    } = recovered;
+    let frame = engine.genesis().frame;
+    // 3 time goes on from the journal's
+    let clock = SystemClock::start(report.last.timestamp_ns, config.accept_clock_step)
+        .or_exit(Exit::Clock, "the clock does not fit the journal")?;
+    let clock = Arc::new(clock);
+    // 4 the ring and its stages; each start is a new epoch, so that a forgotten twin is fenced
+    let epoch = report.last.epoch + 1;
+    let history = JournalHistory::new(config.journal_dir(), journal.watermarks(), confirmed);
+    let (appender, syncer, preparer) = journal.split();
+    let basin = Basin::new(config);
+    let stages = pipeline::assemble(Wiring {
+        ring: ring::build(basin.ring),
+        engine,
+        appender,
+        syncer,
+        boundary,
+        epoch,
+        replies: basin.replies.clone(),
+        pool: Arc::clone(&basin.pool),
+    });
+    let (marks, metrics) = (Arc::clone(&stages.marks), Arc::clone(&stages.metrics));
+    let control = stages.control.clone();
+    // 5 their threads
+    let ingredients = Ingredients {
+        stages,
+        preparer,
+        clock: Arc::clone(&clock),
+        on_fatal: Arc::new(die),
+    };
+    let (threads, publisher) = Runtime::start(ingredients).or_exit(Exit::Io, "cannot start")?;
+    // 6 settlement
+    let settle = |sink| {
+        let seen = protocol::Sequence(report.last.settled_sequence);
+        let mut settings = Settings::new(frame, epoch, config.history, seen);
+        settings.cadence_ms = config.settlement_interval_ms;
+        let (control, marks) = (control.clone(), Arc::clone(&marks));
+        settle::start(settle::Parts {
+            settings,
+            sink,
+            history,
+            control,
+            marks,
+        })
+    };
+    let settling = sink.map(settle).transpose()?;
+    let settlement = settling
+        .as_ref()
+        .map(|settling| Arc::clone(&settling.status));
+    let health = threads.health();
+    let Basin { pool, replies, .. } = basin;
+    let lines = gateway::Lines {
+        pool,
+        publisher,
+        replies,
+        first_worker: 0,
+    };
+    let doors = Doors {
+        frame,
+        epoch,
+        clock,
+        lines,
+        marks,
+        metrics,
+        control,
+        settlement,
+        health,
+    };
+    Ok(Running {
+        threads,
+        settling,
+        doors,
+    })
+}
+
+/// Opens the doors and closes them when a signal comes.
+fn open_doors(config: &Config, identity: Arc<FileSource>, doors: Doors) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.gateway_workers)
+        .thread_name("gateway")
+        .enable_all()
+        .build()
+        .or_exit(Exit::Io, "cannot start the gateway's threads")?;
+    let served = runtime.block_on(serve_doors(config, identity, doors));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn serve_doors(
+    config: &Config,
+    identity: Arc<FileSource>,
+    doors: Doors,
+) -> Result<(), Failure> {
+    let Doors {
+        lines,
+        marks,
+        metrics,
+        control,
+        settlement,
+        health,
+        ..
+    } = doors;
+    let pool = Arc::clone(&lines.pool);
+    // 7 the QUIC door
+    let of = (doors.frame, doors.epoch);
+    let gateway = start_gateway(config, &identity, lines, of, &doors.clock)?;
+    // 8 the admin door
+    let frame = Arc::new(Frame {
+        marks,
+        stages: metrics,
+        pool,
+        gateway: gateway.metrics(),
+        settlement,
+        control,
+        health,
+        identity: Arc::clone(&identity),
+        supply: Mutex::default(),
+    });
+    let admin = admin::start(config.admin, Arc::clone(&frame) as Arc<_>).await?;
+    tokio::spawn(keep_house(identity, frame));
+    // 9 until a signal
+    let mut signals = Signals::new()?;
+    println!("listening quic={} admin={admin}", gateway.local_addr());
+    signals.first().await;
+    tracing::info!("stopping: no new requests, finishing what was taken");
+    tokio::spawn(async move { signals.second().await });
+    if !gateway.shutdown(DRAIN_GATEWAY).await {
+        tracing::warn!("some connections did not end in time; their answers may be lost");
+    }
+    Ok(())
+}
+
+fn drain(settling: Settling) -> Option<Stop> {
+    settling.drain(DRAIN_SETTLEMENT)
+}
+
+fn open_identity(config: &Config) -> Result<Arc<FileSource>, Failure> {
+    let dir = config.identity_dir.display().to_string();
+    let hint = format!("{dir}: run `bezant init`, or set identity.dir");
+    FileSource::open(&config.identity_dir)
+        .map(Arc::new)
+        .or_exit(Exit::Identity, &hint)
+}
+
+/// Asks SQL for its watermark before recovery, but not for long: a database that does not answer
+/// delays nobody.
+fn ask_sql(config: &Config) -> Result<(Option<AnySink>, Option<Watermark>), Failure> {
+    let Some(mut sink) = sinks::open(config)? else {
+        return Ok((None, None));
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::Builder::new()
+        .name("ask-sql".into())
+        .spawn(move || {
+            let answer = sink.connect().and_then(|()| sink.watermark());
+            // When nobody waits any more the answer is not wanted.
+            let _ = tell.send((sink, answer));
+        })
+        .or_exit(Exit::Io, "cannot start a thread")?;
+    match told.recv_timeout(ASK_SQL) {
+        Ok((sink, Ok(stored))) => Ok((Some(sink), stored)),
+        Ok((sink, Err(error))) => {
+            tracing::warn!(sink = sink.name(), %error, "SQL does not answer; starting without it");
+            Ok((Some(sink), None))
+        }
+        Err(_) => {
+            tracing::warn!("SQL does not answer in time; starting without it");
+            Ok((sinks::open(config)?, None))
+        }
+    }
+}
+
+/// Refuses to serve when SQL is ahead of the journal, differs from it or is another frame's (F15).
+fn judge(recovered: &Recovered, stored: Option<&Watermark>) -> Result<(), Failure> {
+    let Some(stored) = stored.filter(|_| recovered.confirmed.is_none()) else {
+        return Ok(());
+    };
+    let frame = recovered.engine.genesis().frame;
+    let (settled, executed) = (stored.through(), recovered.engine.executed());
+    let cause = if stored.frame != frame {
+        format!(
+            "it belongs to frame {:032x}, the journal to {frame:032x}",
+            stored.frame
+        )
+    } else if settled > executed {
+        format!("it is settled through {settled}, the journal ends at {executed}")
+    } else {
+        format!("at sequence {settled} it has another history than the journal")
+    };
+    let cure = "point settlement at this frame's database, or restore the newer journal";
+    Err(Failure::new(
+        Exit::Mismatch,
+        format!("the database does not fit: {cause}; {cure}"),
+    ))
+}
+
+fn announce(recovered: &Recovered) {
+    let report = &recovered.report;
+    tracing::info!(
+        records = report.records,
+        commands = report.commands,
+        bytes = report.bytes,
+        executed = recovered.engine.executed().0,
+        "recovered"
+    );
+    if let Some(cut) = &report.truncated {
+        tracing::warn!(file = %cut.file, offset = cut.offset, index = cut.index, flaw = %cut.flaw,
+            "a torn tail was cut off; nothing of it had been acknowledged");
+    }
+    for (sum, counted) in recovered
+        .engine
+        .supply()
+        .iter()
+        .zip(recovered.engine.recount())
+    {
+        assert!(
+            *sum == counted && counted.delta() == Some(0),
+            "a replay conserves every unit"
+        );
+    }
+}
+
+fn start_gateway(
+    config: &Config,
+    identity: &Arc<FileSource>,
+    lines: gateway::Lines,
+    (frame, epoch): (u128, u64),
+    clock: &Arc<SystemClock>,
+) -> Result<gateway::Gateway, Failure> {
+    let mut settings = gateway::Config::new(config.quic);
+    settings.connections_max = config.connections_max;
+    let (journal_clock, stamp_clock) = (Arc::clone(clock), Arc::clone(clock));
+    let info = gateway::FrameInfo {
+        frame,
+        epoch: Box::new(move || epoch),
+        journal_ns: Box::new(move || journal_clock.now().journal_ns),
+        monotonic_ns: Box::new(move || stamp_clock.monotonic_ns()),
+    };
+    gateway::Gateway::start(settings, Arc::clone(identity), lines, info)
+        .or_exit(Exit::Io, "the QUIC door (listen.quic)")
+}
+
+/// Reloads certificates when their files change and keeps the supply fresh for the admin door.
+async fn keep_house(identity: Arc<FileSource>, frame: Arc<Frame>) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        ticks.tick().await;
+        match identity.reload_if_changed() {
+            Ok(true) => {
+                tracing::info!(svid = %identity.current().spiffe_id(), "certificates reloaded")
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "certificates not reloaded; the old ones stay"),
+        }
+        let frame = Arc::clone(&frame);
+        // The runtime may be ending.
+        let _ = tokio::task::spawn_blocking(move || frame.refresh()).await;
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).or_exit(Exit::Io, "cannot listen for signals");
+        let terminate = listen(SignalKind::terminate())?;
+        let interrupt = listen(SignalKind::interrupt())?;
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
+    }
+
+    async fn first(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// The operator insists: nothing acknowledged is lost by leaving now.
+    async fn second(mut self) {
+        self.first().await;
+        std::process::exit(i32::from(Exit::Temporary as u8));
+    }
+}
+
+/// The end of the process when a stage cannot go on: nothing more is answered.
+fn die(fatal: Fatal) {
+    let exit = match fatal {
+        Fatal::Sync(_) => Exit::SyncFailed,
+        Fatal::Prepare(_) => Exit::Io,
+        Fatal::Halt(_) => Exit::Internal,
+    };
+    eprintln!("bezant: {fatal}");
+    std::process::exit(i32::from(exit as u8));
+}
