@@ -24,7 +24,7 @@ impl Random {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let bits = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u32::try_from(((bits ^ (bits >> 31)) >> 32) * u64::from(bound) >> 32).unwrap_or(0)
+        u32::try_from((((bits ^ (bits >> 31)) >> 32) * u64::from(bound)) >> 32).unwrap_or(0)
     }
 }
 
