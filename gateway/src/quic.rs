@@ -120,8 +120,17 @@ pub(crate) async fn accept(door: Arc<Door>, endpoint: Endpoint) {
             _ = closing.wait_for(|is_closing| *is_closing) => break,
         }
     }
-    endpoint.set_server_config(None);
-    while connections.join_next().await.is_some() {}
+    loop {
+        tokio::select! {
+            // Told at once, a client need not wait for its timeout.
+            Some(incoming) = endpoint.accept() => incoming.refuse(),
+            ended = connections.join_next() => {
+                if ended.is_none() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 impl Door {
