@@ -30,8 +30,9 @@
 //! # }
 //! ```
 //!
-//! `examples/pay.rs` is a whole program. Batches are slices, filled by hand or by a [`Batch`]: up to 8 190 slots (commands and their
-//! data) in a request; [`Client::submit`] keeps many requests under way. Reads are in [`query`].
+//! `examples/pay.rs` is a whole program. Batches are slices, filled by hand or by a [`Batch`]: up
+//! to 8 190 slots (commands and their data) in a request; [`Client::submit`] keeps many requests
+//! under way. Reads are in [`query`].
 //!
 //! # Invariants
 //!
