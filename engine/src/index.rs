@@ -198,7 +198,7 @@ mod tests {
                 .wrapping_add(1);
             // Few hashes, so that many share one home and one tag.
             let hash = ((random >> 33) % 997).wrapping_mul(0x0123_4567_89ab_cdef);
-            if random % 3 == 0 {
+            if random.is_multiple_of(3) {
                 if let Some((&number, &hash)) = map.iter().nth((random >> 40) as usize % 50) {
                     index.remove(hash, number);
                     map.remove(&number);

@@ -1,8 +1,14 @@
 //! The integration tests of the engine, one module a property.
 
 mod agreement;
+mod chains;
 mod conservation;
+mod determinism;
 mod extremes;
+mod frame;
 mod generators;
+mod ids;
 mod model;
+mod postings;
 mod reads;
+mod refusals;
