@@ -1,4 +1,7 @@
-//! Structured logs on standard error; data goes to standard output.
+//! Structured logs on standard error; data goes to standard output. Invariant: a log that cannot be
+//! written, as on a full disk, is lost and stops nothing.
+
+use std::io::{IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -12,6 +15,9 @@ pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
         .or_exit(Exit::Config, &format!("log.level = {level:?} ({origin})"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        // It would complain on standard error, where a second failure is a panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match settings.value("log.format") {
         ("text", _) => builder.init(),
@@ -22,4 +28,10 @@ pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Says on standard error why the process ends.
+pub(crate) fn complain(message: impl std::fmt::Display) {
+    // The exit code says it as well.
+    let _ = writeln!(std::io::stderr(), "bezant: {message}");
 }

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => Exit::Ok.into(),
         Err(Failure { exit, message }) => {
-            eprintln!("bezant: {message}");
+            logging::complain(&message);
             exit.into()
         }
     }
