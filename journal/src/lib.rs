@@ -15,7 +15,8 @@
 //! let disk = MemoryStorage::new();
 //! let config = Config { segment_size: 64 * 1024 };
 //! let frame = 7;
-//! let genesis = Entry { kind: Kind::Genesis, first_sequence: 1, timestamp_ns: 1, ..Entry::default() };
+//! let mut genesis = Entry { first_sequence: 1, timestamp_ns: 1, ..Entry::default() };
+//! genesis.kind = Kind::Genesis;
 //! let journal = Journal::create(Arc::new(disk.clone()), config, frame, &genesis, &[&[0u8; 64]])?;
 //! let (mut appender, mut syncer, _preparer) = journal.split();
 //!

@@ -123,7 +123,9 @@ fn run(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 192, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn acknowledged_records_survive(steps in prop::collection::vec(step(), 1..80)) {
