@@ -85,7 +85,7 @@ pub enum Kind {
     /// A group of requests.
     #[default]
     Commands = 2,
-    /// Carries only its header: fixes watermarks when idle, on stopping, or at a new epoch.
+    /// Carries only its header: its `durable_index` fixes the records before it.
     Blank = 3,
     /// A change of the replica set.
     Membership = 4,
