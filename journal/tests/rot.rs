@@ -80,6 +80,14 @@ fn a_floor_from_outside_protects_the_last_record() {
     let error = refused(disk.copy(), floor);
     assert_eq!(error.kind(), FaultKind::Corrupt);
     assert!(error.to_string().contains("outside"), "{error}");
+    // The lost record held the sequences 1 to 4.
+    for sequence in [1, 4] {
+        let floor = Expect {
+            durable_sequence_floor: sequence,
+            ..Expect::default()
+        };
+        assert_eq!(refused(disk.copy(), floor).kind(), FaultKind::Corrupt);
+    }
     let (_, recovery) = recover(disk, Expect::default()).unwrap();
     assert_eq!(
         recovery.last.index,
@@ -87,4 +95,20 @@ fn a_floor_from_outside_protects_the_last_record() {
         "without it, this is a torn tail"
     );
     assert_eq!(recovery.truncated.unwrap().index, acked);
+}
+
+#[test]
+fn a_sequence_floor_that_is_met_refuses_nothing() {
+    let (disk, _) = small(2);
+    let met = Expect {
+        durable_sequence_floor: 20,
+        ..Expect::default()
+    };
+    let (_, recovery) = recover(disk.copy(), met).unwrap();
+    assert_eq!(recovery.next_sequence, 21);
+    let beyond = Expect {
+        durable_sequence_floor: 21,
+        ..Expect::default()
+    };
+    assert_eq!(refused(disk, beyond).kind(), FaultKind::Corrupt);
 }
