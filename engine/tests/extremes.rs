@@ -176,3 +176,37 @@ fn as_many_assets_as_a_frame_may_have() {
     pair.record(vec![many(Role::Registry, registry(1), &[open])]);
     assert_eq!(pair.bench.engine.accounts().len(), ASSETS_MAX * 6 + 1);
 }
+
+#[test]
+fn a_chain_sent_again_by_another_principal_is_known_only_in_part() {
+    let mut pair = Pair::new(Parameters::default());
+    let (owner, payee) = (agent(1), agent(2));
+    let opens = [owner, payee].map(|owner| Command::open(pair.id(), owner, 1));
+    let issue = Command::issue(pair.id(), owner, 1, 1_000_000);
+    let name = data::encode(&[(data::TAG_NAME, b"GOLD")]);
+    let asset = Command {
+        asset: 2,
+        data: 1,
+        ..Command::new(Kind::Asset, pair.id())
+    };
+    pair.record(vec![
+        many(Role::Registry, registry(0), &opens),
+        many(Role::Mint, MINT, &[issue]),
+        Sent::new(Role::Admin, ADMIN, &[(asset, name)]),
+    ]);
+    // The open is in the scope of who sends it, the transfer in that of the debtor.
+    let chain = [
+        Command {
+            flags: flags::LINKED,
+            ..Command::open(pair.id(), owner, 2)
+        },
+        Command::transfer(pair.id(), owner, payee, 1, 1_000),
+    ];
+    pair.record(vec![
+        many(Role::Agent, owner, &chain),
+        many(Role::Registry, registry(0), &chain),
+        many(Role::Agent, owner, &chain),
+    ]);
+    let liquid = pair.bench.engine.account(owner, 1).map(|row| row.liquid);
+    assert_eq!(liquid, Some(999_000), "the payment happened once");
+}

@@ -248,6 +248,8 @@ pub(crate) struct World {
     gentle: bool,
     sent: Vec<(Request, Vec<Part>)>,
     holds: Vec<Command>,
+    /// When something falls due, in nanoseconds.
+    moments: Vec<u64>,
     tail: u128,
 }
 
@@ -262,6 +264,7 @@ impl World {
             gentle: is_gentle(seed),
             sent: Vec::new(),
             holds: Vec::new(),
+            moments: Vec::new(),
             tail: 0,
         }
     }
@@ -273,6 +276,12 @@ impl World {
     /// Moves journal time on.
     pub(crate) fn advance(&mut self, seed: u64) {
         let mut dice = Dice::new(seed);
+        if dice.one_in(10)
+            && let Some(moment) = self.moment(&mut dice)
+        {
+            self.now_ns = moment;
+            return;
+        }
         let sides = if self.gentle { 20 } else { 24 };
         let step_ns = match dice.below(sides) {
             0 => 1,
@@ -295,6 +304,46 @@ impl World {
             _ => 31 * DAY_MS * MS_NS,
         };
         self.now_ns += step_ns;
+    }
+
+    /// A time to come at which, or just before or after which, something falls due.
+    fn moment(&mut self, dice: &mut Dice) -> Option<u64> {
+        self.moments.retain(|&moment| moment > self.now_ns + 1);
+        let window = dice.pick(&[
+            Parameter::VelocityWindowMs,
+            Parameter::HostDebitWindowMs,
+            Parameter::IdsWindowMs,
+        ]);
+        let window_ns = self.parameters.value(window) as u64 * MS_NS;
+        let next_window = (self.now_ns / window_ns + 1) * window_ns;
+        let due = match dice.below(3) {
+            0 => next_window,
+            1 => *self.moments.iter().min()?,
+            _ if self.moments.is_empty() => return None,
+            _ => dice.pick(&self.moments),
+        };
+        let moment = due + dice.pick(&[0, 0, 1, MS_NS]) - dice.pick(&[0, 0, 1]);
+        (moment > self.now_ns).then_some(moment)
+    }
+
+    /// Remembers when the command falls due.
+    fn note_moment(&mut self, command: &Command) {
+        let now_ms = self.now_ms();
+        if command.kind == Kind::Configure.number() {
+            let at_ms = match command.value {
+                0 => now_ms + 3_600_000,
+                named => named,
+            };
+            if at_ms < now_ms + 7_200_000 {
+                self.moments.push(at_ms * MS_NS);
+            }
+        } else if command.kind == Kind::Hold.number() && command.timeout_ms < DAY_MS as u32 {
+            let lifetime_ms = match command.timeout_ms {
+                0 => self.parameters.value(Parameter::HoldDefaultMs) as u64,
+                named => u64::from(named),
+            };
+            self.moments.push(self.now_ns + lifetime_ms * MS_NS);
+        }
     }
 
     /// Opens and funds accounts, so that what follows is not refused for want of them.
@@ -353,6 +402,9 @@ impl World {
     }
 
     fn keep(&mut self, request: Request, parts: Vec<Part>) {
+        for (command, _) in &parts {
+            self.note_moment(command);
+        }
         self.sent.push((request, parts));
     }
 
