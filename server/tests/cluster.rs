@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -83,16 +83,30 @@ impl Cluster {
         );
     }
 
-    /// The rows that a query gives, `|` between columns.
-    pub(crate) fn ask(&self, sql: &str) -> String {
+    /// Somebody who holds a table's lock until the server crashes.
+    pub(crate) fn holds_lock(&self, table: &str) -> Child {
+        let mut psql = self.psql();
+        psql.args([
+            "-c",
+            &format!("BEGIN; LOCK TABLE {table}; SELECT pg_sleep(600)"),
+        ]);
+        psql.stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn psql(&self) -> Command {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"]);
-        let output = psql
-            .arg("-h")
-            .arg(self.dir.path())
-            .args(["-c", sql])
-            .output()
-            .unwrap();
+        psql.arg("-h").arg(self.dir.path());
+        psql.stdin(Stdio::null());
+        psql
+    }
+
+    /// The rows that a query gives, `|` between columns.
+    pub(crate) fn ask(&self, sql: &str) -> String {
+        let output = self.psql().args(["-c", sql]).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{sql}: {errors}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()

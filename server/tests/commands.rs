@@ -235,6 +235,11 @@ fn identities_are_issued_and_shown() {
     let dir = frame.home.identity(ALICE).display().to_string();
     let refused = frame.ends_with(77, &["identity", "show", &dir]);
     assert!(refused.contains("svid.key"), "{refused}");
+    let own = frame.home.data_dir.join("identity/server/svid.key");
+    std::fs::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let (code, log) = frame.refuses_to_start();
+    assert_eq!(code, 77, "{log}");
+    assert!(log.contains("svid.key"), "{log}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use loadgen::{Driver, Random};
 
 use crate::books;
 use crate::frame::{Frame, number};
+use crate::medium;
 
 /// Accounts are compared after each so many rounds, and after the last.
 const COMPARE_EVERY: u64 = 5;
@@ -53,6 +54,14 @@ fn kills_under_load_lose_and_double_nothing() {
         frame.wait_settled();
         frame.stop();
         frame.is_sound();
+        let segments = medium::records(&frame.journal_dir())
+            .last()
+            .unwrap()
+            .segment;
+        assert!(
+            segments > rounds / 10,
+            "{segments} segments: kills met few rolls"
+        );
     });
 }
 

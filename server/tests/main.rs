@@ -6,9 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
 
 mod books;
+mod clock;
 mod cluster;
 mod commands;
+mod crash_points;
 mod demo;
+mod duplicates;
 mod frame;
 mod full_disk;
 mod identity_over_quic;

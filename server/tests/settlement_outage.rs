@@ -90,7 +90,11 @@ fn sql_crashing_in_mid_transaction_settles_nothing_twice() {
         books::drive_until(&frame, &mut driver, async {
             for crash in 0..CRASHES {
                 books::executed(&progress, 50 + u64::from(crash) * 37).await;
-                cluster.crash();
+                if crash % 2 == 0 {
+                    cluster.crash();
+                } else {
+                    crash_inside_a_transaction(&cluster);
+                }
                 books::executed(&progress, 50).await;
                 cluster.go();
                 caught_up(&frame).await;
@@ -108,6 +112,19 @@ fn sql_crashing_in_mid_transaction_settles_nothing_twice() {
         );
         assert_eq!(doubled, "0", "batches follow one another without a gap");
     });
+}
+
+/// Crashes the server while the settler's transaction is open: it waits for a lock.
+fn crash_inside_a_transaction(cluster: &Cluster) {
+    let mut lock = cluster.holds_lock("bezant.account_balances");
+    until("the settler's transaction is open", || {
+        let waiting = "SELECT count(*) FROM pg_locks JOIN pg_class ON relation = pg_class.oid \
+                       WHERE relname = 'account_balances' AND NOT granted \
+                       AND mode = 'RowExclusiveLock'";
+        cluster.ask(waiting) != "0"
+    });
+    cluster.crash();
+    let _ = lock.wait();
 }
 
 #[test]
