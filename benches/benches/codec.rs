@@ -12,17 +12,8 @@ use protocol::{Request, Status, request};
 fn outcomes(collected: &mut Outcomes, mixed: bool) {
     collected.clear(1);
     for sequence in 1..=BATCH as u64 {
-        let rate = if mixed && sequence % 10 == 0 {
-            6_000
-        } else {
-            5_000
-        };
-        collected.push(Outcome {
-            sequence,
-            status: Status::Ok,
-            rate,
-            repeat: false,
-        });
+        let rate = if mixed && sequence % 10 == 0 { 6_000 } else { 5_000 };
+        collected.push(Outcome { sequence, status: Status::Ok, rate, repeat: false });
     }
 }
 
@@ -30,10 +21,7 @@ fn codec(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("codec");
     group.throughput(Throughput::Elements(BATCH as u64));
     let commands = transfers(&mut Random(1), &mut 0, 10_000, BATCH, 1);
-    let head = Request {
-        slots: BATCH as u32,
-        ..Request::default()
-    };
+    let head = Request { slots: BATCH as u32, ..Request::default() };
     group.bench_function("request_check", |bencher| {
         bencher.iter(|| request::check(black_box(&head), black_box(&commands)));
     });

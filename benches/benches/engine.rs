@@ -60,13 +60,10 @@ impl Bench {
         };
         for first in (0..accounts).step_by(BATCH as usize) {
             let owners = || (first..accounts.min(first + BATCH)).map(owner);
-            let opens: Vec<_> = owners()
-                .map(|owner| Command::open(bench.id(), owner, 1))
-                .collect();
+            let opens: Vec<_> = owners().map(|owner| Command::open(bench.id(), owner, 1)).collect();
             bench.record(Role::Registry, REGISTRY, &opens);
-            let issues: Vec<_> = owners()
-                .map(|owner| Command::issue(bench.id(), owner, 1, 1 << 60))
-                .collect();
+            let issues: Vec<_> =
+                owners().map(|owner| Command::issue(bench.id(), owner, 1, 1 << 60)).collect();
             bench.record(Role::Mint, MINT, &issues);
         }
         bench
@@ -127,9 +124,7 @@ fn transfers(criterion: &mut Criterion) {
             bencher.iter_batched(
                 || bench.borrow_mut().transfers(),
                 |slots| {
-                    bench
-                        .borrow_mut()
-                        .record(Role::Registry, REGISTRY, black_box(&slots));
+                    bench.borrow_mut().record(Role::Registry, REGISTRY, black_box(&slots));
                 },
                 BatchSize::PerIteration,
             );

@@ -16,22 +16,16 @@ use pipeline::{Now, Progress, Replayer, Stages, Wiring};
 use protocol::genesis::{Genesis, Mode, RULES};
 use protocol::parameter::{Parameter, Parameters};
 use protocol::{Command, CommandId, Role};
-use ring::{Gate, Pool, PoolConfig, ReplyQueue};
+use ring::{Gate, Pool, PoolConfig, ReplyQueue, Ticket};
 
 /// Requests in flight.
 const IN_FLIGHT: usize = 8;
 const PATIENCE: Duration = Duration::from_millis(5);
-const SEGMENT: Config = Config {
-    segment_size: 256 << 20,
-};
+const SEGMENT: Config = Config { segment_size: 256 << 20 };
 
 fn main() {
     let is_short = std::env::args().any(|argument| argument == "--test");
-    let (accounts, batches) = if is_short {
-        (1_000, 4)
-    } else {
-        (10_000, 1_000)
-    };
+    let (accounts, batches) = if is_short { (1_000, 4) } else { (10_000, 1_000) };
     measure("10 k accounts", accounts, batches);
     if !is_short {
         measure("1 M accounts", 1_000_000, batches);
@@ -74,13 +68,8 @@ const MINT: u128 = 0x8000_0000_0000_8000_8000_0000_0000_0002;
 
 fn now() -> Now {
     let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let wall_ns = wall.map_or(0, |since| {
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    });
-    Now {
-        journal_ns: wall_ns,
-        monotonic_ns: wall_ns,
-    }
+    let wall_ns = wall.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+    Now { journal_ns: wall_ns, monotonic_ns: wall_ns }
 }
 
 struct Frame {
@@ -116,39 +105,29 @@ impl Frame {
             timestamp_ns: now().journal_ns,
             ..Entry::default()
         };
-        let made = Journal::create(storage.clone(), SEGMENT, 1, &entry, &[&genesis.encode()]);
+        let made = Journal::create(storage, SEGMENT, 1, &entry, &[&genesis.encode()]);
         drop(made.expect("an empty directory"));
         let storage = Arc::new(MappedStorage::new(dir.join("journal")));
         let mut replayer = Replayer::new(Options::default());
-        let recovered = Journal::recover_with(
-            storage,
-            SEGMENT,
-            Expect::default(),
-            &mut |header, payload| Ok(replayer.apply(header, payload, |_| ())?),
-        );
+        let recovered =
+            Journal::recover_with(storage, SEGMENT, Expect::default(), &mut |header, payload| {
+                Ok(replayer.apply(header, payload, |_| ())?)
+            });
         let (journal, _) = recovered.expect("a new journal");
         Self::run(journal, replayer)
     }
 
     fn run(journal: Journal, replayer: Replayer) -> Self {
         let (appender, syncer, mut preparer) = journal.split();
-        let pool = Pool::new(PoolConfig {
-            bytes_max: 64 << 20,
-            requests_max: 64,
-        });
+        let pool = Pool::new(PoolConfig { bytes_max: 64 << 20, requests_max: 64 });
         let queue = Arc::new(ReplyQueue::new(64));
         let ready = Arc::new(Gate::default());
         let notify = Arc::clone(&ready);
         queue.set_waker(move || notify.notify());
         let boundary = replayer.boundary();
         let stages = pipeline::assemble(Wiring {
-            ring: ring::build(ring::Config {
-                size: 64,
-                ..ring::Config::default()
-            }),
-            engine: replayer
-                .into_engine()
-                .expect("a genesis record was replayed"),
+            ring: ring::build(ring::Config { size: 64, ..ring::Config::default() }),
+            engine: replayer.into_engine().expect("a genesis record was replayed"),
             appender,
             syncer,
             boundary,
@@ -168,25 +147,11 @@ impl Frame {
             }
         }));
         let threads = threads.0;
-        Self {
-            publisher: Some(publisher),
-            pool,
-            queue,
-            ready,
-            in_flight: 0,
-            ending,
-            threads,
-        }
+        Self { publisher: Some(publisher), pool, queue, ready, in_flight: 0, ending, threads }
     }
 
     fn stages(stages: Stages, ending: &Arc<AtomicBool>) -> (Vec<JoinHandle<()>>, ring::Publisher) {
-        let Stages {
-            publisher,
-            mut journal,
-            mut sync,
-            mut engine,
-            ..
-        } = stages;
+        let Stages { publisher, mut journal, mut sync, mut engine, .. } = stages;
         let (journal_gate, sync_gate, engine_gate) =
             (stages.journal_gate, stages.sync_gate, stages.engine_gate);
         let flags = [Arc::clone(ending), Arc::clone(ending), Arc::clone(ending)];
@@ -243,21 +208,16 @@ impl Frame {
         while self.in_flight >= IN_FLIGHT {
             refused += self.receive();
         }
-        let mut envelope = self
-            .pool
-            .try_acquire(BATCH as u32)
-            .expect("room for the window");
+        let mut envelope = self.pool.try_acquire(BATCH as u32).expect("room for the window");
         envelope.slots.clear();
         envelope.slots.extend((0..BATCH).map(command));
         envelope.head.slots = BATCH as u32;
         envelope.head.role = role as u16;
         envelope.head.principal = principal;
         envelope.commands = BATCH as u32;
+        envelope.ticket = Ticket { worker: 0, connection: 1, stream: 1 };
         let publisher = self.publisher.as_mut().expect("the frame runs");
-        assert!(
-            publisher.try_publish(envelope).is_ok(),
-            "the ring is larger than the window"
-        );
+        assert!(publisher.try_publish(envelope).is_ok(), "the ring is larger than the window");
         self.in_flight += 1;
         refused
     }
@@ -267,10 +227,7 @@ impl Frame {
         let mut refused = 0;
         while let Some(envelope) = self.queue.pop() {
             let outcomes = envelope.outcomes.to_vec();
-            refused += outcomes
-                .iter()
-                .filter(|outcome| !outcome.status.is_ok())
-                .count() as u64;
+            refused += outcomes.iter().filter(|outcome| !outcome.status.is_ok()).count() as u64;
             self.pool.release(envelope);
             self.in_flight -= 1;
         }

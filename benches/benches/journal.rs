@@ -12,15 +12,9 @@ use journal::{Config, Entry, Journal, Kind, MappedStorage, MemoryStorage, Storag
 const GROUPS: [usize; 3] = [1, 64, BATCH];
 
 fn open(storage: Arc<dyn Storage>) -> Journal {
-    let genesis = Entry {
-        kind: Kind::Genesis,
-        first_sequence: 1,
-        timestamp_ns: 1,
-        ..Entry::default()
-    };
-    let config = Config {
-        segment_size: 64 << 20,
-    };
+    let genesis =
+        Entry { kind: Kind::Genesis, first_sequence: 1, timestamp_ns: 1, ..Entry::default() };
+    let config = Config { segment_size: 64 << 20 };
     Journal::create(storage, config, 1, &genesis, &[&[0; 64]]).expect("an empty storage")
 }
 
@@ -41,9 +35,7 @@ fn append(criterion: &mut Criterion, name: &str, storage: impl Fn() -> Arc<dyn S
                 if preparer.needed() {
                     preparer.prepare().expect("the disk has room");
                 }
-                appender
-                    .append(&entry, &[&payload])
-                    .expect("a segment was prepared");
+                appender.append(&entry, &[&payload]).expect("a segment was prepared");
                 entry.first_sequence += commands as u64;
                 entry.timestamp_ns += 1;
                 syncer.sync().expect("the disk syncs")
@@ -54,16 +46,12 @@ fn append(criterion: &mut Criterion, name: &str, storage: impl Fn() -> Arc<dyn S
 }
 
 fn journal(criterion: &mut Criterion) {
-    append(criterion, "journal_append", || {
-        Arc::new(MemoryStorage::new())
-    });
+    append(criterion, "journal_append", || Arc::new(MemoryStorage::new()));
     let dir = tempfile::tempdir().expect("a temporary directory");
     let places = std::cell::Cell::new(0);
     append(criterion, "journal_append_sync", || {
         places.set(places.get() + 1);
-        Arc::new(MappedStorage::new(
-            dir.path().join(places.get().to_string()),
-        ))
+        Arc::new(MappedStorage::new(dir.path().join(places.get().to_string())))
     });
 }
 

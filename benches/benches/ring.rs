@@ -12,16 +12,8 @@ fn ring_hops(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ring");
     group.throughput(Throughput::Elements(REQUESTS as u64));
     for (name, slots) in [("requests_of_1", 1), ("requests_of_8190", BATCH as u32)] {
-        let pool = Pool::new(PoolConfig {
-            bytes_max: 256 << 20,
-            requests_max: 128,
-        });
-        let Parts {
-            mut publisher,
-            mut journal,
-            mut engine,
-            ..
-        } = ring::build(Config::default());
+        let pool = Pool::new(PoolConfig { bytes_max: 256 << 20, requests_max: 128 });
+        let Parts { mut publisher, mut journal, mut engine, .. } = ring::build(Config::default());
         let replies = ReplyQueue::new(128);
         let mut taken = Vec::with_capacity(REQUESTS);
         group.bench_function(name, |bencher| {

@@ -34,10 +34,7 @@ impl Batch {
     /// An empty batch with room for a full request.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            slots: Vec::with_capacity(REQUEST_SLOTS_MAX as usize),
-            commands: 0,
-        }
+        Self { slots: Vec::with_capacity(REQUEST_SLOTS_MAX as usize), commands: 0 }
     }
 
     /// Adds a command without data.
@@ -59,10 +56,7 @@ impl Batch {
         command: Command,
         entries: &[(u16, &[u8])],
     ) -> Result<(), BatchFull> {
-        if entries
-            .iter()
-            .any(|(_, value)| u16::try_from(value.len()).is_err())
-        {
+        if entries.iter().any(|(_, value)| u16::try_from(value.len()).is_err()) {
             return Err(BatchFull);
         }
         let slots = data::encode(entries);
@@ -71,10 +65,7 @@ impl Batch {
         if count > DATA_SLOTS_MAX || len > REQUEST_SLOTS_MAX as usize {
             return Err(BatchFull);
         }
-        self.slots.push(Command {
-            data: count,
-            ..command
-        });
+        self.slots.push(Command { data: count, ..command });
         self.slots.extend_from_slice(&slots);
         self.commands += 1;
         Ok(())

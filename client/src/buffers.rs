@@ -29,18 +29,12 @@ impl Buffers {
     pub(crate) fn write(self: &Arc<Self>, len: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         let mut buffer = self.take(len);
         fill(&mut buffer);
-        Bytes::from_owner(Lent {
-            buffer,
-            home: Arc::clone(self),
-        })
+        Bytes::from_owner(Lent { buffer, home: Arc::clone(self) })
     }
 
     fn take(&self, len: usize) -> Vec<u8> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = kept
-            .buffers
-            .iter()
-            .rposition(|buffer| buffer.capacity() >= len);
+        let fits = kept.buffers.iter().rposition(|buffer| buffer.capacity() >= len);
         let mut buffer = match fits {
             Some(at) => kept.buffers.swap_remove(at),
             None => return Vec::with_capacity(len),

@@ -69,9 +69,7 @@ impl Client {
     /// As [`Self::connect`].
     pub async fn open(connector: &Connector) -> Result<Self, Error> {
         let after = connector.options().connect_timeout;
-        timeout(after, Self::greet(connector))
-            .await
-            .unwrap_or(Err(Error::ConnectTimeout { after }))
+        timeout(after, Self::greet(connector)).await.unwrap_or(Err(Error::ConnectTimeout { after }))
     }
 
     async fn greet(connector: &Connector) -> Result<Self, Error> {
@@ -85,9 +83,7 @@ impl Client {
         let mut streams = Vec::new();
         let mut hello = Hello::default();
         for _ in 0..options.streams.clamp(1, STREAMS_MAX) {
-            let (queue, greeting) = stream::open(&connection.0, &pending)
-                .await
-                .map_err(refused)?;
+            let (queue, greeting) = stream::open(&connection.0, &pending).await.map_err(refused)?;
             streams.push(queue);
             hello = greeting;
         }
@@ -175,10 +171,7 @@ impl Client {
     ///
     /// Why there are none.
     pub async fn read(&self, reads: &[Command]) -> Result<Vec<Answer>, Error> {
-        let head = Request {
-            flags: flags::READ,
-            ..Request::default()
-        };
+        let head = Request { flags: flags::READ, ..Request::default() };
         let reply = self.await_reply(self.send(head, reads).await?).await?;
         if let Some(status) = reply.refused() {
             return Err(Error::Read(status));
@@ -193,9 +186,9 @@ impl Client {
     /// Why there is no answer, or the frame's refusal ([`Error::Read`]).
     pub async fn ask<V: View>(&self, query: Query<V>) -> Result<V, Error> {
         let answers = self.read(&[query.command]).await?;
-        let answer = answers.first().ok_or(Error::Lost {
-            end: End::Unexpected("a reply without its answer"),
-        })?;
+        let answer = answers
+            .first()
+            .ok_or(Error::Lost { end: End::Unexpected("a reply without its answer") })?;
         query.view(answer)
     }
 
@@ -219,9 +212,7 @@ impl Client {
 
     async fn await_reply(&self, pending: Pending) -> Result<Reply, Error> {
         let after = self.0.options.request_timeout;
-        timeout(after, pending)
-            .await
-            .unwrap_or(Err(Error::Unanswered { after }))
+        timeout(after, pending).await.unwrap_or(Err(Error::Unanswered { after }))
     }
 }
 
@@ -244,9 +235,9 @@ impl Drop for ClosedOnDrop {
 /// Tells a server that this side did not trust from one that did not trust this side.
 fn not_let_in(cause: ConnectionError) -> Error {
     match cause {
-        ConnectionError::TransportError(error) => Error::Server {
-            reason: error.to_string().into(),
-        },
+        ConnectionError::TransportError(error) => {
+            Error::Server { reason: error.to_string().into() }
+        }
         other => Error::Refused { end: other.into() },
     }
 }

@@ -104,10 +104,7 @@ impl Error {
     /// same ids, or ask for their outcomes; never with new ids.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
-        matches!(
-            self,
-            Self::Lost { .. } | Self::Unanswered { .. } | Self::Unknown { .. }
-        )
+        matches!(self, Self::Lost { .. } | Self::Unanswered { .. } | Self::Unknown { .. })
     }
 
     /// Whether another attempt may help without a change of configuration.
@@ -116,10 +113,9 @@ impl Error {
         match self {
             Self::Unanswered { .. } | Self::ConnectTimeout { .. } => true,
             // Whatever else ended the old connection, a new one may do better.
-            Self::Closed { end } | Self::Lost { end } => !matches!(
-                end.code(),
-                Some(CloseCode::Protocol | CloseCode::Unauthorised)
-            ),
+            Self::Closed { end } | Self::Lost { end } => {
+                !matches!(end.code(), Some(CloseCode::Protocol | CloseCode::Unauthorised))
+            }
             Self::Refused { end } => end.is_transient(),
             _ => false,
         }
@@ -196,10 +192,9 @@ impl From<ConnectionError> for End {
             ConnectionError::ApplicationClosed(close) => {
                 let code = u16::try_from(u64::from(close.error_code));
                 match code.ok().and_then(CloseCode::from_number) {
-                    Some(code) => Self::Told {
-                        code,
-                        text: String::from_utf8_lossy(&close.reason).into(),
-                    },
+                    Some(code) => {
+                        Self::Told { code, text: String::from_utf8_lossy(&close.reason).into() }
+                    }
                     None => Self::Transport(ConnectionError::ApplicationClosed(close)),
                 }
             }

@@ -28,10 +28,7 @@ pub fn encode_request(mut request: Request, slots: &[Command], out: &mut Vec<u8>
     // The callers have checked the structure; a longer request would be refused by its head.
     request.slots = u32::try_from(slots.len()).unwrap_or(u32::MAX);
     let length = request_len(slots.len()) - HEAD_SIZE;
-    let head = Head::new(
-        FrameKind::Request,
-        u32::try_from(length).unwrap_or(u32::MAX),
-    );
+    let head = Head::new(FrameKind::Request, u32::try_from(length).unwrap_or(u32::MAX));
     out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(request.as_bytes());
     out.extend_from_slice(slots.as_bytes());

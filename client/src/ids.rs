@@ -69,9 +69,7 @@ pub(crate) fn anchored_ids(frame_ns: u64, at: Instant) -> IdGenerator<impl FnMut
 }
 
 fn system_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

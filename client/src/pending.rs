@@ -65,10 +65,7 @@ impl PendingRequests {
             return Err(Error::Closed { end: end.clone() });
         }
         let (sender, answer) = oneshot::channel();
-        let waiting = Waiting {
-            answer: sender,
-            _permit: permit,
-        };
+        let waiting = Waiting { answer: sender, _permit: permit };
         state.waiting.insert(request, waiting);
         Ok(Pending { request, answer })
     }

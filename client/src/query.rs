@@ -21,10 +21,7 @@ impl<V: View> Query<V> {
     fn new(kind: Kind, fill: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(kind, CommandId(0));
         fill(&mut command);
-        Self {
-            command,
-            view: PhantomData,
-        }
+        Self { command, view: PhantomData }
     }
 
     /// The read as a slot of a request.
@@ -188,15 +185,11 @@ pub enum OutcomeView {
 
 impl View for OutcomeView {
     fn from_answer(answer: &Answer) -> Self {
-        let status = u16::try_from(answer.host)
-            .ok()
-            .and_then(Status::from_number);
+        let status = u16::try_from(answer.host).ok().and_then(Status::from_number);
         match status {
-            Some(status) if answer.flags & 1 != 0 => Self::Known {
-                sequence: Sequence(answer.sequence),
-                status,
-                rate: answer.rate,
-            },
+            Some(status) if answer.flags & 1 != 0 => {
+                Self::Known { sequence: Sequence(answer.sequence), status, rate: answer.rate }
+            }
             _ => Self::NotRemembered,
         }
     }
@@ -325,10 +318,7 @@ pub struct AssetView {
 
 impl View for AssetView {
     fn from_answer(answer: &Answer) -> Self {
-        Self {
-            scale: answer.rate,
-            name: answer.name().into(),
-        }
+        Self { scale: answer.rate, name: answer.name().into() }
     }
 }
 
@@ -342,8 +332,6 @@ pub struct ParameterView {
 
 impl View for ParameterView {
     fn from_answer(answer: &Answer) -> Self {
-        Self {
-            value: answer.value,
-        }
+        Self { value: answer.value }
     }
 }

@@ -33,15 +33,8 @@ impl Reply {
     /// The first refusal, of the whole request or of a command.
     #[must_use]
     pub fn first_refusal(&self) -> Option<Status> {
-        let of_commands = || {
-            self.0
-                .outcomes
-                .iter()
-                .find(|outcome| !outcome.status.is_ok())
-        };
-        self.0
-            .refused
-            .or_else(|| of_commands().map(|outcome| outcome.status))
+        let of_commands = || self.0.outcomes.iter().find(|outcome| !outcome.status.is_ok());
+        self.0.refused.or_else(|| of_commands().map(|outcome| outcome.status))
     }
 
     /// Sequence of the first command; of reads, the executed sequence that they saw.

@@ -41,10 +41,7 @@ impl Session {
     /// A session over `connector`; it connects with the first request.
     #[must_use]
     pub fn new(connector: Connector) -> Self {
-        Self {
-            connector,
-            current: Mutex::new(None),
-        }
+        Self { connector, current: Mutex::new(None) }
     }
 
     /// The present connection, a new one if the last has ended.
@@ -100,9 +97,9 @@ impl Session {
     /// The frame's refusal, or why there is no answer before the deadline.
     pub async fn ask<V: View>(&self, query: Query<V>) -> Result<V, Error> {
         let answers = self.read(&[query.command]).await?;
-        let answer = answers.first().ok_or(Error::Lost {
-            end: End::Unexpected("a reply without its answer"),
-        })?;
+        let answer = answers
+            .first()
+            .ok_or(Error::Lost { end: End::Unexpected("a reply without its answer") })?;
         query.view(answer)
     }
 
@@ -132,9 +129,7 @@ impl Session {
         let client = match timeout_at(attempts.until, self.client()).await {
             Ok(client) => client?,
             Err(_) => {
-                return Err(Error::ConnectTimeout {
-                    after: attempts.started.elapsed(),
-                });
+                return Err(Error::ConnectTimeout { after: attempts.started.elapsed() });
             }
         };
         let request = client.request(commands);
@@ -176,9 +171,7 @@ impl Attempts {
     }
 
     fn unanswered(&self) -> Error {
-        Error::Unanswered {
-            after: self.started.elapsed(),
-        }
+        Error::Unanswered { after: self.started.elapsed() }
     }
 
     async fn wait(&mut self) {
@@ -190,19 +183,11 @@ impl Attempts {
         let (attempts, after) = (self.count, self.started.elapsed());
         if self.may_have_sent {
             let cause = Box::new(cause);
-            return Error::Unknown {
-                attempts,
-                after,
-                cause,
-            };
+            return Error::Unknown { attempts, after, cause };
         }
         if cause.is_transient() {
             let cause = Box::new(cause);
-            return Error::Unavailable {
-                attempts,
-                after,
-                cause,
-            };
+            return Error::Unavailable { attempts, after, cause };
         }
         cause
     }
@@ -216,8 +201,5 @@ fn may_retry(status: Status) -> bool {
 fn forgets(reply: &Reply) -> bool {
     let is_too_old = |status| status == Status::IdTooOld;
     reply.refused().is_some_and(is_too_old)
-        || reply
-            .outcomes()
-            .iter()
-            .any(|outcome| is_too_old(outcome.status))
+        || reply.outcomes().iter().any(|outcome| is_too_old(outcome.status))
 }

@@ -30,14 +30,8 @@ pub(crate) async fn open(
     let (mut send, recv) = connection.open_bi().await.map_err(End::from)?;
     let mut greeting = Vec::new();
     encode_hello(&mut greeting);
-    send.write_chunk(greeting.into())
-        .await
-        .map_err(|cause| write_end(connection, cause))?;
-    let mut reader = Reader {
-        connection: connection.clone(),
-        recv,
-        frames: Frames::default(),
-    };
+    send.write_chunk(greeting.into()).await.map_err(|cause| write_end(connection, cause))?;
+    let mut reader = Reader { connection: connection.clone(), recv, frames: Frames::default() };
     let hello = match reader.next_frame().await? {
         (FrameKind::Hello, body) => Hello::read_from_bytes(&body)
             .map_err(|_| End::Unexpected("a hello of a wrong length"))?,
@@ -45,12 +39,7 @@ pub(crate) async fn open(
         _ => return Err(End::Unexpected("the first frame was no hello")),
     };
     let (queue, requests) = mpsc::channel(WRITE_QUEUE_LEN);
-    tokio::spawn(write(
-        connection.clone(),
-        send,
-        requests,
-        Arc::clone(pending),
-    ));
+    tokio::spawn(write(connection.clone(), send, requests, Arc::clone(pending)));
     tokio::spawn(reader.run(Arc::clone(pending)));
     Ok((queue, hello))
 }
@@ -132,19 +121,14 @@ impl Reader {
 
 fn told(body: &[u8]) -> End {
     match decode_close(body) {
-        Some((code, text)) => End::Told {
-            code,
-            text: text.into(),
-        },
+        Some((code, text)) => End::Told { code, text: text.into() },
         None => End::Unexpected("a close without a known reason"),
     }
 }
 
 /// The connection's own reason says more than that of a stream.
 fn over(connection: &Connection, otherwise: &'static str) -> End {
-    connection
-        .close_reason()
-        .map_or(End::Unexpected(otherwise), End::from)
+    connection.close_reason().map_or(End::Unexpected(otherwise), End::from)
 }
 
 fn write_end(connection: &Connection, cause: WriteError) -> End {

@@ -95,9 +95,7 @@ pub struct FrameInfo {
 
 impl fmt::Debug for FrameInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FrameInfo")
-            .field("frame", &self.frame)
-            .finish_non_exhaustive()
+        f.debug_struct("FrameInfo").field("frame", &self.frame).finish_non_exhaustive()
     }
 }
 

@@ -65,20 +65,14 @@ impl Desk {
 
     /// Waits for an envelope with room for `slots`, at most [`REQUEST_SLOTS_MAX`].
     pub(crate) async fn envelope(&self, slots: u32) -> Lease {
-        assert!(
-            slots <= REQUEST_SLOTS_MAX,
-            "a longer request is refused by its head"
-        );
+        assert!(slots <= REQUEST_SLOTS_MAX, "a longer request is refused by its head");
         let mut has_waited = false;
         loop {
             // Registered before the look, so that no release is missed.
             let mut released = std::pin::pin!(self.released.notified());
             released.as_mut().enable();
             if let Some(envelope) = self.pool.try_acquire(slots) {
-                return Lease {
-                    envelope: Some(envelope),
-                    pool: Arc::clone(&self.pool),
-                };
+                return Lease { envelope: Some(envelope), pool: Arc::clone(&self.pool) };
             }
             if !has_waited {
                 add(&self.metrics.pool_waits, 1);
@@ -144,17 +138,13 @@ impl Deref for Lease {
     type Target = Envelope;
 
     fn deref(&self) -> &Envelope {
-        self.envelope
-            .as_ref()
-            .expect("a lease holds its envelope until it is published")
+        self.envelope.as_ref().expect("a lease holds its envelope until it is published")
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Envelope {
-        self.envelope
-            .as_mut()
-            .expect("a lease holds its envelope until it is published")
+        self.envelope.as_mut().expect("a lease holds its envelope until it is published")
     }
 }
 

@@ -100,10 +100,7 @@ impl Framing {
     ///
     /// When the slots of the last request were not taken.
     pub fn step(&mut self) -> Result<Step, Misframed> {
-        assert!(
-            self.untaken == 0,
-            "a request's slots are taken before the next step"
-        );
+        assert!(self.untaken == 0, "a request's slots are taken before the next step");
         let (kind, length) = match self.awaited {
             Some(awaited) => awaited,
             None => {
@@ -160,15 +157,10 @@ impl Framing {
             (FrameKind::Hello, _) => Err(Misframed::Greeting),
             (FrameKind::Close, _) => Ok(()),
             (FrameKind::Request, true) => {
-                let is_whole = length
-                    .checked_sub(REQUEST_SIZE)
-                    .is_some_and(|slots| slots % COMMAND_SIZE == 0);
+                let is_whole =
+                    length.checked_sub(REQUEST_SIZE).is_some_and(|slots| slots % COMMAND_SIZE == 0);
                 let wrong = u32::try_from(length).unwrap_or(u32::MAX);
-                if is_whole {
-                    Ok(())
-                } else {
-                    Err(FrameError::Length(wrong).into())
-                }
+                if is_whole { Ok(()) } else { Err(FrameError::Length(wrong).into()) }
             }
             (FrameKind::Request, false) => Err(Misframed::NotGreeted),
             (other, _) => Err(FrameError::Kind(other as u16).into()),

@@ -26,24 +26,16 @@ fn hello() -> Vec<u8> {
 }
 
 fn request(number: u64, slots: &[Command]) -> Vec<u8> {
-    let head = Request {
-        request: number,
-        slots: slots.len() as u32,
-        ..Request::default()
-    };
+    let head = Request { request: number, slots: slots.len() as u32, ..Request::default() };
     let length = REQUEST_SIZE + size_of_val(slots);
-    let mut bytes = Head::new(FrameKind::Request, length as u32)
-        .as_bytes()
-        .to_vec();
+    let mut bytes = Head::new(FrameKind::Request, length as u32).as_bytes().to_vec();
     bytes.extend_from_slice(head.as_bytes());
     bytes.extend_from_slice(slots.as_bytes());
     bytes
 }
 
 fn transfers(count: u64) -> Vec<Command> {
-    (0..count)
-        .map(|at| Command::transfer(CommandId(u128::from(at) + 1), 10, 20, 1, 5))
-        .collect()
+    (0..count).map(|at| Command::transfer(CommandId(u128::from(at) + 1), 10, 20, 1, 5)).collect()
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -107,10 +99,7 @@ fn broken_framing_is_named() {
     assert_eq!(whole(full_hello.as_bytes()), Misframed::Greeting);
     let reply = Head::new(FrameKind::Reply, 64);
     let kind = FrameError::Kind(3);
-    assert_eq!(
-        whole(&[hello(), reply.as_bytes().to_vec()].concat()),
-        kind.into()
-    );
+    assert_eq!(whole(&[hello(), reply.as_bytes().to_vec()].concat()), kind.into());
     for length in [0, 63, 65, 64 + 127, 64 + 129] {
         let odd = Head::new(FrameKind::Request, length).as_bytes().to_vec();
         let error = whole(&[hello(), odd].concat());
@@ -137,10 +126,7 @@ fn a_frame_without_slots_is_left_to_the_structure_check() {
 fn decode_everything(bytes: &[u8], random: &mut Random) {
     if let Ok(seen) = feed(bytes, || 1 + random.below(2_000)) {
         for (number, slots) in seen.requests {
-            let head = Request {
-                request: number,
-                ..Request::default()
-            };
+            let head = Request { request: number, ..Request::default() };
             let _ = check(&head, &slots);
         }
     }
@@ -150,12 +136,7 @@ fn decode_everything(bytes: &[u8], random: &mut Random) {
 #[test]
 fn random_and_mutated_input_never_panics() {
     let mut random = Random(0x5eed);
-    let good = [
-        hello(),
-        request(1, &transfers(5)),
-        request(2, &transfers(2)),
-    ]
-    .concat();
+    let good = [hello(), request(1, &transfers(5)), request(2, &transfers(2))].concat();
     for _ in 0..20_000 {
         let mut bytes = good.clone();
         for _ in 0..=random.below(6) {
@@ -168,9 +149,7 @@ fn random_and_mutated_input_never_panics() {
             }
         }
         decode_everything(&bytes, &mut random);
-        let noise: Vec<u8> = (0..random.below(300))
-            .map(|_| random.next() as u8)
-            .collect();
+        let noise: Vec<u8> = (0..random.below(300)).map(|_| random.next() as u8).collect();
         decode_everything(&noise, &mut random);
         decode_everything(&[hello(), noise].concat(), &mut random);
     }

@@ -61,15 +61,8 @@ impl Gateway {
         lines: Lines,
         info: FrameInfo,
     ) -> Result<Self, StartError> {
-        let Lines {
-            pool,
-            publisher,
-            replies,
-            first_worker,
-        } = lines;
-        let workers = u16::try_from(replies.len())
-            .ok()
-            .filter(|&workers| workers > 0);
+        let Lines { pool, publisher, replies, first_worker } = lines;
+        let workers = u16::try_from(replies.len()).ok().filter(|&workers| workers > 0);
         let workers = workers.ok_or(StartError::ReplyQueues)?;
         let addr = config.listen;
         let listen = |cause| StartError::Listen { addr, cause };
@@ -77,10 +70,7 @@ impl Gateway {
         let local_addr = endpoint.local_addr().map_err(listen)?;
         let metrics = Arc::new(Metrics::default());
         let desk = Desk::new(pool, publisher, Arc::clone(&metrics), info);
-        let carriers = replies
-            .into_iter()
-            .map(|queue| carrier(&desk, queue))
-            .collect();
+        let carriers = replies.into_iter().map(|queue| carrier(&desk, queue)).collect();
         let closing = watch::Sender::new(false);
         let source: Arc<dyn Source> = source;
         let door = Arc::new(Door {
@@ -96,15 +86,7 @@ impl Gateway {
             principals: Mutex::default(),
         });
         let accepting = tokio::spawn(quic::accept(door, endpoint.clone()));
-        Ok(Self {
-            endpoint,
-            local_addr,
-            metrics,
-            closing,
-            accepting,
-            carriers,
-            desk,
-        })
+        Ok(Self { endpoint, local_addr, metrics, closing, accepting, carriers, desk })
     }
 
     /// The address that it listens on.
@@ -126,10 +108,7 @@ impl Gateway {
         self.closing.send_replace(true);
         let is_done = timeout_at(until, &mut self.accepting).await.is_ok();
         let reason = protocol::frame::CloseCode::ShuttingDown;
-        self.endpoint.close(
-            (reason as u32).into(),
-            b"the frame shuts down; connect again later",
-        );
+        self.endpoint.close((reason as u32).into(), b"the frame shuts down; connect again later");
         let is_idle = timeout_at(until, self.endpoint.wait_idle()).await.is_ok();
         self.let_go();
         is_done && is_idle
@@ -146,9 +125,7 @@ impl Gateway {
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway")
-            .field("local_addr", &self.local_addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Gateway").field("local_addr", &self.local_addr).finish_non_exhaustive()
     }
 }
 

@@ -46,19 +46,14 @@ impl Identified {
             slots,
             ..Request::default()
         };
-        lease.slots.push(Command {
-            data: data_slots,
-            ..Command::new(Kind::Identify, CommandId(0))
-        });
+        lease
+            .slots
+            .push(Command { data: data_slots, ..Command::new(Kind::Identify, CommandId(0)) });
         lease.slots.extend_from_slice(&data);
         lease.commands = 1;
         lease.stamps.received = (desk.info.monotonic_ns)();
         let (stream, status) = desk.routes.add_once();
-        lease.ticket = Ticket {
-            worker,
-            connection: 0,
-            stream,
-        };
+        lease.ticket = Ticket { worker, connection: 0, stream };
         desk.publish(publisher, lease).await;
         // Without an answer the frame is ending.
         match status.await.unwrap_or(Status::Busy) {

@@ -92,9 +92,7 @@ impl Outbox {
         let units = u32::try_from(reply_units(slots, is_read)).unwrap_or(u32::MAX);
         let stream = one(&self.stream_requests).await;
         let connection = one(&self.allowance.requests).await;
-        let budget = Arc::clone(&self.allowance.units)
-            .acquire_many_owned(units)
-            .await;
+        let budget = Arc::clone(&self.allowance.units).acquire_many_owned(units).await;
         let permits = [stream, connection, budget];
         Admission {
             permits: permits.map(|permit| permit.expect("the semaphores are never closed")),
@@ -103,10 +101,7 @@ impl Outbox {
 
     /// A request is about to be published: its permits stay out until its reply is written.
     pub(crate) fn begin(&self, admission: Admission) {
-        admission
-            .permits
-            .into_iter()
-            .for_each(OwnedSemaphorePermit::forget);
+        admission.permits.into_iter().for_each(OwnedSemaphorePermit::forget);
         self.state().in_flight += 1;
     }
 
@@ -217,18 +212,13 @@ impl State {
     /// Appends a frame head and says where its body begins.
     fn push_head(&mut self, kind: FrameKind, length: usize) -> usize {
         let length = u32::try_from(length).expect("a reply is far shorter than 4 GiB");
-        self.bytes
-            .extend_from_slice(Head::new(kind, length).as_bytes());
+        self.bytes.extend_from_slice(Head::new(kind, length).as_bytes());
         self.bytes.len()
     }
 
     fn push_refusal(&mut self, request: u64, status: Status, info: ReplyInfo) {
-        let head = Reply {
-            request,
-            epoch: info.epoch,
-            timestamp: info.journal_ns,
-            ..Reply::default()
-        };
+        let head =
+            Reply { request, epoch: info.epoch, timestamp: info.journal_ns, ..Reply::default() };
         let mut reply = Vec::with_capacity(REPLY_SIZE + EXCEPTION_SIZE);
         encode_refused(head, status, &mut reply);
         self.push_head(FrameKind::Reply, reply.len());
@@ -248,11 +238,8 @@ impl Drop for Due {
 /// The longest reply to a request, in units of the budget.
 fn reply_units(slots: u32, is_read: bool) -> usize {
     // A command can cost a rate and an exception.
-    let per_slot = if is_read {
-        protocol::answer::ANSWER_SIZE
-    } else {
-        EXCEPTION_SIZE + size_of::<u16>()
-    };
+    let per_slot =
+        if is_read { protocol::answer::ANSWER_SIZE } else { EXCEPTION_SIZE + size_of::<u16>() };
     let longest = HEAD_SIZE + REPLY_SIZE + EXCEPTION_SIZE + slots as usize * per_slot;
     longest.div_ceil(REPLY_UNIT_SIZE)
 }
@@ -284,11 +271,7 @@ mod tests {
         let mut envelope = Envelope::with_slots(3);
         envelope.head.slots = 3;
         envelope.refused = Some(Status::JournalFull);
-        let info = ReplyInfo {
-            now_ns: 0,
-            journal_ns: 7,
-            epoch: 1,
-        };
+        let info = ReplyInfo { now_ns: 0, journal_ns: 7, epoch: 1 };
         outbox.push_reply(&envelope, info);
         outbox.end();
         let due = outbox.next_due().await.unwrap();

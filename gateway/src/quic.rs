@@ -197,13 +197,8 @@ impl Door {
         };
         let number = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let turn = u16::try_from(number % u64::from(self.workers)).unwrap_or(0);
-        let Config {
-            in_flight_max,
-            frame_timeout,
-            stream_idle_timeout,
-            write_timeout,
-            ..
-        } = self.config;
+        let Config { in_flight_max, frame_timeout, stream_idle_timeout, write_timeout, .. } =
+            self.config;
         let served = Arc::new(Served {
             desk: Arc::clone(&self.desk),
             identified: Arc::clone(&self.identified),
@@ -255,9 +250,7 @@ impl Door {
     }
 
     fn principals(&self) -> MutexGuard<'_, HashMap<u128, usize>> {
-        self.principals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.principals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

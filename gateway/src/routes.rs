@@ -80,9 +80,7 @@ fn status_of(envelope: &Envelope) -> Status {
         return status;
     }
     let decoded = reply::decode(&envelope.reply).ok();
-    let outcome = decoded
-        .as_ref()
-        .and_then(|decoded| decoded.outcomes.first());
+    let outcome = decoded.as_ref().and_then(|decoded| decoded.outcomes.first());
     outcome.map_or(Status::Busy, |outcome| outcome.status)
 }
 

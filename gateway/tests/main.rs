@@ -1,10 +1,7 @@
 //! Properties of the gateway and the client together, over loopback, one module a property. The
 //! engine is a stand-in that answers everything; money is tested elsewhere.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests fail by panicking, as tests do"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
 
 #[path = "door/support.rs"]
 mod support;

@@ -37,11 +37,7 @@ impl TrustBundle {
         if authorities.len() > AUTHORITIES_MAX {
             return Err(BundleError::TooManyAuthorities { trust_domain });
         }
-        let mut bundle = Self {
-            trust_domain,
-            anchors: Vec::new(),
-            windows_s: Vec::new(),
-        };
+        let mut bundle = Self { trust_domain, anchors: Vec::new(), windows_s: Vec::new() };
         for (index, der) in authorities.iter().enumerate() {
             let trust_domain = &bundle.trust_domain;
             let error = |problem| BundleError::Authority {
@@ -54,9 +50,7 @@ impl TrustBundle {
                 .map_err(|_| error(AuthorityProblem::Malformed))?
                 .to_owned();
             bundle.anchors.push(anchor);
-            bundle
-                .windows_s
-                .push((facts.not_before_s, facts.not_after_s));
+            bundle.windows_s.push((facts.not_before_s, facts.not_after_s));
         }
         Ok(bundle)
     }

@@ -92,9 +92,7 @@ impl DevCa {
         let facts = Facts::read(&der).ok_or(DevCaError::Malformed)?;
         let named = Some(format!("spiffe://{trust_domain}"));
         if facts.uris != [named] {
-            return Err(DevCaError::OtherTrustDomain {
-                trust_domain: trust_domain.clone(),
-            });
+            return Err(DevCaError::OtherTrustDomain { trust_domain: trust_domain.clone() });
         }
         if now.as_secs() > facts.not_after_s {
             return Err(DevCaError::Expired);
@@ -103,12 +101,7 @@ impl DevCa {
         let issuer =
             Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(|_| DevCaError::Malformed)?;
         let not_after_s = facts.not_after_s;
-        Ok(Self {
-            trust_domain: trust_domain.clone(),
-            issuer,
-            certificate_pem,
-            not_after_s,
-        })
+        Ok(Self { trust_domain: trust_domain.clone(), issuer, certificate_pem, not_after_s })
     }
 
     /// Returns the trust domain.
@@ -165,9 +158,7 @@ impl DevCa {
         now: UnixTime,
     ) -> Result<IssuedSvid, DevCaError> {
         if *id.trust_domain() != self.trust_domain {
-            return Err(DevCaError::OtherTrustDomain {
-                trust_domain: id.trust_domain().clone(),
-            });
+            return Err(DevCaError::OtherTrustDomain { trust_domain: id.trust_domain().clone() });
         }
         let now_s = checked_now(now)?;
         if now_s > self.not_after_s {
@@ -178,10 +169,8 @@ impl DevCa {
         set_window(&mut params, now_s, until_s);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         params.distinguished_name = common_name(id.segments().last().unwrap_or_default());
         params.subject_alt_names.push(uri(id.as_str()));
@@ -190,9 +179,7 @@ impl DevCa {
             params.subject_alt_names.push(SanType::DnsName(name));
         }
         let key = KeyPair::generate().map_err(|_| DevCaError::Crypto)?;
-        let certificate = params
-            .signed_by(&key, &self.issuer)
-            .map_err(|_| DevCaError::Crypto)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(|_| DevCaError::Crypto)?;
         Ok(IssuedSvid {
             spiffe_id: id.clone(),
             certificate_pem: certificate.pem(),
@@ -264,9 +251,7 @@ fn create(
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     // Subject and issuer of an SVID must differ, or OpenSSL takes it for self-signed.
     params.distinguished_name = common_name(COMMON_NAME);
-    params
-        .subject_alt_names
-        .push(uri(&format!("spiffe://{trust_domain}")));
+    params.subject_alt_names.push(uri(&format!("spiffe://{trust_domain}")));
     let key = KeyPair::generate().map_err(|_| DevCaError::Crypto)?;
     let certificate = params.self_signed(&key).map_err(|_| DevCaError::Crypto)?;
     Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
@@ -274,11 +259,7 @@ fn create(
 
 fn checked_now(now: UnixTime) -> Result<u64, DevCaError> {
     let now_s = now.as_secs();
-    if now_s > NOW_MAX_S {
-        Err(DevCaError::Clock)
-    } else {
-        Ok(now_s)
-    }
+    if now_s > NOW_MAX_S { Err(DevCaError::Clock) } else { Ok(now_s) }
 }
 
 fn set_window(params: &mut CertificateParams, now_s: u64, until_s: u64) {

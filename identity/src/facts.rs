@@ -59,10 +59,7 @@ impl Facts {
             key_cert_sign: usage.value.key_cert_sign(),
             crl_sign: usage.value.crl_sign(),
         });
-        let is_ca = cert
-            .basic_constraints()
-            .ok()?
-            .is_some_and(|basic| basic.value.ca);
+        let is_ca = cert.basic_constraints().ok()?.is_some_and(|basic| basic.value.ca);
         let validity = cert.validity();
         Some(Self {
             uris,

@@ -44,10 +44,7 @@ pub enum FileError {
 
 impl FileError {
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            source,
-        }
+        Self::Io { path: path.to_owned(), source }
     }
 }
 
@@ -66,14 +63,9 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> 
 }
 
 fn read_open(file: &File, path: &Path) -> Result<Vec<u8>, FileError> {
-    let len = file
-        .metadata()
-        .map_err(|source| FileError::io(path, source))?
-        .len();
+    let len = file.metadata().map_err(|source| FileError::io(path, source))?.len();
     if len > SOURCE_FILE_SIZE_MAX {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(FileError::TooLarge { path: path.to_owned() });
     }
     // The buffer has its final size at once; growing would leave copies behind.
     let capacity = usize::try_from(len).expect("the bound fits a usize") + 1;
@@ -82,28 +74,20 @@ fn read_open(file: &File, path: &Path) -> Result<Vec<u8>, FileError> {
         .read_to_end(&mut bytes)
         .map_err(|source| FileError::io(path, source))?;
     if u64::try_from(bytes.len()).expect("a length fits 64 bits") > SOURCE_FILE_SIZE_MAX {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(FileError::TooLarge { path: path.to_owned() });
     }
     Ok(bytes)
 }
 
 /// Refuses a file or directory that group or others may touch.
 pub(crate) fn check_owner_only(file: &File, path: &Path, wanted: u32) -> Result<(), FileError> {
-    let metadata = file
-        .metadata()
-        .map_err(|source| FileError::io(path, source))?;
+    let metadata = file.metadata().map_err(|source| FileError::io(path, source))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = metadata.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
-            return Err(FileError::Mode {
-                path: path.to_owned(),
-                mode,
-                wanted,
-            });
+            return Err(FileError::Mode { path: path.to_owned(), mode, wanted });
         }
     }
     #[cfg(not(unix))]
@@ -117,9 +101,7 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<(), FileError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(path)
-        .map_err(|source| FileError::io(path, source))
+    builder.create(path).map_err(|source| FileError::io(path, source))
 }
 
 /// Puts a whole new file in the place of `name`, by rename.
@@ -145,9 +127,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), File
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    let mut file = options
-        .open(path)
-        .map_err(|source| FileError::io(path, source))?;
+    let mut file = options.open(path).map_err(|source| FileError::io(path, source))?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
         .map_err(|source| FileError::io(path, source))

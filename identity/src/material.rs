@@ -50,16 +50,12 @@ impl Material {
         let leaf = chain.first().ok_or(MaterialError::SvidNotPem)?;
         let svid = inspect_leaf(leaf).map_err(MaterialError::OwnSvid)?;
         if chain.len() > CHAIN_LEN_MAX {
-            return Err(MaterialError::OwnSvid(SvidError::ChainTooLong {
-                len: chain.len(),
-            }));
+            return Err(MaterialError::OwnSvid(SvidError::ChainTooLong { len: chain.len() }));
         }
         let certified_key = Arc::new(certify(chain, key_pem)?);
         let mut bundles = BundleSet::new();
-        bundles.insert(TrustBundle::from_pem(
-            svid.spiffe_id.trust_domain().clone(),
-            bundle_pem,
-        )?)?;
+        bundles
+            .insert(TrustBundle::from_pem(svid.spiffe_id.trust_domain().clone(), bundle_pem)?)?;
         Ok(Self {
             spiffe_id: svid.spiffe_id,
             not_after: svid.not_after,
@@ -146,9 +142,7 @@ fn certify(
     der.zeroize();
     let certified = CertifiedKey::new(chain, key.map_err(|_| MaterialError::KeyKind)?);
     // Every key of the provider can tell its public half, so an unknown answer is a mismatch too.
-    certified
-        .keys_match()
-        .map_err(|_| MaterialError::KeyMismatch)?;
+    certified.keys_match().map_err(|_| MaterialError::KeyMismatch)?;
     Ok(certified)
 }
 

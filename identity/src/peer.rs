@@ -65,10 +65,8 @@ pub fn peer(
     patterns: &RolePatterns,
     now: UnixTime,
 ) -> Result<Peer, PeerError> {
-    let Svid {
-        spiffe_id,
-        not_after,
-    } = validate(chain, material.bundles(), now, Purpose::Client).map_err(PeerError::Svid)?;
+    let Svid { spiffe_id, not_after } =
+        validate(chain, material.bundles(), now, Purpose::Client).map_err(PeerError::Svid)?;
     let role = match patterns.role_of(&spiffe_id, material.trust_domain()) {
         Ok(role) => role,
         Err(cause) => return Err(PeerError::Role { spiffe_id, cause }),
@@ -81,18 +79,9 @@ pub fn peer(
         return Err(PeerError::Denied { spiffe_id });
     }
     let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
-    let checked = Checked {
-        generation: material.generation(),
-        not_after,
-    };
+    let checked = Checked { generation: material.generation(), not_after };
     let checked = Arc::new(Mutex::new(checked));
-    Ok(Peer {
-        spiffe_id,
-        principal,
-        not_after,
-        chain,
-        checked,
-    })
+    Ok(Peer { spiffe_id, principal, not_after, chain, checked })
 }
 
 /// Tells whether an open connection may stay open under the current material.
@@ -106,30 +95,15 @@ pub fn still_valid(peer: &Peer, material: &Material, now: UnixTime) -> Result<()
     let mut checked = peer.checked.lock().unwrap_or_else(PoisonError::into_inner);
     if checked.generation == material.generation() {
         let expired = now.as_secs() > checked.not_after.as_secs();
-        return if expired {
-            Err(PeerError::Svid(SvidError::Expired))
-        } else {
-            Ok(())
-        };
+        return if expired { Err(PeerError::Svid(SvidError::Expired)) } else { Ok(()) };
     }
     let svid =
         validate(&peer.chain, material.bundles(), now, Purpose::Client).map_err(PeerError::Svid)?;
-    assert!(
-        svid.spiffe_id == peer.spiffe_id,
-        "the same leaf names the same identity"
-    );
-    if material
-        .denied()
-        .denies(&peer.spiffe_id, Some(peer.principal.id))
-    {
-        return Err(PeerError::Denied {
-            spiffe_id: peer.spiffe_id.clone(),
-        });
+    assert!(svid.spiffe_id == peer.spiffe_id, "the same leaf names the same identity");
+    if material.denied().denies(&peer.spiffe_id, Some(peer.principal.id)) {
+        return Err(PeerError::Denied { spiffe_id: peer.spiffe_id.clone() });
     }
-    *checked = Checked {
-        generation: material.generation(),
-        not_after: svid.not_after,
-    };
+    *checked = Checked { generation: material.generation(), not_after: svid.not_after };
     Ok(())
 }
 

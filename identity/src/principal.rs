@@ -38,10 +38,7 @@ impl Principal {
             Role::Agent => agent_id(spiffe_id)?,
             _ => derived_id(spiffe_id),
         };
-        assert!(
-            id >> 64 != 0,
-            "a zero upper half belongs to system accounts"
-        );
+        assert!(id >> 64 != 0, "a zero upper half belongs to system accounts");
         Ok(Self { id, role })
     }
 }
@@ -59,13 +56,7 @@ pub struct UuidText(pub u128);
 impl fmt::Display for UuidText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hex = format!("{:032x}", self.0);
-        let (a, b, c, d, e) = (
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..],
-        );
+        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
         write!(f, "{a}-{b}-{c}-{d}-{e}")
     }
 }

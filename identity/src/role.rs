@@ -34,14 +34,8 @@ pub enum Role {
 
 impl Role {
     /// Every role in the order of its number.
-    pub const ALL: [Self; 6] = [
-        Self::Agent,
-        Self::Registry,
-        Self::Peer,
-        Self::Mint,
-        Self::Admin,
-        Self::Auditor,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Agent, Self::Registry, Self::Peer, Self::Mint, Self::Admin, Self::Auditor];
 
     /// Returns the stable number.
     #[must_use]
@@ -145,15 +139,9 @@ impl RolePatterns {
             return Err(PatternError::RoleStaysHome { role: *role });
         }
         let parse = |list: &[(Role, &str)]| -> Result<Vec<Pattern>, PatternError> {
-            list.iter()
-                .map(|(role, text)| Pattern::parse(*role, text))
-                .collect()
+            list.iter().map(|(role, text)| Pattern::parse(*role, text)).collect()
         };
-        Ok(Self {
-            own: parse(own)?,
-            federated: parse(federated)?,
-            admitted: Role::ALL.to_vec(),
-        })
+        Ok(Self { own: parse(own)?, federated: parse(federated)?, admitted: Role::ALL.to_vec() })
     }
 
     /// Narrows the patterns to a listener that admits only `roles`.
@@ -168,11 +156,7 @@ impl RolePatterns {
     /// # Errors
     /// No pattern matches, two disagree, or the listener does not admit the role.
     pub fn role_of(&self, id: &SpiffeId, own: &TrustDomain) -> Result<Role, RoleError> {
-        let patterns = if id.trust_domain() == own {
-            &self.own
-        } else {
-            &self.federated
-        };
+        let patterns = if id.trust_domain() == own { &self.own } else { &self.federated };
         let mut found = None;
         for pattern in patterns.iter().filter(|pattern| pattern.matches(id)) {
             match found {
@@ -204,31 +188,19 @@ enum Segment {
 
 impl Pattern {
     fn parse(role: Role, text: &str) -> Result<Self, PatternError> {
-        let inner = text
-            .strip_prefix('/')
-            .ok_or(PatternError::NoLeadingSlash { role })?;
+        let inner = text.strip_prefix('/').ok_or(PatternError::NoLeadingSlash { role })?;
         let segments = inner
             .split('/')
             .map(|part| Segment::parse(role, part))
             .collect::<Result<Vec<_>, _>>()?;
         let last = segments.len() - 1;
-        if segments[..last]
-            .iter()
-            .any(|segment| matches!(segment, Segment::Rest))
-        {
+        if segments[..last].iter().any(|segment| matches!(segment, Segment::Rest)) {
             return Err(PatternError::RestNotLast { role });
         }
-        let uuids = segments
-            .iter()
-            .filter(|segment| matches!(segment, Segment::Uuid))
-            .count();
+        let uuids = segments.iter().filter(|segment| matches!(segment, Segment::Uuid)).count();
         // The principal of an agent is its UUID, so the path must hold exactly one, at its end.
         let ends_in_uuid = matches!(segments[last], Segment::Uuid);
-        let fits = if role == Role::Agent {
-            uuids == 1 && ends_in_uuid
-        } else {
-            uuids == 0
-        };
+        let fits = if role == Role::Agent { uuids == 1 && ends_in_uuid } else { uuids == 0 };
         if !fits {
             return Err(PatternError::UuidPlace { role });
         }
@@ -271,9 +243,7 @@ impl Segment {
             return Err(PatternError::BadSegment { role });
         }
         Ok(if placeholder {
-            Self::Name {
-                prefix: literal.into(),
-            }
+            Self::Name { prefix: literal.into() }
         } else {
             Self::Literal(literal.into())
         })

@@ -44,11 +44,7 @@ impl FileSource {
         // Stamp before reading: a change in between shows as a difference later.
         let stamp = Stamp::take(&dir)?;
         let material = load(&dir)?;
-        Ok(Self {
-            dir,
-            current: ArcSwap::from_pointee(material),
-            seen: Mutex::new(stamp),
-        })
+        Ok(Self { dir, current: ArcSwap::from_pointee(material), seen: Mutex::new(stamp) })
     }
 
     /// Returns the newest good material.
@@ -92,15 +88,9 @@ fn load(dir: &Path) -> Result<Material, SourceError> {
     let bundle = files::read(&dir.join(BUNDLE_FILE))?;
     let mut material = Material::from_pem(&svid, &key, &bundle)?;
     for path in federated_files(dir)? {
-        let name = path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .unwrap_or_default();
-        let trust_domain =
-            TrustDomain::parse(name).map_err(|cause| SourceError::FederatedName {
-                path: path.clone(),
-                cause,
-            })?;
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let trust_domain = TrustDomain::parse(name)
+            .map_err(|cause| SourceError::FederatedName { path: path.clone(), cause })?;
         let bundle = TrustBundle::from_pem(trust_domain, &files::read(&path)?)?;
         material = material.with_federated(bundle)?;
     }
@@ -159,9 +149,7 @@ impl Stamp {
         paths.extend(federated_files(dir)?);
         let stamps = paths.into_iter().map(|path| {
             // A file that cannot be seen has no stamp; reading it tells why.
-            let stamp = std::fs::metadata(&path)
-                .ok()
-                .map(|metadata| FileStamp::of(&metadata));
+            let stamp = std::fs::metadata(&path).ok().map(|metadata| FileStamp::of(&metadata));
             (path, stamp)
         });
         Ok(Self(stamps.collect()))
@@ -177,12 +165,7 @@ impl FileStamp {
         };
         #[cfg(not(unix))]
         let (inode, changed) = (0, (0, 0));
-        Self {
-            len: metadata.len(),
-            modified: metadata.modified().ok(),
-            inode,
-            changed,
-        }
+        Self { len: metadata.len(), modified: metadata.modified().ok(), inode, changed }
     }
 }
 

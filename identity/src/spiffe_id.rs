@@ -82,10 +82,7 @@ impl SpiffeId {
         };
         let trust_domain = TrustDomain::parse(domain)?;
         check_path(path)?;
-        Ok(Self {
-            text: text.into(),
-            trust_domain,
-        })
+        Ok(Self { text: text.into(), trust_domain })
     }
 
     /// Builds an ID from its two parts.

@@ -63,9 +63,7 @@ pub fn validate(
 
     let leaf = Facts::read(leaf_der).ok_or(SvidError::Malformed)?;
     let spiffe_id = only_spiffe_id(&leaf)?;
-    let bundle = bundles
-        .of(spiffe_id.trust_domain())
-        .ok_or(SvidError::UnknownTrustDomain)?;
+    let bundle = bundles.of(spiffe_id.trust_domain()).ok_or(SvidError::UnknownTrustDomain)?;
 
     let not_after_s = verify_path(leaf_der, intermediates, bundle, now, purpose).map_err(
         |cause| match cause {
@@ -77,15 +75,9 @@ pub fn validate(
     check_leaf(&leaf)?;
 
     let not_after_s = not_after_s.min(leaf.not_after_s);
-    assert!(
-        now.as_secs() <= not_after_s,
-        "the path check refuses expired certificates"
-    );
+    assert!(now.as_secs() <= not_after_s, "the path check refuses expired certificates");
     let not_after = UnixTime::since_unix_epoch(Duration::from_secs(not_after_s));
-    Ok(Svid {
-        spiffe_id,
-        not_after,
-    })
+    Ok(Svid { spiffe_id, not_after })
 }
 
 /// Reads the SPIFFE ID of a leaf and checks the leaf's own rules, without a path.
@@ -100,10 +92,7 @@ pub(crate) fn inspect_leaf(leaf_der: &CertificateDer<'_>) -> Result<Svid, SvidEr
     let spiffe_id = only_spiffe_id(&leaf)?;
     check_leaf(&leaf)?;
     let not_after = UnixTime::since_unix_epoch(Duration::from_secs(leaf.not_after_s));
-    Ok(Svid {
-        spiffe_id,
-        not_after,
-    })
+    Ok(Svid { spiffe_id, not_after })
 }
 
 fn check_sizes(chain: &[CertificateDer<'_>]) -> Result<(), SvidError> {
@@ -139,15 +128,7 @@ fn verify_path(
         Purpose::Server => webpki::KeyUsage::server_auth(),
     };
     let path = leaf
-        .verify_for_usage(
-            CHAIN_ALGORITHMS,
-            bundle.anchors(),
-            intermediates,
-            now,
-            usage,
-            None,
-            None,
-        )
+        .verify_for_usage(CHAIN_ALGORITHMS, bundle.anchors(), intermediates, now, usage, None, None)
         .map_err(|error| path_error(&error))?;
     check_issuers(&path, bundle, now)
 }
@@ -175,11 +156,7 @@ fn check_issuers(
 fn check_leaf(leaf: &Facts) -> Result<(), SvidError> {
     if leaf.is_ca {
         let signs = signs_certificates(leaf);
-        return Err(if signs {
-            SvidError::SigningCertificate
-        } else {
-            SvidError::LeafIsCa
-        });
+        return Err(if signs { SvidError::SigningCertificate } else { SvidError::LeafIsCa });
     }
     let usage = leaf.key_usage.ok_or(SvidError::KeyUsageMissing)?;
     if !usage.critical {

@@ -263,9 +263,7 @@ impl ClientCertVerifier for ClientVerifier {
 
 impl fmt::Debug for ClientVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientVerifier")
-            .field("patterns", &self.patterns)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientVerifier").field("patterns", &self.patterns).finish_non_exhaustive()
     }
 }
 
@@ -300,8 +298,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge(&whole_chain(end_entity, intermediates), now)
-            .map_err(refuse)?;
+        self.judge(&whole_chain(end_entity, intermediates), now).map_err(refuse)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -330,8 +327,6 @@ impl ServerCertVerifier for ServerVerifier {
 
 impl fmt::Debug for ServerVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerVerifier")
-            .field("expected", &self.expected)
-            .finish_non_exhaustive()
+        f.debug_struct("ServerVerifier").field("expected", &self.expected).finish_non_exhaustive()
     }
 }

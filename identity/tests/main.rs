@@ -1,9 +1,6 @@
 //! Properties of the identity crate, one module a property.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests fail by panicking, as tests do"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
 
 #[path = "suite/support.rs"]
 mod support;

@@ -225,39 +225,16 @@ impl Appender {
         let last = &self.tip.header;
         let order = |field, given, expected, holds: bool| {
             let after = last.index;
-            if holds {
-                Ok(())
-            } else {
-                Err(AppendError::Order {
-                    field,
-                    given,
-                    expected,
-                    after,
-                })
-            }
+            if holds { Ok(()) } else { Err(AppendError::Order { field, given, expected, after }) }
         };
         let due = self.next_sequence();
-        order(
-            "first_sequence",
-            entry.first_sequence,
-            due,
-            entry.first_sequence == due,
-        )?;
+        order("first_sequence", entry.first_sequence, due, entry.first_sequence == due)?;
         let time = last.timestamp_ns;
-        order(
-            "timestamp_ns",
-            entry.timestamp_ns,
-            time,
-            entry.timestamp_ns >= time,
-        )?;
+        order("timestamp_ns", entry.timestamp_ns, time, entry.timestamp_ns >= time)?;
         order("epoch", entry.epoch, last.epoch, entry.epoch >= last.epoch)?;
         let len = payload_len(parts)?;
         let max = self.payload_len_max();
-        if len > max {
-            Err(AppendError::TooLarge { len, max })
-        } else {
-            Ok(len)
-        }
+        if len > max { Err(AppendError::TooLarge { len, max }) } else { Ok(len) }
     }
 
     /// Seals and rolls when the record and a later seal do not both fit.
@@ -265,9 +242,7 @@ impl Appender {
         if !self.sealed && self.end + len + BLOCK <= self.live.len {
             return Ok(());
         }
-        let full = AppendError::Full {
-            needed: self.segment + 1,
-        };
+        let full = AppendError::Full { needed: self.segment + 1 };
         if !self.shared.has_ready() {
             return Err(full);
         }
@@ -320,22 +295,14 @@ impl Appender {
         header.segment = self.segment;
         header.offset = offset;
         header.payload_hash =
-            self.stage
-                .copy_and_hash(writer, offset + HEADER_LEN, parts, payload_len)?;
+            self.stage.copy_and_hash(writer, offset + HEADER_LEN, parts, payload_len)?;
         header.hash = header.computed_hash();
         writer.write(offset, header.as_bytes())?;
-        self.shared
-            .note_appended(self.segment, &self.live.sync, offset, end, header.index);
+        self.shared.note_appended(self.segment, &self.live.sync, offset, end, header.index);
         self.end = end;
         self.tip.header = header;
         let (index, segment, hash) = (header.index, header.segment, header.hash);
-        Ok(Appended {
-            index,
-            segment,
-            offset,
-            end,
-            hash,
-        })
+        Ok(Appended { index, segment, offset, end, hash })
     }
 }
 
@@ -346,10 +313,7 @@ pub(crate) fn genesis_record(
     parts: &[&[u8]],
     payload_len: u64,
 ) -> (RecordHeader, Vec<u8>) {
-    let before = RecordHeader {
-        frame,
-        ..RecordHeader::default()
-    };
+    let before = RecordHeader { frame, ..RecordHeader::default() };
     let mut header = Tip { header: before }.follow(entry, payload_len, 0);
     header.segment = 1;
     let payload = parts.concat();

@@ -57,11 +57,7 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flaw => f.write_str("an interrupted write cannot do that"),
-            Self::Record {
-                file,
-                offset,
-                durable_index,
-            } => write!(
+            Self::Record { file, offset, durable_index } => write!(
                 f,
                 "the record in {file} at offset {offset} says that records up to {durable_index} \
                  were durable"
@@ -94,14 +90,7 @@ pub struct Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            offset,
-            index,
-            sequence,
-            flaw,
-            evidence,
-        } = self;
+        let Self { file, offset, index, sequence, flaw, evidence } = self;
         write!(
             f,
             "{file} at offset {offset}, where record {index} (sequence {sequence}) is due: {flaw}; \

@@ -149,25 +149,13 @@ impl Due {
             ("format", h.format == FORMAT),
             ("kind", h.kind().is_some() && genesis == (self.index == 1)),
             ("first_sequence", h.first_sequence == self.sequence),
-            (
-                "payload_len",
-                payload_len <= RECORD_LEN_MAX && payload_len % PART_ALIGN == 0,
-            ),
+            ("payload_len", payload_len <= RECORD_LEN_MAX && payload_len % PART_ALIGN == 0),
             ("content", !seal || (h.commands == 0 && h.payload_len == 0)),
             ("timestamp_ns", h.timestamp_ns >= self.timestamp_ns),
             ("epoch", h.epoch >= self.epoch),
-            (
-                "durable_index",
-                h.durable_index < h.index && h.durable_index >= self.durable_index,
-            ),
-            (
-                "reserved bytes",
-                h.reserved_a == [0; 8] && h.reserved_b == [0; 16],
-            ),
+            ("durable_index", h.durable_index < h.index && h.durable_index >= self.durable_index),
+            ("reserved bytes", h.reserved_a == [0; 8] && h.reserved_b == [0; 16]),
         ];
-        fields
-            .iter()
-            .find(|f| !f.1)
-            .map_or(Ok(()), |f| Err(Flaw::Field(f.0)))
+        fields.iter().find(|f| !f.1).map_or(Ok(()), |f| Err(Flaw::Field(f.0)))
     }
 }

@@ -47,10 +47,7 @@ fn header_bytes_are_golden() {
     let header = sample();
     assert_eq!(&header.as_bytes()[..224], &golden[..]);
     let hash: String = header.hash.iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!(
-        hash,
-        "34cd722432bedd86485557fa636bc13a26f33ba7d800a9ce82390a9fea2ea5f4"
-    );
+    assert_eq!(hash, "34cd722432bedd86485557fa636bc13a26f33ba7d800a9ce82390a9fea2ea5f4");
     assert_eq!(RecordHeader::parse(header.as_bytes()), Ok(header));
 }
 

@@ -25,11 +25,7 @@ enum Sector {
 impl Image {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let sectors = bytes.len().div_ceil(SECTOR);
-        Self {
-            durable: bytes.clone(),
-            current: bytes,
-            state: vec![Sector::Clean; sectors],
-        }
+        Self { durable: bytes.clone(), current: bytes, state: vec![Sector::Clean; sectors] }
     }
 
     pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) {

@@ -44,10 +44,8 @@ impl DirLock {
         }
         let who = format!("process {}\nboot {}\n", std::process::id(), boot_id());
         file.set_len(0).map_err(|e| io("writing", e))?;
-        file.seek(SeekFrom::Start(0))
-            .map_err(|e| io("writing", e))?;
-        file.write_all(who.as_bytes())
-            .map_err(|e| io("writing", e))?;
+        file.seek(SeekFrom::Start(0)).map_err(|e| io("writing", e))?;
+        file.write_all(who.as_bytes()).map_err(|e| io("writing", e))?;
         Ok(Self { _file: file })
     }
 }
@@ -56,11 +54,7 @@ fn held(file: File, place: String) -> StorageError {
     let mut text = String::new();
     let _unreadable_is_empty = file.take(HOLDER_LEN_MAX).read_to_string(&mut text);
     let holder = text.trim().replace('\n', ", ");
-    let holder = if holder.is_empty() {
-        "an unnamed process".to_owned()
-    } else {
-        holder
-    };
+    let holder = if holder.is_empty() { "an unnamed process".to_owned() } else { holder };
     StorageError::Locked { place, holder }
 }
 

@@ -3,10 +3,7 @@
 //! Refuses to map a file that is not fully written (a full disk would be a SIGBUS), to map one
 //! whose zeros still sit in the page cache (large folios make a 4 KiB store write megabytes), and
 //! to open a segment for a second writer. Invariant: only a [`SegmentWrite`] stores to a map.
-#![expect(
-    unsafe_code,
-    reason = "stores through a memory map; argued in docs/unsafe.md"
-)]
+#![expect(unsafe_code, reason = "stores through a memory map; argued in docs/unsafe.md")]
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -51,10 +48,7 @@ impl MappedStorage {
     /// A journal's directory; nothing is touched yet.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            state: Mutex::default(),
-        }
+        Self { dir: dir.into(), state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -72,9 +66,7 @@ impl MappedStorage {
     fn entries(&self) -> Result<Vec<String>, StorageError> {
         let place = self.dir.display().to_string();
         let entries = fs::read_dir(&self.dir).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => StorageError::Absent {
-                name: place.clone(),
-            },
+            io::ErrorKind::NotFound => StorageError::Absent { name: place.clone() },
             _ => StorageError::io("listing", &place, 0, e),
         })?;
         let mut names = Vec::new();
@@ -88,18 +80,13 @@ impl MappedStorage {
 
     fn open_file(&self, number: u64, write: bool) -> Result<(File, String, u64), StorageError> {
         let name = self.name(number);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(write)
-            .open(self.path(number))
-            .map_err(|e| match e.kind() {
+        let file = OpenOptions::new().read(true).write(write).open(self.path(number)).map_err(
+            |e| match e.kind() {
                 io::ErrorKind::NotFound => StorageError::Absent { name: name.clone() },
                 _ => StorageError::io("opening", &name, 0, e),
-            })?;
-        let len = file
-            .metadata()
-            .map_err(|e| StorageError::io("opening", &name, 0, e))?
-            .len();
+            },
+        )?;
+        let len = file.metadata().map_err(|e| StorageError::io("opening", &name, 0, e))?.len();
         Ok((file, name, len))
     }
 }
@@ -121,16 +108,10 @@ impl Storage for MappedStorage {
 
     fn lock(&self) -> Result<(), StorageError> {
         if !self.dir.is_dir() {
-            return Err(StorageError::Absent {
-                name: self.dir.display().to_string(),
-            });
+            return Err(StorageError::Absent { name: self.dir.display().to_string() });
         }
         let lock = DirLock::take(&self.dir)?;
-        for name in self
-            .entries()?
-            .iter()
-            .filter(|n| n.ends_with(IN_PREPARATION))
-        {
+        for name in self.entries()?.iter().filter(|n| n.ends_with(IN_PREPARATION)) {
             fs::remove_file(self.dir.join(name))
                 .map_err(|e| StorageError::io("removing", name, 0, e))?;
         }
@@ -144,21 +125,14 @@ impl Storage for MappedStorage {
 
     fn list(&self) -> Result<Vec<u64>, StorageError> {
         // Fixed-width names: their order is the numbers' order.
-        Ok(self
-            .entries()?
-            .iter()
-            .filter_map(|name| number_of(name))
-            .collect())
+        Ok(self.entries()?.iter().filter_map(|name| number_of(name)).collect())
     }
 
     fn prepare(&self, number: u64, len: u64, head: &[u8]) -> Result<(), StorageError> {
         let path = self.path(number);
         let name = self.name(number);
         if path.exists() {
-            return Err(StorageError::Writer {
-                name,
-                reason: "it exists already",
-            });
+            return Err(StorageError::Writer { name, reason: "it exists already" });
         }
         let beside = path.with_extension(&IN_PREPARATION[1..]);
         let made = fill(&beside, len, head).and_then(|()| fs::rename(&beside, &path));
@@ -175,10 +149,7 @@ impl Storage for MappedStorage {
     fn open_live(&self, number: u64) -> Result<Live, StorageError> {
         let (file, name, len) = self.open_file(number, true)?;
         let mut state = self.state();
-        let refused = |reason| StorageError::Writer {
-            name: name.clone(),
-            reason,
-        };
+        let refused = |reason| StorageError::Writer { name: name.clone(), reason };
         if state.lock.is_none() {
             return Err(refused("the directory is not locked"));
         }
@@ -191,25 +162,18 @@ impl Storage for MappedStorage {
         let io = |action, e| StorageError::io(action, &name, 0, e);
         file.sync_all().map_err(|e| io("syncing", e))?;
         drop_cache(&file).map_err(|e| io("dropping the cache of", e))?;
-        let map = MmapOptions::new()
-            .map_raw(&file)
-            .map_err(|e| io("mapping", e))?;
+        let map = MmapOptions::new().map_raw(&file).map_err(|e| io("mapping", e))?;
         assert_eq!(map.len() as u64, len, "the map covers the file");
         state.opened = number;
         drop(state);
         let mapped = Arc::new(Mapped { map, name });
-        Ok(Live {
-            writer: Box::new(MapWriter(Arc::clone(&mapped))),
-            sync: mapped,
-            len,
-        })
+        Ok(Live { writer: Box::new(MapWriter(Arc::clone(&mapped))), sync: mapped, len })
     }
 
     fn open_read(&self, number: u64, source: Source) -> Result<Box<dyn SegmentRead>, StorageError> {
         let (file, name, len) = self.open_file(number, false)?;
         if source == Source::Medium {
-            file.sync_all()
-                .map_err(|e| StorageError::io("syncing", &name, 0, e))?;
+            file.sync_all().map_err(|e| StorageError::io("syncing", &name, 0, e))?;
             drop_cache(&file)
                 .map_err(|e| StorageError::io("dropping the cache of", &name, 0, e))?;
         }
@@ -276,11 +240,7 @@ fn fill(path: &Path, len: u64, head: &[u8]) -> io::Result<()> {
 /// The file past the page cache, if its file system can; block-aligned ranges only.
 fn open_direct(path: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::DIRECT.bits() as i32;
-    match OpenOptions::new()
-        .write(true)
-        .custom_flags(flags)
-        .open(path)
-    {
+    match OpenOptions::new().write(true).custom_flags(flags).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => Ok(None),
         Err(e) => Err(e),
@@ -334,10 +294,7 @@ impl SegmentWrite for MapWriter {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let map = &self.0.map;
         let end = offset.checked_add(bytes.len() as u64);
-        assert!(
-            end.is_some_and(|e| e <= map.len() as u64),
-            "a record lies inside its segment"
-        );
+        assert!(end.is_some_and(|e| e <= map.len() as u64), "a record lies inside its segment");
         // SAFETY: offset + bytes.len() ≤ map.len() (asserted), so the place is in the mapping.
         let place = unsafe { map.as_mut_ptr().add(offset as usize) };
         // SAFETY: `place` is valid for bytes.len() writes (asserted) and backed by written file

@@ -27,12 +27,7 @@ struct Disk {
 
 impl Default for Disk {
     fn default() -> Self {
-        Self {
-            files: BTreeMap::new(),
-            opened: 0,
-            capacity: u64::MAX,
-            faults: Arc::default(),
-        }
+        Self { files: BTreeMap::new(), opened: 0, capacity: u64::MAX, faults: Arc::default() }
     }
 }
 
@@ -118,17 +113,12 @@ impl MemoryStorage {
     /// What a reader of the segment would see now.
     #[must_use]
     pub fn image(&self, number: u64) -> Option<Vec<u8>> {
-        lock(&self.disk)
-            .files
-            .get(&number)
-            .map(|file| lock(file).current.clone())
+        lock(&self.disk).files.get(&number).map(|file| lock(file).current.clone())
     }
 
     /// Puts a segment in place as it is, over one that may be there.
     pub fn put(&self, number: u64, bytes: Vec<u8>) {
-        lock(&self.disk)
-            .files
-            .insert(number, Arc::new(Mutex::new(Image::new(bytes))));
+        lock(&self.disk).files.insert(number, Arc::new(Mutex::new(Image::new(bytes))));
     }
 
     /// A disk of its own with the same durable segments and no faults.
@@ -143,9 +133,7 @@ impl MemoryStorage {
 
     fn file(&self, number: u64) -> Result<Arc<Mutex<Image>>, StorageError> {
         let file = lock(&self.disk).files.get(&number).map(Arc::clone);
-        file.ok_or_else(|| StorageError::Absent {
-            name: self.name(number),
-        })
+        file.ok_or_else(|| StorageError::Absent { name: self.name(number) })
     }
 }
 
@@ -153,10 +141,7 @@ impl Storage for MemoryStorage {
     fn init(&self) -> Result<(), StorageError> {
         let found = lock(&self.disk).files.keys().next().copied();
         found.map_or(Ok(()), |number| {
-            Err(StorageError::NotEmpty {
-                place: "memory".to_owned(),
-                found: self.name(number),
-            })
+            Err(StorageError::NotEmpty { place: "memory".to_owned(), found: self.name(number) })
         })
     }
 
@@ -177,24 +162,16 @@ impl Storage for MemoryStorage {
         let mut disk = lock(&self.disk);
         let name = self.name(number);
         if disk.files.contains_key(&number) {
-            return Err(StorageError::Writer {
-                name,
-                reason: "it exists already",
-            });
+            return Err(StorageError::Writer { name, reason: "it exists already" });
         }
-        let used: u64 = disk
-            .files
-            .values()
-            .map(|f| lock(f).current.len() as u64)
-            .sum();
+        let used: u64 = disk.files.values().map(|f| lock(f).current.len() as u64).sum();
         if used.saturating_add(len) > disk.capacity {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err(StorageError::Full { name, len, source });
         }
         let mut bytes = vec![0; len as usize];
         bytes[..head.len()].copy_from_slice(head);
-        disk.files
-            .insert(number, Arc::new(Mutex::new(Image::new(bytes))));
+        disk.files.insert(number, Arc::new(Mutex::new(Image::new(bytes))));
         Ok(())
     }
 
@@ -203,34 +180,19 @@ impl Storage for MemoryStorage {
         let mut disk = lock(&self.disk);
         if number <= disk.opened {
             let reason = "it was opened before";
-            return Err(StorageError::Writer {
-                name: self.name(number),
-                reason,
-            });
+            return Err(StorageError::Writer { name: self.name(number), reason });
         }
         disk.opened = number;
         let len = lock(&image).current.len() as u64;
         let faults = Arc::clone(&disk.faults);
-        let file = Handle {
-            number,
-            image,
-            faults,
-        };
-        Ok(Live {
-            writer: Box::new(file.clone()),
-            sync: Arc::new(file),
-            len,
-        })
+        let file = Handle { number, image, faults };
+        Ok(Live { writer: Box::new(file.clone()), sync: Arc::new(file), len })
     }
 
     fn open_read(&self, number: u64, _: Source) -> Result<Box<dyn SegmentRead>, StorageError> {
         let image = self.file(number)?;
         let faults = Arc::clone(&lock(&self.disk).faults);
-        Ok(Box::new(Handle {
-            number,
-            image,
-            faults,
-        }))
+        Ok(Box::new(Handle { number, image, faults }))
     }
 
     fn wipe(&self, number: u64, from: u64) -> Result<(), StorageError> {
@@ -245,9 +207,7 @@ impl Storage for MemoryStorage {
 
     fn remove(&self, number: u64) -> Result<(), StorageError> {
         let removed = lock(&self.disk).files.remove(&number);
-        removed.map(drop).ok_or_else(|| StorageError::Absent {
-            name: self.name(number),
-        })
+        removed.map(drop).ok_or_else(|| StorageError::Absent { name: self.name(number) })
     }
 }
 
@@ -280,11 +240,7 @@ impl SegmentSync for Handle {
         faults.fail_sync_in = faults.fail_sync_in.and_then(|left| left.checked_sub(1));
         drop(faults);
         lock(&self.image).sync(offset as usize..(offset + len) as usize, fails);
-        if fails {
-            Err(self.io("syncing", offset))
-        } else {
-            Ok(())
-        }
+        if fails { Err(self.io("syncing", offset)) } else { Ok(()) }
     }
 }
 

@@ -30,11 +30,7 @@ pub struct Preparer {
 
 impl Preparer {
     pub(crate) fn new(shared: Arc<Shared>, storage: Arc<dyn Storage>, segment_size: u64) -> Self {
-        Self {
-            shared,
-            storage,
-            segment_size,
-        }
+        Self { shared, storage, segment_size }
     }
 
     /// Whether a segment should be prepared now.
@@ -53,19 +49,10 @@ impl Preparer {
             return Ok(false);
         }
         let number = self.shared.live() + 1;
-        self.storage
-            .prepare(number, self.segment_size, &[])
-            .map_err(|e| {
-                if e.is_full() {
-                    PrepareError::Full(e)
-                } else {
-                    PrepareError::Failed(e)
-                }
-            })?;
-        let live = self
-            .storage
-            .open_live(number)
-            .map_err(PrepareError::Failed)?;
+        self.storage.prepare(number, self.segment_size, &[]).map_err(|e| {
+            if e.is_full() { PrepareError::Full(e) } else { PrepareError::Failed(e) }
+        })?;
+        let live = self.storage.open_live(number).map_err(PrepareError::Failed)?;
         self.shared.put_ready(number, live);
         Ok(true)
     }

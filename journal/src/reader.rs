@@ -58,23 +58,14 @@ impl Reader {
             numbers.drain(..at);
         }
         let scanner = Scanner::new(storage, numbers, due, Source::Cache, depth, u32::MAX);
-        Ok(Self {
-            scanner,
-            from,
-            until,
-            finished: false,
-            torn_blocks: 0,
-        })
+        Ok(Self { scanner, from, until, finished: false, torn_blocks: 0 })
     }
 
     /// The next record and its payload; `None` at the end.
     ///
     /// # Errors
     /// When the medium fails or the records do not verify where they must.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it lends its buffer, an Iterator cannot"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "it lends its buffer, an Iterator cannot")]
     pub fn next(&mut self) -> Result<Option<(&RecordHeader, &[u8])>, ReadError> {
         loop {
             if self.finished || self.scanner.due().index > self.until {
@@ -102,11 +93,7 @@ impl Reader {
         let end = *self.scanner.end().expect("a scan that stopped has an end");
         let behind = self.scanner.search_behind(&end)?;
         // The caller named an index that was durable: that is a floor.
-        let floor = if self.until == u64::MAX {
-            0
-        } else {
-            self.until
-        };
+        let floor = if self.until == u64::MAX { 0 } else { self.until };
         self.scanner.judge(&end, &behind, floor, None)?;
         self.torn_blocks = behind.dirty.iter().map(|&(_, blocks)| blocks).sum();
         Ok(())

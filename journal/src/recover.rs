@@ -26,9 +26,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            segment_size: SEGMENT_SIZE_DEFAULT,
-        }
+        Self { segment_size: SEGMENT_SIZE_DEFAULT }
     }
 }
 
@@ -58,12 +56,7 @@ pub struct Expect {
 
 impl Default for Expect {
     fn default() -> Self {
-        Self {
-            frame: None,
-            durable_index_floor: 0,
-            durable_sequence_floor: 0,
-            rules_max: u32::MAX,
-        }
+        Self { frame: None, durable_index_floor: 0, durable_sequence_floor: 0, rules_max: u32::MAX }
     }
 }
 
@@ -159,13 +152,7 @@ impl Journal {
         let (header, record) = genesis_record(frame, genesis, parts, len);
         storage.prepare(1, size, &record)?;
         let live = storage.open_live(1)?;
-        Ok(Self::assemble(
-            storage,
-            size,
-            header,
-            (1, live, header.record_len()),
-            None,
-        ))
+        Ok(Self::assemble(storage, size, header, (1, live, header.record_len()), None))
     }
 
     /// Finds a journal again after any stop, verifies all of it, and removes a torn tail.
@@ -213,10 +200,8 @@ impl Journal {
             let header = *scanner.header();
             check_frame(&*storage, &header, expect.frame)?;
             count(&mut recovery, &header);
-            visit(&header, scanner.payload()).map_err(|source| RecoverError::Visitor {
-                index: header.index,
-                source,
-            })?;
+            visit(&header, scanner.payload())
+                .map_err(|source| RecoverError::Visitor { index: header.index, source })?;
         }
         let end = *scanner.end().expect("a scan that stopped has an end");
         let behind = scanner.search_behind(&end)?;
@@ -250,13 +235,7 @@ impl Journal {
                 storage.remove(number + 1)?;
             }
         }
-        Ok(Self::assemble(
-            storage,
-            size,
-            last,
-            (number, live, offset),
-            ready,
-        ))
+        Ok(Self::assemble(storage, size, last, (number, live, offset), ready))
     }
 
     fn assemble(
@@ -270,12 +249,7 @@ impl Journal {
         let appender = Appender::new(Arc::clone(&shared), Arc::clone(&storage), last, live, size);
         let syncer = Syncer::new(Arc::clone(&shared));
         let preparer = Preparer::new(Arc::clone(&shared), storage, size);
-        Self {
-            appender,
-            syncer,
-            preparer,
-            shared,
-        }
+        Self { appender, syncer, preparer, shared }
     }
 
     /// The journal's progress, for any thread.
@@ -295,24 +269,18 @@ impl Journal {
 /// is due at the end, or to a later one.
 fn floor(expect: &Expect, end: &End) -> u64 {
     let missing = expect.durable_sequence_floor >= end.due.sequence;
-    expect
-        .durable_index_floor
-        .max(if missing { end.due.index } else { 0 })
+    expect.durable_index_floor.max(if missing { end.due.index } else { 0 })
 }
 
 /// The segments' numbers, from 1 without gaps.
 pub(crate) fn checked_numbers(storage: &dyn Storage) -> Result<Vec<u64>, RecoverError> {
     let numbers = storage.list()?;
     if numbers.is_empty() {
-        return Err(RecoverError::NoJournal {
-            place: storage.name(1),
-        });
+        return Err(RecoverError::NoJournal { place: storage.name(1) });
     }
     for (&number, expected) in numbers.iter().zip(1..) {
         if number != expected {
-            return Err(RecoverError::MissingSegment {
-                file: storage.name(expected),
-            });
+            return Err(RecoverError::MissingSegment { file: storage.name(expected) });
         }
     }
     Ok(numbers)
@@ -326,11 +294,7 @@ fn check_frame(
     match expected {
         Some(expected) if expected != header.frame => {
             let file = storage.name(header.segment);
-            Err(RecoverError::WrongFrame {
-                file,
-                found: header.frame,
-                expected,
-            })
+            Err(RecoverError::WrongFrame { file, found: header.frame, expected })
         }
         _ => Ok(()),
     }
@@ -379,11 +343,5 @@ fn clear_tail(
     if end.exists && is_dirty(end.segment) {
         storage.wipe(end.segment, end.offset)?;
     }
-    Ok(Some(Truncated {
-        file,
-        offset,
-        index,
-        flaw,
-        blocks,
-    }))
+    Ok(Some(Truncated { file, offset, index, flaw, blocks }))
 }

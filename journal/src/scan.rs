@@ -111,9 +111,7 @@ impl Scanner {
 
     /// The payload of the last record; empty when only headers are read.
     pub(crate) fn payload(&self) -> &[u8] {
-        self.open
-            .as_ref()
-            .map_or(&[], |o| &o.buffer[self.payload.0..self.payload.1])
+        self.open.as_ref().map_or(&[], |o| &o.buffer[self.payload.0..self.payload.1])
     }
 
     /// The next record: `true`, or where the chain ends: `false`, then see [`Self::end`].
@@ -140,13 +138,7 @@ impl Scanner {
             Err(flaw) => {
                 self.payload = (0, 0);
                 let due = self.due;
-                self.end = Some(End {
-                    segment: number,
-                    offset,
-                    exists: true,
-                    flaw,
-                    due,
-                });
+                self.end = Some(End { segment: number, offset, exists: true, flaw, due });
                 Ok(false)
             }
         }
@@ -156,25 +148,13 @@ impl Scanner {
         let Some(&number) = self.numbers.get(self.next) else {
             let segment = self.numbers.last().map_or(1, |last| last + 1);
             let (flaw, due) = (Flaw::Blank, self.due);
-            self.end = Some(End {
-                segment,
-                offset: 0,
-                exists: false,
-                flaw,
-                due,
-            });
+            self.end = Some(End { segment, offset: 0, exists: false, flaw, due });
             return Ok(false);
         };
         self.next += 1;
         let file = self.storage.open_read(number, self.source)?;
         let buffer = self.open.take().map_or_else(Vec::new, |o| o.buffer);
-        let mut open = Open {
-            number,
-            offset: 0,
-            file,
-            buffer,
-            buffered_from: 0,
-        };
+        let mut open = Open { number, offset: 0, file, buffer, buffered_from: 0 };
         open.buffer.clear();
         self.open = Some(open);
         self.payload = (0, 0);
@@ -187,10 +167,7 @@ impl Scanner {
 
     /// Looks behind the end for anything not zero and for records that prove it durable.
     pub(crate) fn search_behind(&self, end: &End) -> Result<Behind, StorageError> {
-        let mut behind = Behind {
-            dirty: Vec::new(),
-            witness: None,
-        };
+        let mut behind = Behind { dirty: Vec::new(), witness: None };
         let segments = self.numbers.iter().copied().filter(|&n| n >= end.segment);
         for number in segments {
             let from = if number == end.segment { end.offset } else { 0 };
@@ -227,51 +204,27 @@ impl Scanner {
             Flaw::Rules(found) => return Err(newer("rules", found, self.rules_max)),
             Flaw::Frame(found) => {
                 let expected = due.frame.or(expected_frame).unwrap_or_default();
-                return Err(RecoverError::WrongFrame {
-                    file,
-                    found,
-                    expected,
-                });
+                return Err(RecoverError::WrongFrame { file, found, expected });
             }
             Flaw::Segment(found) if end.offset == 0 => {
                 let expected = end.segment;
-                return Err(RecoverError::SwappedSegment {
-                    file,
-                    found,
-                    expected,
-                });
+                return Err(RecoverError::SwappedSegment { file, found, expected });
             }
             flaw if due.index == 1 => return Err(RecoverError::NoGenesis { file, flaw }),
             _ => {}
         }
-        let witness = behind
-            .witness
-            .clone()
-            .filter(|w| w.durable_index >= due.index);
+        let witness = behind.witness.clone().filter(|w| w.durable_index >= due.index);
         let evidence = if !end.flaw.may_be_torn() {
             Evidence::Flaw
         } else if let Some(w) = witness {
-            Evidence::Record {
-                file: w.file,
-                offset: w.offset,
-                durable_index: w.durable_index,
-            }
+            Evidence::Record { file: w.file, offset: w.offset, durable_index: w.durable_index }
         } else if floor >= due.index {
-            Evidence::Floor {
-                durable_index: floor,
-            }
+            Evidence::Floor { durable_index: floor }
         } else {
             return Ok(());
         };
         let (offset, index, sequence) = (end.offset, due.index, due.sequence);
-        let damage = Damage {
-            file,
-            offset,
-            index,
-            sequence,
-            flaw: end.flaw,
-            evidence,
-        };
+        let damage = Damage { file, offset, index, sequence, flaw: end.flaw, evidence };
         Err(RecoverError::Corrupt(Box::new(damage)))
     }
 }
@@ -348,10 +301,7 @@ fn search_segment(
     while offset < file.len() {
         let len = READ_LEN.min(file.len() - offset) as usize;
         file.read_at(offset, &mut buffer[..len])?;
-        for (block, at) in buffer[..len]
-            .chunks(BLOCK as usize)
-            .zip((offset..).step_by(4096))
-        {
+        for (block, at) in buffer[..len].chunks(BLOCK as usize).zip((offset..).step_by(4096)) {
             if block == &ZERO_BLOCK[..block.len()] {
                 continue;
             }
@@ -361,16 +311,10 @@ fn search_segment(
             };
             let ours = end.due.frame.is_none_or(|frame| frame == header.frame)
                 && header.durable_index < header.index;
-            let best = witness
-                .as_ref()
-                .is_none_or(|w| header.durable_index > w.durable_index);
+            let best = witness.as_ref().is_none_or(|w| header.durable_index > w.durable_index);
             if ours && best {
                 let durable_index = header.durable_index;
-                *witness = Some(Witness {
-                    file: name(),
-                    offset: at,
-                    durable_index,
-                });
+                *witness = Some(Witness { file: name(), offset: at, durable_index });
             }
         }
         offset += len as u64;

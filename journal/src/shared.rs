@@ -55,10 +55,7 @@ impl Shared {
                 stretches: Vec::with_capacity(UNSYNCED_SEGMENTS_MAX * 2),
                 index: durable,
             }),
-            slot: Mutex::new(Slot {
-                ready,
-                retired: None,
-            }),
+            slot: Mutex::new(Slot { ready, retired: None }),
         }
     }
 
@@ -103,22 +100,14 @@ impl Shared {
         unsynced.index = index;
         match unsynced.stretches.last_mut() {
             Some(last) if last.segment == segment && last.to == from => last.to = to,
-            _ => unsynced.stretches.push(Stretch {
-                segment,
-                sync: Arc::clone(sync),
-                from,
-                to,
-            }),
+            _ => unsynced.stretches.push(Stretch { segment, sync: Arc::clone(sync), from, to }),
         }
         // Under the lock: the syncer must not see an index that `appended` has not reached.
         self.appended.store(index, Ordering::Release);
     }
 
     pub(crate) fn note_durable(&self, index: u64) {
-        assert!(
-            index <= self.appended(),
-            "only what is appended can be durable"
-        );
+        assert!(index <= self.appended(), "only what is appended can be durable");
         let before = self.durable.swap(index, Ordering::AcqRel);
         assert!(before <= index, "the durable watermark only rises");
     }

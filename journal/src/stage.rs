@@ -17,10 +17,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        Self {
-            window: vec![0; WINDOW].into_boxed_slice(),
-            hasher: blake3::Hasher::new(),
-        }
+        Self { window: vec![0; WINDOW].into_boxed_slice(), hasher: blake3::Hasher::new() }
     }
 
     pub(crate) fn copy_and_hash(

@@ -6,11 +6,7 @@ struct Sink(Vec<u8>);
 
 impl SegmentWrite for Sink {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        assert_eq!(
-            offset,
-            self.0.len() as u64,
-            "pieces come in order, without gaps"
-        );
+        assert_eq!(offset, self.0.len() as u64, "pieces come in order, without gaps");
         self.0.extend_from_slice(bytes);
         Ok(())
     }
@@ -18,9 +14,8 @@ impl SegmentWrite for Sink {
 
 #[test]
 fn parts_of_any_size_are_one_payload() {
-    let bytes: Vec<u8> = (0..400_000_u32)
-        .map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8)
-        .collect();
+    let bytes: Vec<u8> =
+        (0..400_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     let window = WINDOW;
     let cuts: &[&[usize]] = &[
         &[],
@@ -46,14 +41,8 @@ fn parts_of_any_size_are_one_payload() {
             at += len;
         }
         let mut sink = Sink(Vec::new());
-        let hash = stage
-            .copy_and_hash(&mut sink, 0, &parts, at as u64)
-            .unwrap();
+        let hash = stage.copy_and_hash(&mut sink, 0, &parts, at as u64).unwrap();
         assert!(sink.0 == bytes[..at], "parts {lens:?}");
-        assert_eq!(
-            hash,
-            *blake3::hash(&bytes[..at]).as_bytes(),
-            "parts {lens:?}"
-        );
+        assert_eq!(hash, *blake3::hash(&bytes[..at]).as_bytes(), "parts {lens:?}");
     }
 }

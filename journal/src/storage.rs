@@ -181,12 +181,7 @@ pub enum StorageError {
 
 impl StorageError {
     pub(crate) fn io(action: &'static str, name: &str, offset: u64, source: io::Error) -> Self {
-        Self::Io {
-            action,
-            name: name.to_owned(),
-            offset,
-            source,
-        }
+        Self::Io { action, name: name.to_owned(), offset, source }
     }
 
     /// Whether freeing space can cure it.

@@ -29,10 +29,7 @@ pub struct Syncer {
 
 impl Syncer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            taken: Vec::with_capacity(UNSYNCED_SEGMENTS_MAX * 2),
-        }
+        Self { shared, taken: Vec::with_capacity(UNSYNCED_SEGMENTS_MAX * 2) }
     }
 
     /// Makes durable what was appended when the call began; returns the index up to which every

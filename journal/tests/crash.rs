@@ -51,37 +51,21 @@ fn assert_wiped(disk: &MemoryStorage, segment: u64, end: u64) {
         let from = if number == segment { end } else { 0 };
         if number >= segment {
             let image = disk.image(number).unwrap();
-            assert!(
-                image[from as usize..].iter().all(|&b| b == 0),
-                "segment {number} is wiped"
-            );
+            assert!(image[from as usize..].iter().all(|&b| b == 0), "segment {number} is wiped");
         }
     }
 }
 
 fn restart(disk: &MemoryStorage, model: &mut Model, keeps_all: bool) -> Bench {
-    let expect = Expect {
-        durable_index_floor: 1,
-        ..Expect::default()
-    };
+    let expect = Expect { durable_index_floor: 1, ..Expect::default() };
     let (bench, recovery) = recover(disk.clone(), expect).unwrap();
     let found = without_seals(disk);
     assert!(found.len() >= model.acked, "an acknowledged record is lost");
-    assert_eq!(
-        found[..],
-        model.appended[..found.len()],
-        "a prefix of what was appended"
-    );
-    assert!(
-        !keeps_all || found.len() == model.appended.len(),
-        "a kill loses nothing"
-    );
+    assert_eq!(found[..], model.appended[..found.len()], "a prefix of what was appended");
+    assert!(!keeps_all || found.len() == model.appended.len(), "a kill loses nothing");
     let last = recovery.last;
     assert_wiped(disk, last.segment, last.offset + last.record_len());
-    assert_eq!(
-        disk.open_read(1, Source::Cache).unwrap().len(),
-        crate::kit::SEGMENT
-    );
+    assert_eq!(disk.open_read(1, Source::Cache).unwrap().len(), crate::kit::SEGMENT);
     model.acked = found.len();
     model.appended = found;
     bench
@@ -90,10 +74,7 @@ fn restart(disk: &MemoryStorage, model: &mut Model, keeps_all: bool) -> Bench {
 fn run(steps: &[Step]) {
     let disk = MemoryStorage::new();
     let mut bench = create(disk.clone());
-    let mut model = Model {
-        appended: records(disk.clone()),
-        acked: 1,
-    };
+    let mut model = Model { appended: records(disk.clone()), acked: 1 };
     for step in steps {
         match step {
             Step::Append(len) => match bench.append(*len) {

@@ -42,10 +42,7 @@ fn records_roll_through_many_segments_and_come_back() {
         bench = again;
     }
     let hashes: Vec<_> = model.iter().map(|(hash, _)| *hash).collect();
-    let found: Vec<_> = records(open(dir.path()))
-        .iter()
-        .map(|(hash, _)| *hash)
-        .collect();
+    let found: Vec<_> = records(open(dir.path())).iter().map(|(hash, _)| *hash).collect();
     assert!(hashes.iter().all(|hash| found.contains(hash)));
     let summary = verify(Arc::new(open(dir.path()))).unwrap();
     assert_eq!(summary.records_by_kind[1], model.len() as u64);
@@ -114,11 +111,7 @@ fn a_torn_tail_is_wiped_on_disk() {
     fs::write(&file, &bytes).unwrap();
     let (mut bench, recovery) = recover(open(dir.path()), Expect::default()).unwrap();
     assert_eq!(recovery.truncated.unwrap().blocks, 3);
-    assert!(
-        fs::read(&file).unwrap()[offset as usize..]
-            .iter()
-            .all(|&b| b == 0)
-    );
+    assert!(fs::read(&file).unwrap()[offset as usize..].iter().all(|&b| b == 0));
     let again = bench.append(50).unwrap();
     bench.syncer.sync().unwrap();
     drop(bench);
@@ -145,10 +138,7 @@ fn a_second_writer_is_refused_by_name() {
         assert!(text.contains(expected), "{text}");
     };
     child("second: Some(Locked)");
-    assert!(
-        verify(Arc::new(open(dir.path()))).is_ok(),
-        "a reader needs no lock"
-    );
+    assert!(verify(Arc::new(open(dir.path()))).is_ok(), "a reader needs no lock");
     drop(bench);
     child("second: None");
 }
@@ -185,10 +175,7 @@ fn directories_are_private_and_leftovers_go() {
     let (bench, _) = recover(open(dir.path()), Expect::default()).unwrap();
     assert!(!leftover.exists());
     drop(bench);
-    let absent = refused(
-        MappedStorage::new(dir.path().join("elsewhere")),
-        Expect::default(),
-    );
+    let absent = refused(MappedStorage::new(dir.path().join("elsewhere")), Expect::default());
     assert_eq!(absent.kind(), FaultKind::Missing);
 }
 
@@ -199,19 +186,10 @@ fn a_segment_has_one_writer() {
     storage.init().unwrap();
     storage.lock().unwrap();
     storage.prepare(1, 65_536, &[]).unwrap();
-    assert!(matches!(
-        open(dir.path()).open_live(1),
-        Err(StorageError::Writer { .. })
-    ));
+    assert!(matches!(open(dir.path()).open_live(1), Err(StorageError::Writer { .. })));
     storage.open_live(1).map(drop).unwrap();
-    assert!(matches!(
-        storage.open_live(1),
-        Err(StorageError::Writer { .. })
-    ));
-    assert!(matches!(
-        storage.prepare(1, 65_536, &[]),
-        Err(StorageError::Writer { .. })
-    ));
+    assert!(matches!(storage.open_live(1), Err(StorageError::Writer { .. })));
+    assert!(matches!(storage.prepare(1, 65_536, &[]), Err(StorageError::Writer { .. })));
 }
 
 #[test]
@@ -221,21 +199,13 @@ fn another_segment_size_applies_to_the_next_segment() {
     bench.preparer.prepare().unwrap();
     bench.append(100).unwrap();
     drop(bench);
-    let larger = journal::Config {
-        segment_size: 128 * 1024,
-    };
+    let larger = journal::Config { segment_size: 128 * 1024 };
     let (journal, _) =
         Journal::recover(Arc::new(open(dir.path())), larger, Expect::default()).unwrap();
     let mut bench = Bench::new(journal);
-    assert!(
-        bench.preparer.prepare().unwrap(),
-        "the old prepared one was not used"
-    );
+    assert!(bench.preparer.prepare().unwrap(), "the old prepared one was not used");
     while bench.appender.last().segment == 1 {
         bench.append(10_000).unwrap();
     }
-    assert_eq!(
-        fs::metadata(open(dir.path()).name(2)).unwrap().len(),
-        128 * 1024
-    );
+    assert_eq!(fs::metadata(open(dir.path()).name(2)).unwrap().len(), 128 * 1024);
 }

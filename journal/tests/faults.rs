@@ -25,10 +25,7 @@ fn the_first_failed_sync_is_final() {
     assert!(matches!(refused, AppendError::Poisoned) && refused.is_fatal());
     assert!(!bench.preparer.needed());
     disk.crash(3);
-    let floor = Expect {
-        durable_index_floor: acked,
-        ..Expect::default()
-    };
+    let floor = Expect { durable_index_floor: acked, ..Expect::default() };
     let (_, recovery) = recover(disk, floor).unwrap();
     assert_eq!(recovery.last.index, acked);
 }
@@ -48,11 +45,7 @@ fn a_full_disk_refuses_cleanly_and_resumes() {
         }
     };
     assert!(matches!(refusal, AppendError::Full { needed: 2 }) && !refusal.is_fatal());
-    assert_eq!(
-        bench.syncer.sync().unwrap(),
-        written,
-        "what fitted is durable"
-    );
+    assert_eq!(bench.syncer.sync().unwrap(), written, "what fitted is durable");
     bench.append(64).unwrap_err();
     disk.set_capacity(u64::MAX);
     assert!(bench.preparer.prepare().unwrap());
@@ -71,11 +64,7 @@ fn a_segment_waits_while_too_much_is_not_synced() {
     while bench.preparer.prepare().unwrap() {
         while bench.append(40_000).is_ok() {}
     }
-    assert!(
-        bench.appender.last().segment >= 4,
-        "{}",
-        bench.appender.last().segment
-    );
+    assert!(bench.appender.last().segment >= 4, "{}", bench.appender.last().segment);
     bench.syncer.sync().unwrap();
     assert!(bench.preparer.prepare().unwrap());
 }
@@ -92,13 +81,7 @@ fn an_unreadable_sector_is_an_error_not_an_end() {
 #[test]
 fn a_journal_is_not_made_over_another() {
     let (disk, before) = small(2);
-    let made = Journal::create(
-        std::sync::Arc::new(disk.clone()),
-        CONFIG,
-        FRAME,
-        &genesis(),
-        &[],
-    );
+    let made = Journal::create(std::sync::Arc::new(disk.clone()), CONFIG, FRAME, &genesis(), &[]);
     assert!(made.is_err());
     assert_eq!(records(disk), before);
 }
@@ -108,42 +91,13 @@ fn a_disorderly_record_is_refused_and_changes_nothing() {
     let disk = MemoryStorage::new();
     let mut bench = create(disk.clone());
     let image = disk.image(1);
-    let good = Entry {
-        first_sequence: 1,
-        commands: 1,
-        timestamp_ns: 1,
-        ..Entry::default()
-    };
+    let good = Entry { first_sequence: 1, commands: 1, timestamp_ns: 1, ..Entry::default() };
     let part: &[u8] = &[1; 128];
     let bad = [
-        (
-            Entry {
-                first_sequence: 2,
-                ..good
-            },
-            part,
-        ),
-        (
-            Entry {
-                timestamp_ns: 0,
-                ..good
-            },
-            part,
-        ),
-        (
-            Entry {
-                kind: Kind::Seal,
-                ..good
-            },
-            part,
-        ),
-        (
-            Entry {
-                kind: Kind::Genesis,
-                ..good
-            },
-            part,
-        ),
+        (Entry { first_sequence: 2, ..good }, part),
+        (Entry { timestamp_ns: 0, ..good }, part),
+        (Entry { kind: Kind::Seal, ..good }, part),
+        (Entry { kind: Kind::Genesis, ..good }, part),
         (good, &part[..100]),
         (good, &[0; 61_456]),
     ];
@@ -161,20 +115,12 @@ fn the_longest_record_fits_and_an_older_epoch_does_not() {
     assert_eq!(bench.appender.payload_len_max(), 65_536 - 4_096 - 256);
     bench.preparer.prepare().unwrap();
     let longest = vec![7; 61_184];
-    let mut entry = Entry {
-        first_sequence: 1,
-        commands: 9,
-        timestamp_ns: 5,
-        ..Entry::default()
-    };
+    let mut entry = Entry { first_sequence: 1, commands: 9, timestamp_ns: 5, ..Entry::default() };
     bench.appender.append(&entry, &[&longest]).unwrap();
     bench.preparer.prepare().unwrap();
     (entry.first_sequence, entry.epoch) = (10, 4);
     bench.appender.append(&entry, &[&longest]).unwrap();
     (entry.first_sequence, entry.epoch) = (19, 3);
     let error = bench.appender.append(&entry, &[]);
-    assert!(matches!(
-        error,
-        Err(AppendError::Order { field: "epoch", .. })
-    ));
+    assert!(matches!(error, Err(AppendError::Order { field: "epoch", .. })));
 }

@@ -11,9 +11,7 @@ use journal::{
 
 pub(crate) const FRAME: u128 = 0xbe2a;
 pub(crate) const SEGMENT: u64 = 64 * 1024;
-pub(crate) const CONFIG: Config = Config {
-    segment_size: SEGMENT,
-};
+pub(crate) const CONFIG: Config = Config { segment_size: SEGMENT };
 
 /// A record as the model keeps it: its hash and payload.
 pub(crate) type Record = ([u8; 32], Vec<u8>);
@@ -27,12 +25,7 @@ pub(crate) struct Bench {
 }
 
 pub(crate) fn genesis() -> Entry {
-    Entry {
-        kind: Kind::Genesis,
-        first_sequence: 1,
-        timestamp_ns: 1,
-        ..Entry::default()
-    }
+    Entry { kind: Kind::Genesis, first_sequence: 1, timestamp_ns: 1, ..Entry::default() }
 }
 
 pub(crate) fn create(storage: impl Storage + 'static) -> Bench {
@@ -85,12 +78,7 @@ impl Bench {
     pub(crate) fn new(journal: Journal) -> Self {
         let salt = journal.watermarks().appended() << 32;
         let (appender, syncer, preparer) = journal.split();
-        Self {
-            appender,
-            syncer,
-            preparer,
-            salt,
-        }
+        Self { appender, syncer, preparer, salt }
     }
 
     /// Appends a record with about `len` bytes; returns its model.

@@ -2,10 +2,7 @@
 //!
 //! Refuses real time and, but for `disk`, real files. Invariant: every test names what would be
 //! lost if it failed.
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests, outside of #[test] functions"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of #[test] functions")]
 
 mod crash;
 mod disk;

@@ -18,10 +18,7 @@ fn every_start_and_end_gives_the_same_records() {
         for index in from..=until {
             let (header, payload) = reader.next().unwrap().unwrap();
             let (hash, bytes) = &all[index as usize - 1];
-            assert_eq!(
-                (header.index, &header.hash, payload),
-                (index, hash, &bytes[..])
-            );
+            assert_eq!((header.index, &header.hash, payload), (index, hash, &bytes[..]));
         }
         assert!(reader.next().unwrap().is_none());
     }
@@ -49,21 +46,12 @@ fn summaries_agree() {
     let (disk, all) = small(40);
     let deep = verify(Arc::new(disk.clone())).unwrap();
     let shallow = stat(Arc::new(disk)).unwrap();
-    assert_eq!(
-        deep,
-        Summary {
-            payloads_verified: true,
-            ..shallow
-        }
-    );
+    assert_eq!(deep, Summary { payloads_verified: true, ..shallow });
     assert_eq!(deep.records, all.len() as u64);
     assert_eq!(deep.records_by_kind.iter().sum::<u64>(), deep.records);
     assert_eq!((deep.records_by_kind[0], deep.records_by_kind[2]), (1, 1));
     assert_eq!(deep.records_by_kind[Kind::Seal as usize - 1], 2);
-    assert_eq!(
-        (deep.commands, deep.first_sequence, deep.last_sequence),
-        (400, 1, 400)
-    );
+    assert_eq!((deep.commands, deep.first_sequence, deep.last_sequence), (400, 1, 400));
     assert_eq!(deep.segments, 4);
     assert_eq!(deep.torn_blocks, 0);
 }
@@ -84,18 +72,10 @@ fn recovery_shows_each_record_and_stops_at_a_refusal() {
     .unwrap();
     assert_eq!(seen, all);
     assert_eq!(recovery.records, all.len() as u64);
-    let refused = Journal::recover_with(
-        Arc::new(disk),
-        CONFIG,
-        Expect::default(),
-        &mut |header, _| {
-            if header.index == 5 {
-                Err("five".into())
-            } else {
-                Ok(())
-            }
-        },
-    );
+    let refused =
+        Journal::recover_with(Arc::new(disk), CONFIG, Expect::default(), &mut |header, _| {
+            if header.index == 5 { Err("five".into()) } else { Ok(()) }
+        });
     let text = refused.err().unwrap().to_string();
     assert!(text.contains("record 5") && text.contains("five"), "{text}");
 }

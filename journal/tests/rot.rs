@@ -51,13 +51,7 @@ fn the_refusal_names_file_offset_index_and_sequence() {
     let (disk, _) = small(4);
     disk.flip(1, 2 * BLOCK + 300, 1);
     let text = refused(disk.clone(), Expect::default()).to_string();
-    for part in [
-        "memory segment 1",
-        "offset 8192",
-        "record 3",
-        "sequence 11",
-        "payload",
-    ] {
+    for part in ["memory segment 1", "offset 8192", "record 3", "sequence 11", "payload"] {
         assert!(text.contains(part), "{part:?} is in {text:?}");
     }
     let mut reader = Reader::open(std::sync::Arc::new(disk), 1).unwrap();
@@ -73,42 +67,26 @@ fn a_floor_from_outside_protects_the_last_record() {
     bench.append(64).unwrap();
     let acked = bench.syncer.sync().unwrap();
     disk.flip(1, BLOCK + 256, 1);
-    let floor = Expect {
-        durable_index_floor: acked,
-        ..Expect::default()
-    };
+    let floor = Expect { durable_index_floor: acked, ..Expect::default() };
     let error = refused(disk.copy(), floor);
     assert_eq!(error.kind(), FaultKind::Corrupt);
     assert!(error.to_string().contains("outside"), "{error}");
     // The lost record held the sequences 1 to 4.
     for sequence in [1, 4] {
-        let floor = Expect {
-            durable_sequence_floor: sequence,
-            ..Expect::default()
-        };
+        let floor = Expect { durable_sequence_floor: sequence, ..Expect::default() };
         assert_eq!(refused(disk.copy(), floor).kind(), FaultKind::Corrupt);
     }
     let (_, recovery) = recover(disk, Expect::default()).unwrap();
-    assert_eq!(
-        recovery.last.index,
-        acked - 1,
-        "without it, this is a torn tail"
-    );
+    assert_eq!(recovery.last.index, acked - 1, "without it, this is a torn tail");
     assert_eq!(recovery.truncated.unwrap().index, acked);
 }
 
 #[test]
 fn a_sequence_floor_that_is_met_refuses_nothing() {
     let (disk, _) = small(2);
-    let met = Expect {
-        durable_sequence_floor: 20,
-        ..Expect::default()
-    };
+    let met = Expect { durable_sequence_floor: 20, ..Expect::default() };
     let (_, recovery) = recover(disk.copy(), met).unwrap();
     assert_eq!(recovery.next_sequence, 21);
-    let beyond = Expect {
-        durable_sequence_floor: 21,
-        ..Expect::default()
-    };
+    let beyond = Expect { durable_sequence_floor: 21, ..Expect::default() };
     assert_eq!(refused(disk, beyond).kind(), FaultKind::Corrupt);
 }

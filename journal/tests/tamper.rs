@@ -27,11 +27,7 @@ fn swapped_and_copied_blocks_are_refused() {
         let copy = disk.copy();
         swap_blocks(&copy, 1, a, b);
         let error = refused(copy, Expect::default());
-        assert_eq!(
-            error.kind(),
-            FaultKind::Corrupt,
-            "blocks {a} and {b}: {error}"
-        );
+        assert_eq!(error.kind(), FaultKind::Corrupt, "blocks {a} and {b}: {error}");
     }
     for (from, to) in [(1, 2), (2, 1), (5, 6), (3, 8)] {
         let copy = disk.copy();
@@ -39,11 +35,7 @@ fn swapped_and_copied_blocks_are_refused() {
         image.copy_within(from * BLOCK..(from + 1) * BLOCK, to * BLOCK);
         copy.put(1, image);
         let error = refused(copy, Expect::default());
-        assert_eq!(
-            error.kind(),
-            FaultKind::Corrupt,
-            "block {from} over {to}: {error}"
-        );
+        assert_eq!(error.kind(), FaultKind::Corrupt, "block {from} over {to}: {error}");
     }
 }
 
@@ -55,25 +47,15 @@ fn missing_segments_are_named() {
         copy.remove(number).unwrap();
         let error = refused(copy, Expect::default());
         assert_eq!(error.kind(), FaultKind::Missing);
-        assert!(
-            error.to_string().contains(&format!("segment {number} ")),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("segment {number} ")), "{error}");
     }
     let empty = refused(MemoryStorage::new(), Expect::default());
     assert!(matches!(empty, RecoverError::NoJournal { .. }));
     let last = disk.copy();
     last.remove(4).unwrap();
     last.remove(3).unwrap();
-    let floor = Expect {
-        durable_index_floor: 40,
-        ..Expect::default()
-    };
-    assert_eq!(
-        refused(last, floor).kind(),
-        FaultKind::Corrupt,
-        "only the floor can tell"
-    );
+    let floor = Expect { durable_index_floor: 40, ..Expect::default() };
+    assert_eq!(refused(last, floor).kind(), FaultKind::Corrupt, "only the floor can tell");
 }
 
 #[test]
@@ -84,38 +66,15 @@ fn swapped_and_duplicated_segments_are_named() {
     swapped.put(1, two.clone());
     swapped.put(2, one.clone());
     let error = refused(swapped, Expect::default());
-    assert!(
-        matches!(
-            error,
-            RecoverError::SwappedSegment {
-                expected: 1,
-                found: 2,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, RecoverError::SwappedSegment { expected: 1, found: 2, .. }), "{error}");
     let doubled = disk.copy();
     doubled.put(2, one);
     let error = refused(doubled, Expect::default());
-    assert!(
-        matches!(
-            error,
-            RecoverError::SwappedSegment {
-                expected: 2,
-                found: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, RecoverError::SwappedSegment { expected: 2, found: 1, .. }), "{error}");
     let behind = disk.copy();
     behind.put(4, two);
     let error = recover(behind.clone(), Expect::default());
-    assert!(
-        error.is_ok(),
-        "an old segment where nothing is due yet is removed"
-    );
+    assert!(error.is_ok(), "an old segment where nothing is due yet is removed");
     assert_ne!(behind.image(4), disk.image(2));
 }
 
@@ -142,21 +101,11 @@ fn yesterdays_segment_is_refused() {
 #[test]
 fn another_frame_is_refused() {
     let (disk, before) = small(2);
-    let expect = Expect {
-        frame: Some(FRAME + 1),
-        ..Expect::default()
-    };
+    let expect = Expect { frame: Some(FRAME + 1), ..Expect::default() };
     let error = refused(disk.clone(), expect);
     assert_eq!(error.kind(), FaultKind::WrongFrame);
     assert_eq!(records(disk.clone()), before);
-    recover(
-        disk.copy(),
-        Expect {
-            frame: Some(FRAME),
-            ..Expect::default()
-        },
-    )
-    .unwrap();
+    recover(disk.copy(), Expect { frame: Some(FRAME), ..Expect::default() }).unwrap();
     let other = MemoryStorage::new();
     let made =
         journal::Journal::create(Arc::new(other.clone()), CONFIG, FRAME + 1, &genesis(), &[]);
@@ -165,10 +114,7 @@ fn another_frame_is_refused() {
     let mut image = disk.image(1).unwrap();
     image[BLOCK..2 * BLOCK].copy_from_slice(&other.image(1).unwrap()[BLOCK..2 * BLOCK]);
     disk.put(1, image);
-    assert_eq!(
-        refused(disk, Expect::default()).kind(),
-        FaultKind::WrongFrame
-    );
+    assert_eq!(refused(disk, Expect::default()).kind(), FaultKind::WrongFrame);
 }
 
 /// Changes a header field and makes the header's own hash right again.
@@ -189,23 +135,11 @@ fn newer_format_and_rules_are_refused_as_such() {
     forge(&newer, 2, at::FORMAT, &2_u16.to_le_bytes());
     let error = refused(newer, Expect::default());
     assert_eq!(error.kind(), FaultKind::Format);
-    assert!(
-        error.to_string().contains("format 2 is newer than 1"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("format 2 is newer than 1"), "{error}");
     let newer = disk.copy();
     forge(&newer, 2, at::RULES, &9_u32.to_le_bytes());
-    let error = refused(
-        newer,
-        Expect {
-            rules_max: 8,
-            ..Expect::default()
-        },
-    );
-    assert!(
-        error.to_string().contains("rules 9 is newer than 8"),
-        "{error}"
-    );
+    let error = refused(newer, Expect { rules_max: 8, ..Expect::default() });
+    assert!(error.to_string().contains("rules 9 is newer than 8"), "{error}");
 }
 
 #[test]
@@ -228,10 +162,7 @@ fn impossible_headers_are_refused() {
         let RecoverError::Corrupt(damage) = refused(copy, Expect::default()) else {
             panic!("field at {field} is corrupt")
         };
-        assert!(
-            matches!(damage.flaw, Flaw::Field(_) | Flaw::Index(_)),
-            "{damage}"
-        );
+        assert!(matches!(damage.flaw, Flaw::Field(_) | Flaw::Index(_)), "{damage}");
         assert_eq!((damage.offset, damage.index), (8_192, 3));
     }
 }
@@ -243,8 +174,5 @@ fn a_rewritten_record_breaks_the_chain_behind_it() {
     let RecoverError::Corrupt(damage) = refused(disk, Expect::default()) else {
         panic!("a rewritten record is corrupt")
     };
-    assert_eq!(
-        (damage.flaw, damage.offset, damage.index),
-        (Flaw::Chain, 8_192, 3)
-    );
+    assert_eq!((damage.flaw, damage.offset, damage.index), (Flaw::Chain, 8_192, 3));
 }

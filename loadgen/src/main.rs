@@ -101,10 +101,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         seed: arguments.seed,
         accounts: arguments.accounts,
         skew: arguments.skew,
-        mix: Mix {
-            holds: arguments.holds,
-            reads: arguments.reads,
-        },
+        mix: Mix { holds: arguments.holds, reads: arguments.reads },
         batch: arguments.batch as usize,
         connections: arguments.connections,
         in_flight: arguments.in_flight,
@@ -164,19 +161,12 @@ async fn pay(target: &Target, path: &std::path::Path, batch: usize) -> Result<bo
     let outcomes = loadgen::run::pay_file(target, &payments, batch)
         .await
         .map_err(|error| error.to_string())?;
-    let paid = outcomes
-        .iter()
-        .filter(|outcome| outcome.status.is_ok())
-        .count();
+    let paid = outcomes.iter().filter(|outcome| outcome.status.is_ok()).count();
     println!("{paid} of {} payments executed", outcomes.len());
     for (payment, outcome) in payments.iter().zip(&outcomes) {
         if !outcome.status.is_ok() {
             let amount = protocol::amount::format(payment.amount, scale);
-            println!(
-                "refused {}: {amount} ({})",
-                outcome.status,
-                outcome.status.cure()
-            );
+            println!("refused {}: {amount} ({})", outcome.status, outcome.status.cure());
         }
     }
     Ok(paid == outcomes.len())
@@ -186,9 +176,7 @@ async fn scale(target: &Target) -> Result<u16, String> {
     let options = client::Options::default();
     let client = loadgen::run::connect(target.addr, &target.registry, options).await;
     let client = client.map_err(|error| error.to_string())?;
-    let asset = client
-        .ask(client::query::asset(protocol::ids::NATIVE))
-        .await;
+    let asset = client.ask(client::query::asset(protocol::ids::NATIVE)).await;
     let scale = asset.map_err(|error| error.to_string())?.scale;
     u16::try_from(scale).map_err(|_| format!("the frame names a scale of {scale}"))
 }

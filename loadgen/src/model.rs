@@ -48,12 +48,7 @@ impl Model {
     #[must_use]
     pub fn new(accounts: u32, base_rate: u32) -> Self {
         let accounts = vec![Balance::default(); accounts as usize];
-        Self {
-            accounts,
-            base_rate,
-            fees: 0,
-            issued: 0,
-        }
+        Self { accounts, base_rate, fees: 0, issued: 0 }
     }
 
     /// Every account, in order of its place.
@@ -71,11 +66,8 @@ impl Model {
     /// Sum of every account and the fees: must equal what was issued.
     #[must_use]
     pub fn total(&self) -> i128 {
-        let accounts: i128 = self
-            .accounts
-            .iter()
-            .map(|balance| balance.liquid + balance.held)
-            .sum();
+        let accounts: i128 =
+            self.accounts.iter().map(|balance| balance.liquid + balance.held).sum();
         accounts + self.fees
     }
 
@@ -135,13 +127,7 @@ mod tests {
         model.issue(0, 1_000_000);
         model.transfer(0, 1, 1_001, 5_000);
         model.transfer(0, 2, 1_001, 7_500);
-        let hold = OpenHold {
-            id: 1,
-            debit: 0,
-            credit: 1,
-            amount: 10_001,
-            rate: 6_000,
-        };
+        let hold = OpenHold { id: 1, debit: 0, credit: 1, amount: 10_001, rate: 6_000 };
         model.hold(&hold);
         assert_eq!(model.accounts()[0].held, 10_001);
         model.capture(&hold, 5_000);

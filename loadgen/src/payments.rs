@@ -63,10 +63,7 @@ impl std::error::Error for PaymentError {}
 ///
 /// The first line that is not a payment.
 pub fn parse(text: &str, scale: u16) -> Result<Vec<Payment>, PaymentError> {
-    let lines = text
-        .lines()
-        .enumerate()
-        .map(|(at, line)| (at + 1, line.trim()));
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
     lines
         .filter(|(line, text)| {
             let is_head = *line == 1 && text.to_ascii_lowercase().starts_with("from,");
@@ -95,12 +92,7 @@ fn payment(text: &str, scale: u16) -> Result<Payment, Cause> {
         }
     };
     let amount = amount::parse(value, scale).map_err(Cause::Amount)?;
-    Ok(Payment {
-        from: owner(from)?,
-        to: owner(to)?,
-        amount,
-        at_ms,
-    })
+    Ok(Payment { from: owner(from)?, to: owner(to)?, amount, at_ms })
 }
 
 #[cfg(test)]
@@ -120,10 +112,7 @@ mod tests {
         for (line, cause) in [
             (format!("{A},{B}"), Cause::Columns(2)),
             (format!("{A},bob,1"), Cause::Owner("bob".into())),
-            (
-                format!("{A},{B},-1"),
-                Cause::Amount(AmountError::Character { at: 0 }),
-            ),
+            (format!("{A},{B},-1"), Cause::Amount(AmountError::Character { at: 0 })),
             (format!("{A},{B},1,soon"), Cause::At("soon".into())),
             (format!("{A},{B},1,-1"), Cause::At("-1".into())),
         ] {

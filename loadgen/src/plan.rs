@@ -95,9 +95,7 @@ impl Planner {
     /// Of connection `connection` of the load `seed` over `accounts` accounts.
     #[must_use]
     pub fn new(seed: u64, connection: u16, accounts: u32, skew: Skew, mix: Mix) -> Self {
-        let stream = seed
-            .wrapping_mul(31)
-            .wrapping_add(u64::from(connection) + 1);
+        let stream = seed.wrapping_mul(31).wrapping_add(u64::from(connection) + 1);
         let mut random = Random::new(stream);
         let salt = u128::from(random.next()) & 0xffff_ffff;
         Self {
@@ -121,10 +119,8 @@ impl Planner {
 
     /// The next `count` commands, made at `now_ms` (Unix milliseconds of the frame's time).
     pub fn batch(&mut self, count: usize, now_ms: u64) -> Batch {
-        let mut batch = Batch {
-            commands: Vec::with_capacity(count),
-            intents: Vec::with_capacity(count),
-        };
+        let mut batch =
+            Batch { commands: Vec::with_capacity(count), intents: Vec::with_capacity(count) };
         for _ in 0..count {
             let (command, intent) = if self.random.below(100) < self.holds_percent {
                 self.hold_step(now_ms)
@@ -143,14 +139,7 @@ impl Planner {
         let id = self.id(now_ms);
         let (from, to) = (owner(self.seed, debit), owner(self.seed, credit));
         let command = Command::transfer(id, from, to, self.asset, amount);
-        (
-            command,
-            Intent::Transfer {
-                debit,
-                credit,
-                amount,
-            },
-        )
+        (command, Intent::Transfer { debit, credit, amount })
     }
 
     /// A new hold, or the end of an acknowledged one.
@@ -166,17 +155,11 @@ impl Planner {
             0..=2 => (Command::release(id, &target), Intent::Release { hold }),
             3..=5 => {
                 let amount = u128::from(2 + self.random.below(hold.amount as u64 - 1));
-                (
-                    Command::capture(id, &target, Some(amount)),
-                    Intent::Capture { hold, amount },
-                )
+                (Command::capture(id, &target, Some(amount)), Intent::Capture { hold, amount })
             }
             _ => {
                 let amount = hold.amount;
-                (
-                    Command::capture(id, &target, None),
-                    Intent::Capture { hold, amount },
-                )
+                (Command::capture(id, &target, None), Intent::Capture { hold, amount })
             }
         }
     }
@@ -186,18 +169,9 @@ impl Planner {
         let amount = u128::from(2 + self.random.below(AMOUNT_MAX - 1));
         let expires = self.random.below(10) == 0;
         let id = self.id(now_ms);
-        let hold = OpenHold {
-            id: id.0,
-            debit,
-            credit,
-            amount,
-            rate: 0,
-        };
+        let hold = OpenHold { id: id.0, debit, credit, amount, rate: 0 };
         let timeout_ms = if expires { EXPIRING_MS } else { 0 };
-        let command = Command {
-            timeout_ms,
-            ..self.hold_command(&hold)
-        };
+        let command = Command { timeout_ms, ..self.hold_command(&hold) };
         (command, Intent::Hold { hold, expires })
     }
 
@@ -215,18 +189,11 @@ impl Planner {
                 continue;
             }
             match *intent {
-                Intent::Transfer {
-                    debit,
-                    credit,
-                    amount,
-                } => {
+                Intent::Transfer { debit, credit, amount } => {
                     model.transfer(debit, credit, amount, outcome.rate);
                 }
                 Intent::Hold { hold, expires } => {
-                    let hold = OpenHold {
-                        rate: outcome.rate,
-                        ..hold
-                    };
+                    let hold = OpenHold { rate: outcome.rate, ..hold };
                     model.hold(&hold);
                     if expires {
                         self.expiring.push(hold);
@@ -275,22 +242,9 @@ mod tests {
 
     #[test]
     fn ids_never_repeat_and_owners_are_no_system_accounts() {
-        let mut planner = Planner::new(
-            7,
-            3,
-            100,
-            Skew::Uniform,
-            Mix {
-                holds: 30,
-                reads: 0,
-            },
-        );
-        let mut ids: Vec<u128> = planner
-            .batch(5_000, 1_000)
-            .commands
-            .iter()
-            .map(|command| command.id)
-            .collect();
+        let mut planner = Planner::new(7, 3, 100, Skew::Uniform, Mix { holds: 30, reads: 0 });
+        let mut ids: Vec<u128> =
+            planner.batch(5_000, 1_000).commands.iter().map(|command| command.id).collect();
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 5_000);
@@ -303,16 +257,7 @@ mod tests {
 
     #[test]
     fn booked_answers_conserve_units() {
-        let mut planner = Planner::new(
-            7,
-            0,
-            50,
-            Skew::Zipfian,
-            Mix {
-                holds: 50,
-                reads: 0,
-            },
-        );
+        let mut planner = Planner::new(7, 0, 50, Skew::Zipfian, Mix { holds: 50, reads: 0 });
         let mut model = Model::new(50, 5_000);
         for place in 0..50 {
             model.issue(place, 1_000_000);
@@ -322,11 +267,7 @@ mod tests {
             let outcomes: Vec<Outcome> = (0..200)
                 .map(|at| Outcome {
                     sequence: at,
-                    status: if at % 7 == 0 {
-                        Status::InsufficientFunds
-                    } else {
-                        Status::Ok
-                    },
+                    status: if at % 7 == 0 { Status::InsufficientFunds } else { Status::Ok },
                     rate: 5_000 + (at as u16 % 3) * 100,
                     repeat: false,
                 })

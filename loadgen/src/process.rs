@@ -44,11 +44,7 @@ impl std::fmt::Display for ProcessError {
             Self::Ended { status, log } => {
                 write!(f, "the frame ended ({status}) instead of listening:\n{log}")
             }
-            Self::Failed {
-                arguments,
-                status,
-                output,
-            } => {
+            Self::Failed { arguments, status, output } => {
                 write!(f, "bezant {arguments} failed ({status}):\n{output}")
             }
         }
@@ -176,10 +172,7 @@ impl FrameHome {
     /// When it ends before.
     pub fn start(&self) -> Result<FrameProcess, ProcessError> {
         let log = self.data_dir.join("serve.log");
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log);
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log);
         let file = file.map_err(|source| self.spawn_error(source))?;
         let mut child = self
             .command(&["serve"])
@@ -193,28 +186,18 @@ impl FrameHome {
                 return Ok(FrameProcess { child, quic, admin });
             }
         }
-        let status = child
-            .wait()
-            .map_or_else(|error| error.to_string(), |s| s.to_string());
-        Err(ProcessError::Ended {
-            status,
-            log: last_lines(&log),
-        })
+        let status = child.wait().map_or_else(|error| error.to_string(), |s| s.to_string());
+        Err(ProcessError::Ended { status, log: last_lines(&log) })
     }
 
     fn spawn_error(&self, source: std::io::Error) -> ProcessError {
-        ProcessError::Spawn {
-            binary: self.binary.clone(),
-            source,
-        }
+        ProcessError::Spawn { binary: self.binary.clone(), source }
     }
 }
 
 /// `listening quic=ADDRESS admin=ADDRESS`, as `serve` prints it.
 fn parse_listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let (quic, admin) = line
-        .strip_prefix("listening quic=")?
-        .split_once(" admin=")?;
+    let (quic, admin) = line.strip_prefix("listening quic=")?.split_once(" admin=")?;
     Some((quic.parse().ok()?, admin.parse().ok()?))
 }
 

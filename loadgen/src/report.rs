@@ -206,34 +206,12 @@ impl Report {
         let mut row = |name: &str, value: String| {
             table.add_row([name.to_owned(), value]);
         };
-        let Settings {
-            accounts,
-            skew,
-            batch,
-            connections,
-            in_flight,
-            ..
-        } = &self.settings;
-        row(
-            "load",
-            format!("{accounts} accounts ({skew}), batches of {batch}"),
-        );
-        row(
-            "connections",
-            format!("{connections}, {in_flight} requests in flight on each"),
-        );
-        row(
-            "executed",
-            format!("{} commands in {:.2} s", self.executed, self.seconds),
-        );
-        row(
-            "rate",
-            format!("{:.0} commands/s", self.commands_per_second),
-        );
-        row(
-            "requests",
-            format!("{:.0} a second", self.requests_per_second),
-        );
+        let Settings { accounts, skew, batch, connections, in_flight, .. } = &self.settings;
+        row("load", format!("{accounts} accounts ({skew}), batches of {batch}"));
+        row("connections", format!("{connections}, {in_flight} requests in flight on each"));
+        row("executed", format!("{} commands in {:.2} s", self.executed, self.seconds));
+        row("rate", format!("{:.0} commands/s", self.commands_per_second));
+        row("requests", format!("{:.0} a second", self.requests_per_second));
         if self.reads > 0 {
             row("reads", self.reads.to_string());
         }
@@ -257,10 +235,7 @@ impl Report {
             let count = agreement.accounts;
             row(
                 "books",
-                format!(
-                    "{count} accounts {verdict}, supply delta {}",
-                    agreement.supply_delta
-                ),
+                format!("{count} accounts {verdict}, supply delta {}", agreement.supply_delta),
             );
             for example in &agreement.examples {
                 row("difference", example.clone());

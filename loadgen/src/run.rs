@@ -115,9 +115,7 @@ pub async fn connect(
     options: Options,
 ) -> Result<Client, RunError> {
     let connector = connector(addr, dir, options)?;
-    Client::open(&connector)
-        .await
-        .map_err(|error| RunError::Client("connecting", error))
+    Client::open(&connector).await.map_err(|error| RunError::Client("connecting", error))
 }
 
 /// What [`connect`] connects with, for those who connect again.
@@ -160,12 +158,7 @@ impl Progress {
     /// Gives up every connection at once, as after a crash of the frame: a killed process says no
     /// goodbye, and waiting for the silence to be noticed would take the idle timeout.
     pub fn disconnect(&self) {
-        for client in self
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
+        for client in self.clients.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             client.close();
         }
     }
@@ -224,12 +217,8 @@ impl Driver {
         for place in 0..load.accounts {
             model.issue(place, FUNDS);
         }
-        let first = registry
-            .ask(client::query::account(owner(load.seed, 0), NATIVE))
-            .await;
-        let host = first
-            .map_err(|error| RunError::Client("reading an account", error))?
-            .host;
+        let first = registry.ask(client::query::account(owner(load.seed, 0), NATIVE)).await;
+        let host = first.map_err(|error| RunError::Client("reading an account", error))?.host;
         let collector = system::fee_collector(host);
         let fees_before = liquid(&registry, collector).await?;
         let planners = (0..load.connections)
@@ -270,16 +259,9 @@ impl Driver {
         for _ in 0..self.planners.len() {
             clients.push(connect(target.addr, &target.registry, options()).await?);
         }
-        *self
-            .progress
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = clients.clone();
+        *self.progress.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients.clone();
         let started = Instant::now();
-        let quota = self
-            .load
-            .commands_max
-            .div_ceil(u64::from(self.load.connections.max(1)));
+        let quota = self.load.commands_max.div_ceil(u64::from(self.load.connections.max(1)));
         let lanes: Vec<_> = self
             .planners
             .drain(..)
@@ -293,8 +275,7 @@ impl Driver {
         for (at, lane) in lanes.into_iter().enumerate() {
             let lane = lane.await.expect("a lane does not panic");
             self.measured.add(&lane.measured);
-            self.unknown
-                .extend(lane.unknown.into_iter().map(|batch| (at, batch)));
+            self.unknown.extend(lane.unknown.into_iter().map(|batch| (at, batch)));
             self.planners.push(lane.planner);
             self.errors.extend(lane.error);
         }
@@ -316,11 +297,7 @@ impl Driver {
             if let Some(status) = reply.refused() {
                 return Err(RunError::Refused("resolving", status));
             }
-            let repeats = reply
-                .outcomes()
-                .iter()
-                .filter(|outcome| outcome.repeat)
-                .count() as u64;
+            let repeats = reply.outcomes().iter().filter(|outcome| outcome.repeat).count() as u64;
             repeated += repeats;
             fresh += reply.outcomes().len() as u64 - repeats;
             self.planners[*lane].book(batch, reply.outcomes(), &mut lock(&self.model));
@@ -352,15 +329,12 @@ impl Driver {
         let model = lock(&self.model).clone();
         for first in (0..self.load.accounts).step_by(SETUP_BATCH) {
             let until = (first + SETUP_BATCH as u32).min(self.load.accounts);
-            self.compare_range(&client, &model, first..until, &mut agreement)
-                .await?;
+            self.compare_range(&client, &model, first..until, &mut agreement).await?;
         }
         let fees = liquid(&client, self.collector).await? - self.fees_before;
         if fees != model.fees {
             agreement.differences += 1;
-            agreement
-                .examples
-                .push(format!("fees {fees}, expected {}", model.fees));
+            agreement.examples.push(format!("fees {fees}, expected {}", model.fees));
         }
         let supply = client.ask(client::query::supply(NATIVE)).await;
         let supply = supply.map_err(|error| RunError::Client("reading the supply", error))?;
@@ -462,12 +436,8 @@ async fn run_lane(
     model: Arc<Mutex<Model>>,
     progress: Arc<Progress>,
 ) -> Lane {
-    let mut lane = Lane {
-        planner,
-        measured: Measured::default(),
-        unknown: Vec::new(),
-        error: None,
-    };
+    let mut lane =
+        Lane { planner, measured: Measured::default(), unknown: Vec::new(), error: None };
     let mut random = Random::new(load.seed ^ u64::from(client.hello().principal as u32));
     let started = Instant::now();
     let anchor_ms = client.hello().timestamp / 1_000_000;
@@ -519,10 +489,7 @@ impl Lane {
         progress: &Progress,
     ) {
         self.measured.answered(latency, reply.head());
-        let mut recent = progress
-            .recent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut recent = progress.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.answered(latency, reply.head());
         drop(recent);
         if let Some(status) = reply.refused() {
@@ -533,16 +500,8 @@ impl Lane {
         }
         let mut refused = 0;
         if !reply.is_all_ok() {
-            for outcome in reply
-                .outcomes()
-                .iter()
-                .filter(|outcome| !outcome.status.is_ok())
-            {
-                *self
-                    .measured
-                    .refused
-                    .entry(outcome.status.name())
-                    .or_default() += 1;
+            for outcome in reply.outcomes().iter().filter(|outcome| !outcome.status.is_ok()) {
+                *self.measured.refused.entry(outcome.status.name()).or_default() += 1;
                 refused += 1;
             }
         }
@@ -575,10 +534,8 @@ pub async fn pay_file(
 ) -> Result<Vec<protocol::reply::Outcome>, RunError> {
     let registry = connect(target.addr, &target.registry, Options::default()).await?;
     let mint = connect(target.addr, &target.mint, Options::default()).await?;
-    let mut owners: Vec<OwnerId> = payments
-        .iter()
-        .flat_map(|payment| [payment.from, payment.to])
-        .collect();
+    let mut owners: Vec<OwnerId> =
+        payments.iter().flat_map(|payment| [payment.from, payment.to]).collect();
     owners.sort_unstable();
     owners.dedup();
     let count = u32::try_from(owners.len()).unwrap_or(u32::MAX);
@@ -596,13 +553,7 @@ pub async fn pay_file(
             tokio::time::sleep_until((started + Duration::from_millis(at_ms)).into()).await;
         }
         let pay = |payment: &crate::payments::Payment| {
-            Command::transfer(
-                ids.next_id(),
-                payment.from,
-                payment.to,
-                NATIVE,
-                payment.amount,
-            )
+            Command::transfer(ids.next_id(), payment.from, payment.to, NATIVE, payment.amount)
         };
         let commands: Vec<Command> = group.iter().map(pay).collect();
         let reply = registry.request(&commands).await;

@@ -31,11 +31,7 @@ impl Chooser {
     pub fn new(skew: Skew, accounts: u32) -> Self {
         assert!(accounts >= 2, "a payment needs two accounts");
         let zipf = (skew == Skew::Zipfian).then(|| Zipf::new(accounts));
-        Self {
-            skew,
-            accounts,
-            zipf,
-        }
+        Self { skew, accounts, zipf }
     }
 
     /// A debtor and another account to credit.
@@ -43,11 +39,7 @@ impl Chooser {
         let first = self.one(random);
         if self.skew == Skew::OneHot {
             let other = 1 + uniform(random, self.accounts - 1);
-            return if random.next() & 1 == 0 {
-                (0, other)
-            } else {
-                (other, 0)
-            };
+            return if random.next() & 1 == 0 { (0, other) } else { (other, 0) };
         }
         loop {
             let second = self.one(random);
@@ -86,12 +78,7 @@ impl Zipf {
         let zeta_two = 1.0 + 2_f64.powf(-THETA);
         let count = f64::from(count);
         let eta = (1.0 - (2.0 / count).powf(1.0 - THETA)) / (1.0 - zeta_two / zeta);
-        Self {
-            count,
-            zeta,
-            alpha: 1.0 / (1.0 - THETA),
-            eta,
-        }
+        Self { count, zeta, alpha: 1.0 / (1.0 - THETA), eta }
     }
 
     fn draw(&self, random: &mut Random) -> u32 {
@@ -128,19 +115,10 @@ mod tests {
     fn zipf_prefers_the_first_and_hot_is_always_there() {
         let mut random = Random::new(2);
         let chooser = Chooser::new(Skew::Zipfian, 1_000);
-        let first = (0..10_000)
-            .filter(|_| chooser.one(&mut random) == 0)
-            .count();
-        assert!(
-            (1_000..2_000).contains(&first),
-            "{first} of 10000, expected about 1300"
-        );
+        let first = (0..10_000).filter(|_| chooser.one(&mut random) == 0).count();
+        assert!((1_000..2_000).contains(&first), "{first} of 10000, expected about 1300");
         let hot = Chooser::new(Skew::OneHot, 1_000);
         let pairs: Vec<_> = (0..100).map(|_| hot.pair(&mut random)).collect();
-        assert!(
-            pairs
-                .iter()
-                .all(|&(debit, credit)| debit == 0 || credit == 0)
-        );
+        assert!(pairs.iter().all(|&(debit, credit)| debit == 0 || credit == 0));
     }
 }

@@ -36,10 +36,7 @@ impl Boundary {
     /// Of a record.
     #[must_use]
     pub const fn of(header: &RecordHeader) -> Self {
-        Self {
-            epoch: header.epoch,
-            chain_hash: header.hash,
-        }
+        Self { epoch: header.epoch, chain_hash: header.hash }
     }
 }
 
@@ -96,16 +93,7 @@ pub struct Stages {
 /// When engine and journal do not stand at the same sequence.
 #[must_use]
 pub fn assemble(wiring: Wiring) -> Stages {
-    let Wiring {
-        ring,
-        engine,
-        appender,
-        syncer,
-        boundary,
-        epoch,
-        replies,
-        pool,
-    } = wiring;
+    let Wiring { ring, engine, appender, syncer, boundary, epoch, replies, pool } = wiring;
     let last = appender.last();
     assert_eq!(
         engine.executed().0 + 1,
@@ -113,17 +101,9 @@ pub fn assemble(wiring: Wiring) -> Stages {
         "the engine has executed the whole journal"
     );
     assert!(epoch >= last.epoch, "an epoch never falls");
-    let executed = Executed {
-        sequence: engine.executed().0,
-        run_digest: engine.run_digest(),
-    };
+    let executed = Executed { sequence: engine.executed().0, run_digest: engine.run_digest() };
     let deadline = engine.next_deadline_ns();
-    let marks = Arc::new(Marks::new(
-        executed,
-        last.index,
-        last.timestamp_ns,
-        deadline,
-    ));
+    let marks = Arc::new(Marks::new(executed, last.index, last.timestamp_ns, deadline));
     let metrics = Arc::new(Metrics::default());
     let sync_gate = Arc::new(Gate::new(ring.patience));
     let engine_gate = Arc::clone(&ring.engine_gate);
@@ -134,18 +114,11 @@ pub fn assemble(wiring: Wiring) -> Stages {
     let gates = (Arc::clone(&sync_gate), Arc::clone(&engine_gate));
     let journal = JournalStage::new(ring.journal, ring.publisher.clone(), gates, sequencer);
     // 2 commit
-    let sync = SyncStage::new(
-        syncer,
-        Arc::clone(&marks),
-        Arc::clone(&metrics),
-        Arc::clone(&engine_gate),
-    );
+    let sync =
+        SyncStage::new(syncer, Arc::clone(&marks), Arc::clone(&metrics), Arc::clone(&engine_gate));
     // 3 execute, 4 answer
     let shared = (Arc::clone(&marks), Arc::clone(&metrics));
-    let replies = Replies {
-        queues: replies,
-        pool,
-    };
+    let replies = Replies { queues: replies, pool };
     let engine = EngineStage::new(engine, ring.engine, replies, shared, questions, boundary);
 
     Stages {
@@ -172,12 +145,6 @@ impl Cursors {
         let durable = marks.durable.value();
         let appended = marks.appended.value();
         let journaled = positions.journaled();
-        Self {
-            published: positions.published(),
-            journaled,
-            taken,
-            appended,
-            durable,
-        }
+        Self { published: positions.published(), journaled, taken, appended, durable }
     }
 }

@@ -36,10 +36,7 @@ pub struct EngineStage {
     marks: Arc<Marks>,
     metrics: Arc<Metrics>,
     control: Receiver<Control>,
-    #[expect(
-        clippy::vec_box,
-        reason = "envelopes are handed on as boxes, never moved"
-    )]
+    #[expect(clippy::vec_box, reason = "envelopes are handed on as boxes, never moved")]
     taken: Vec<Box<Envelope>>,
     tick_outcomes: Outcomes,
     /// Record that the next envelope waits for; 0 = none.
@@ -171,12 +168,7 @@ impl EngineStage {
                 place.first_sequence,
                 "a request is executed at the sequence that the journal gave it"
             );
-            let Envelope {
-                head,
-                slots,
-                outcomes,
-                ..
-            } = envelope;
+            let Envelope { head, slots, outcomes, .. } = envelope;
             self.engine.execute(head, slots, outcomes);
             assert_eq!(
                 envelope.outcomes.count(),
@@ -185,9 +177,7 @@ impl EngineStage {
             );
             envelope.stamps.executed = clock();
             let head = reply_head(envelope);
-            envelope
-                .reply
-                .reserve_exact(envelope.outcomes.encoded_len());
+            envelope.reply.reserve_exact(envelope.outcomes.encoded_len());
             envelope.outcomes.encode(head, &mut envelope.reply);
         }
         if place.last_of_record {
@@ -205,22 +195,17 @@ impl EngineStage {
         self.in_record = true;
         if place.opens_with_tick {
             let outcomes = &mut self.tick_outcomes;
-            self.engine
-                .execute(&tick_request(), &[tick_command()], outcomes);
+            self.engine.execute(&tick_request(), &[tick_command()], outcomes);
         }
     }
 
     fn end(&mut self, envelope: &Envelope) {
         self.engine.end_record();
         self.in_record = false;
-        self.boundary = Boundary {
-            epoch: envelope.place.epoch,
-            chain_hash: envelope.place.chain_hash,
-        };
-        let executed = Executed {
-            sequence: self.engine.executed().0,
-            run_digest: self.engine.run_digest(),
-        };
+        self.boundary =
+            Boundary { epoch: envelope.place.epoch, chain_hash: envelope.place.chain_hash };
+        let executed =
+            Executed { sequence: self.engine.executed().0, run_digest: self.engine.run_digest() };
         self.marks.execute(executed, self.engine.next_deadline_ns());
     }
 
@@ -235,8 +220,7 @@ impl EngineStage {
             ..reply_head(envelope)
         };
         envelope.reply.extend_from_slice(head.as_bytes());
-        self.engine
-            .read(&envelope.head, &envelope.slots, &mut envelope.reply);
+        self.engine.read(&envelope.head, &envelope.slots, &mut envelope.reply);
         assert_eq!(envelope.reply.len(), len, "every read has one answer");
         envelope.stamps.executed = clock();
     }
@@ -313,12 +297,7 @@ fn reply_head(envelope: &Envelope) -> Reply {
         request: envelope.head.request,
         epoch: envelope.place.epoch,
         timestamp: envelope.place.timestamp_ns,
-        stamps: [
-            since(stamps.sequenced),
-            since(stamps.durable),
-            executed,
-            executed,
-        ],
+        stamps: [since(stamps.sequenced), since(stamps.durable), executed, executed],
         ..Reply::default()
     }
 }

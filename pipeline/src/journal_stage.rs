@@ -46,13 +46,7 @@ impl JournalStage {
         sequencer: Sequencer,
     ) -> Self {
         let (sync_gate, engine_gate) = gates;
-        Self {
-            ring,
-            publisher: Some(publisher),
-            engine_gate,
-            sync_gate,
-            sequencer,
-        }
+        Self { ring, publisher: Some(publisher), engine_gate, sync_gate, sequencer }
     }
 
     /// Whether there is anything to do at `journal_ns`.
@@ -188,18 +182,12 @@ impl Sequencer {
         self.carrier_wanted = is_due && members == 0;
         if members == 0 {
             self.pass(group, now);
-            return Done {
-                appended: false,
-                executable: true,
-            };
+            return Done { appended: false, executable: true };
         }
         match self.append(group, is_due, now) {
             Ok((entry, appended)) => {
                 self.place(group, is_due, &entry, &appended, now);
-                Done {
-                    appended: true,
-                    executable: false,
-                }
+                Done { appended: true, executable: false }
             }
             Err(error) => self.refuse(group, error, now),
         }
@@ -327,10 +315,7 @@ impl Sequencer {
             AppendError::Full { .. } | AppendError::TooLarge { .. } => {
                 self.tick.delay(now.journal_ns, TICK_RETRY);
                 let mut refused = 0;
-                for envelope in group
-                    .iter_mut()
-                    .filter(|envelope| envelope.journal_len() > 0)
-                {
+                for envelope in group.iter_mut().filter(|envelope| envelope.journal_len() > 0) {
                     envelope.refused = Some(Status::JournalFull);
                     refused += 1;
                 }
@@ -338,10 +323,7 @@ impl Sequencer {
                     tracing::warn!(%error, "the journal has no room: refusing writes");
                 }
                 add(&self.metrics.journal.refused, refused);
-                Done {
-                    appended: false,
-                    executable: true,
-                }
+                Done { appended: false, executable: true }
             }
             other => {
                 tracing::error!(error = %other, "a record could not be appended; stopping");

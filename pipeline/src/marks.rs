@@ -153,21 +153,11 @@ impl Watermarks {
             ("sequenced", self.sequenced, "committed", self.committed),
             ("committed", self.committed, "executed", self.executed),
             ("executed", self.executed, "settled", self.settled),
-            (
-                "appended",
-                self.appended_index,
-                "durable",
-                self.durable_index,
-            ),
+            ("appended", self.appended_index, "durable", self.durable_index),
         ];
         for (behind, at, ahead, beyond) in pairs {
             if at < beyond {
-                return Err(WatermarkError {
-                    behind,
-                    at,
-                    ahead,
-                    beyond,
-                });
+                return Err(WatermarkError { behind, at, ahead, beyond });
             }
         }
         Ok(())
@@ -192,10 +182,7 @@ mod tests {
         assert_eq!(good.validate(), Ok(()));
         let wrong = Watermarks { settled: 5, ..good };
         assert_eq!(wrong.validate().unwrap_err().behind, "executed");
-        let wrong = Watermarks {
-            durable_index: 10,
-            ..good
-        };
+        let wrong = Watermarks { durable_index: 10, ..good };
         assert_eq!(wrong.validate().unwrap_err().ahead, "durable");
     }
 

@@ -62,10 +62,7 @@ impl Requests {
             let len = head.slots as usize * size_of::<Command>();
             let bytes = rest.get(..len).ok_or(short)?;
             self.slots.resize(head.slots as usize, Command::default());
-            self.slots
-                .as_mut_slice()
-                .as_mut_bytes()
-                .copy_from_slice(bytes);
+            self.slots.as_mut_slice().as_mut_bytes().copy_from_slice(bytes);
             let commands = count(&self.slots).ok_or(PayloadError::Structure { at })?;
             visit(&head, &self.slots, commands);
             at += REQUEST_SIZE + len;
@@ -100,10 +97,7 @@ mod tests {
         let mut requests = Requests::default();
         requests
             .walk(&bytes, |head, slots, commands| {
-                assert_eq!(
-                    (*head, slots, commands),
-                    (tick_request(), &[tick_command()][..], 1)
-                );
+                assert_eq!((*head, slots, commands), (tick_request(), &[tick_command()][..], 1));
                 seen += 1;
             })
             .unwrap();

@@ -276,11 +276,7 @@ impl Replayer {
         };
         let (expected, found) = (engine.executed().0 + 1, header.first_sequence);
         if found != expected {
-            return Err(ReplayError::Sequence {
-                index,
-                expected,
-                found,
-            });
+            return Err(ReplayError::Sequence { index, expected, found });
         }
         // A seal repeats the time of the record before it.
         let is_later = header.timestamp_ns > self.timestamp_ns
@@ -333,21 +329,12 @@ impl Replayer {
         });
         let walked = self.requests.walk(payload, |request, slots, _| {
             engine.execute(request, slots, outcomes);
-            visit(Step {
-                header,
-                request,
-                slots,
-                outcomes,
-            });
+            visit(Step { header, request, slots, outcomes });
         });
         assert!(walked.is_ok(), "the payload was counted just now");
         engine.end_record();
         let (sequence, digest) = (engine.executed().0, engine.run_digest());
-        assert_eq!(
-            sequence + 1,
-            header.next_sequence(),
-            "every command has one sequence"
-        );
+        assert_eq!(sequence + 1, header.next_sequence(), "every command has one sequence");
         self.remember(sequence, digest);
         self.boundary = Boundary::of(header);
         Ok(())
@@ -356,13 +343,13 @@ impl Replayer {
     /// Commands of a payload, whose structure it checks before the engine asserts it.
     fn count(&mut self, header: &RecordHeader, payload: &[u8]) -> Result<u32, ReplayError> {
         let mut found = 0_u32;
-        self.requests
-            .walk(payload, |_, _, commands| found += commands)
-            .map_err(|source| ReplayError::Payload {
+        self.requests.walk(payload, |_, _, commands| found += commands).map_err(|source| {
+            ReplayError::Payload {
                 index: header.index,
                 sequence: header.first_sequence + u64::from(found),
                 source,
-            })?;
+            }
+        })?;
         Ok(found)
     }
 

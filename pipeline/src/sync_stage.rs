@@ -28,13 +28,7 @@ impl SyncStage {
         metrics: Arc<Metrics>,
         engine_gate: Arc<Gate>,
     ) -> Self {
-        Self {
-            syncer,
-            marks,
-            metrics,
-            engine_gate,
-            halt: None,
-        }
+        Self { syncer, marks, metrics, engine_gate, halt: None }
     }
 
     /// Whether anything appended is not yet durable.

@@ -11,11 +11,7 @@ pub(crate) const TICK_LEN: usize = size_of::<Request>() + size_of::<Command>();
 /// Head of the request that a tick is.
 #[must_use]
 pub fn tick_request() -> Request {
-    Request {
-        slots: 1,
-        role: Role::Engine as u16,
-        ..Request::default()
-    }
+    Request { slots: 1, role: Role::Engine as u16, ..Request::default() }
 }
 
 /// The tick's one command.

@@ -79,23 +79,14 @@ impl Watchdog {
     /// Calls a stage stalled that has had work for `stall_after` without doing any.
     #[must_use]
     pub fn new(stall_after: Duration) -> Self {
-        Self {
-            stall_after,
-            watched: [Watched::default(); 3],
-        }
+        Self { stall_after, watched: [Watched::default(); 3] }
     }
 
     /// Looks at the cursors at `now_ns` of a monotonic clock and names the stage that holds up
     /// the others: the sync before the journal before the engine, since each waits for the one
     /// before.
     pub fn observe(&mut self, now_ns: u64, cursors: Cursors) -> Option<Stall> {
-        let Cursors {
-            published,
-            journaled,
-            taken,
-            appended,
-            durable,
-        } = cursors;
+        let Cursors { published, journaled, taken, appended, durable } = cursors;
         let stages = [
             (Stage::Sync, durable, appended),
             (Stage::Journal, journaled, published),
@@ -105,19 +96,12 @@ impl Watchdog {
         for (watched, (stage, done, due)) in self.watched.iter_mut().zip(stages) {
             let pending = due.saturating_sub(done);
             if pending == 0 || done != watched.done || watched.since_ns == 0 {
-                *watched = Watched {
-                    done,
-                    since_ns: now_ns,
-                };
+                *watched = Watched { done, since_ns: now_ns };
                 continue;
             }
             let during = Duration::from_nanos(now_ns.saturating_sub(watched.since_ns));
             if during > self.stall_after && stall.is_none() {
-                stall = Some(Stall {
-                    stage,
-                    during,
-                    pending,
-                });
+                stall = Some(Stall { stage, during, pending });
             }
         }
         stall
@@ -133,13 +117,7 @@ mod tests {
     #[test]
     fn only_a_stage_with_work_that_stands_still_is_stalled() {
         let mut dog = Watchdog::default();
-        let mut cursors = Cursors {
-            published: 5,
-            journaled: 5,
-            taken: 5,
-            appended: 2,
-            durable: 2,
-        };
+        let mut cursors = Cursors { published: 5, journaled: 5, taken: 5, appended: 2, durable: 2 };
         for second in 1..100 {
             assert_eq!(dog.observe(second * SECOND, cursors), None);
         }
@@ -158,12 +136,8 @@ mod tests {
     fn a_stage_that_moves_is_never_stalled_however_far_behind() {
         let mut dog = Watchdog::default();
         for second in 1..200 {
-            let cursors = Cursors {
-                published: 1_000,
-                journaled: 1_000,
-                taken: second,
-                ..Cursors::default()
-            };
+            let cursors =
+                Cursors { published: 1_000, journaled: 1_000, taken: second, ..Cursors::default() };
             assert_eq!(dog.observe(second * SECOND, cursors), None);
         }
     }
@@ -171,13 +145,7 @@ mod tests {
     #[test]
     fn the_first_that_holds_up_the_others_is_named() {
         let mut dog = Watchdog::new(Duration::from_secs(1));
-        let cursors = Cursors {
-            published: 9,
-            journaled: 9,
-            taken: 3,
-            appended: 4,
-            durable: 3,
-        };
+        let cursors = Cursors { published: 9, journaled: 9, taken: 3, appended: 4, durable: 3 };
         assert_eq!(dog.observe(SECOND, cursors), None);
         let stall = dog.observe(3 * SECOND, cursors).unwrap();
         assert_eq!((stall.stage, stall.pending), (Stage::Sync, 1));

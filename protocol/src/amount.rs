@@ -97,11 +97,7 @@ pub fn parse(text: &str, scale: u16) -> Result<u128, AmountError> {
     for _ in fraction.unwrap_or(0)..scale.min(SCALE_MAX) {
         value = push_digit(value, 0)?;
     }
-    if value == 0 {
-        Err(AmountError::Zero)
-    } else {
-        Ok(value)
-    }
+    if value == 0 { Err(AmountError::Zero) } else { Ok(value) }
 }
 
 fn push_digit(value: u128, digit: u8) -> Result<u128, AmountError> {
@@ -127,11 +123,7 @@ pub fn format(minor: u128, scale: u16) -> String {
 /// As [`format`], for a balance that may be negative.
 pub fn format_signed(minor: i128, scale: u16) -> String {
     let text = format(minor.unsigned_abs(), scale);
-    if minor < 0 {
-        alloc::format!("-{text}")
-    } else {
-        text
-    }
+    if minor < 0 { alloc::format!("-{text}") } else { text }
 }
 
 #[cfg(test)]

@@ -107,10 +107,7 @@ impl Answer {
     /// Name of an asset.
     pub fn name(&self) -> &str {
         let len = usize::try_from(self.open_items).unwrap_or(0);
-        self.text
-            .get(..len)
-            .and_then(|bytes| core::str::from_utf8(bytes).ok())
-            .unwrap_or("")
+        self.text.get(..len).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or("")
     }
 }
 
@@ -119,8 +116,5 @@ pub(crate) fn decode(bytes: &[u8], count: u32) -> Option<Vec<Answer>> {
     if bytes.len() != count as usize * ANSWER_SIZE {
         return None;
     }
-    bytes
-        .chunks_exact(ANSWER_SIZE)
-        .map(|bytes| Answer::read_from_bytes(bytes).ok())
-        .collect()
+    bytes.chunks_exact(ANSWER_SIZE).map(|bytes| Answer::read_from_bytes(bytes).ok()).collect()
 }

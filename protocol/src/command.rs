@@ -110,11 +110,7 @@ pub mod reason {
 impl Command {
     /// A command of `kind` with `id` and nothing else.
     pub fn new(kind: Kind, id: CommandId) -> Self {
-        Self {
-            id: id.0,
-            kind: kind.number(),
-            ..Self::default()
-        }
+        Self { id: id.0, kind: kind.number(), ..Self::default() }
     }
 
     /// A payment of `amount` minor units.
@@ -125,33 +121,17 @@ impl Command {
         asset: AssetId,
         amount: u128,
     ) -> Self {
-        Self {
-            debit,
-            credit,
-            asset,
-            amount,
-            ..Self::new(Kind::Transfer, id)
-        }
+        Self { debit, credit, asset, amount, ..Self::new(Kind::Transfer, id) }
     }
 
     /// Opens the account of `owner` in `asset`.
     pub fn open(id: CommandId, owner: OwnerId, asset: AssetId) -> Self {
-        Self {
-            debit: owner,
-            asset,
-            ..Self::new(Kind::Open, id)
-        }
+        Self { debit: owner, asset, ..Self::new(Kind::Open, id) }
     }
 
     /// Issues `amount` new units to `owner`.
     pub fn issue(id: CommandId, owner: OwnerId, asset: AssetId, amount: u128) -> Self {
-        Self {
-            credit: owner,
-            asset,
-            amount,
-            code: reason::ORDINARY,
-            ..Self::new(Kind::Issue, id)
-        }
+        Self { credit: owner, asset, amount, code: reason::ORDINARY, ..Self::new(Kind::Issue, id) }
     }
 
     /// Holds `amount` of the debtor for the creditor during `timeout_ms` (0 = default).
@@ -163,14 +143,7 @@ impl Command {
         amount: u128,
         timeout_ms: u32,
     ) -> Self {
-        Self {
-            debit,
-            credit,
-            asset,
-            amount,
-            timeout_ms,
-            ..Self::new(Kind::Hold, id)
-        }
+        Self { debit, credit, asset, amount, timeout_ms, ..Self::new(Kind::Hold, id) }
     }
 
     /// Captures `amount` of `hold`, releasing the rest; `None` captures everything.

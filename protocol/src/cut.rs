@@ -65,16 +65,12 @@ impl SupplyRow {
     pub fn total(&self) -> Option<i128> {
         [self.held, self.staked, self.bonded]
             .into_iter()
-            .try_fold(self.liquid, |sum, bucket| {
-                sum.checked_add(i128::try_from(bucket).ok()?)
-            })
+            .try_fold(self.liquid, |sum, bucket| sum.checked_add(i128::try_from(bucket).ok()?))
     }
 
     /// INV1: issued − destroyed − total. 0, or units were lost or invented.
     pub fn delta(&self) -> Option<i128> {
-        self.issued
-            .difference(self.destroyed)?
-            .checked_sub(self.total()?)
+        self.issued.difference(self.destroyed)?.checked_sub(self.total()?)
     }
 }
 

@@ -51,9 +51,7 @@ pub fn is_well_formed(slots: &[Command]) -> bool {
         }
         at = next;
     }
-    bytes
-        .get(at..)
-        .is_some_and(|rest| rest.iter().all(|&byte| byte == 0))
+    bytes.get(at..).is_some_and(|rest| rest.iter().all(|&byte| byte == 0))
 }
 
 fn entry(bytes: &[u8], at: usize) -> Option<(u16, &[u8], usize)> {

@@ -77,17 +77,11 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(version) => {
-                write!(
-                    f,
-                    "wire version {version} is not spoken here; use {VERSION}"
-                )
+                write!(f, "wire version {version} is not spoken here; use {VERSION}")
             }
             Self::Kind(kind) => write!(f, "a frame of kind {kind} is not expected here"),
             Self::Length(length) => {
-                write!(
-                    f,
-                    "a frame of {length} bytes is too long or not a whole request"
-                )
+                write!(f, "a frame of {length} bytes is too long or not a whole request")
             }
             Self::Reserved => f.write_str("unused bytes of the frame head must be zero"),
         }
@@ -99,12 +93,7 @@ impl core::error::Error for FrameError {}
 impl Head {
     /// Of a frame of `kind` with `length` bytes after the head.
     pub const fn new(kind: FrameKind, length: u32) -> Self {
-        Self {
-            length,
-            kind: kind as u16,
-            version: VERSION,
-            reserved: 0,
-        }
+        Self { length, kind: kind as u16, version: VERSION, reserved: 0 }
     }
 
     /// Reads a head and checks that the frame is of a kind and length that is `expected`.
@@ -114,12 +103,7 @@ impl Head {
     /// What is wrong with it; the stream cannot go on.
     pub fn parse(bytes: &[u8; HEAD_SIZE]) -> Result<(FrameKind, usize), FrameError> {
         let head = zerocopy::transmute!(*bytes);
-        let Self {
-            length,
-            kind,
-            version,
-            reserved,
-        } = head;
+        let Self { length, kind, version, reserved } = head;
         if version != VERSION {
             return Err(FrameError::Version(version));
         }
@@ -216,10 +200,7 @@ pub fn encode_close(code: CloseCode, text: &str) -> Vec<u8> {
 /// Reads the body of a close frame.
 pub fn decode_close(body: &[u8]) -> Option<(CloseCode, &str)> {
     let (code, text) = body.split_first_chunk()?;
-    Some((
-        CloseCode::from_number(u16::from_le_bytes(*code))?,
-        core::str::from_utf8(text).ok()?,
-    ))
+    Some((CloseCode::from_number(u16::from_le_bytes(*code))?, core::str::from_utf8(text).ok()?))
 }
 
 #[cfg(test)]
@@ -229,32 +210,17 @@ mod tests {
     #[test]
     fn heads_are_judged_before_their_body_is_read() {
         let parse = |head: Head| Head::parse(&zerocopy::transmute!(head));
-        assert_eq!(
-            parse(Head::new(FrameKind::Request, 192)),
-            Ok((FrameKind::Request, 192))
-        );
+        assert_eq!(parse(Head::new(FrameKind::Request, 192)), Ok((FrameKind::Request, 192)));
         let long = Head::new(FrameKind::Request, 1 << 20);
         assert_eq!(parse(long), Err(FrameError::Length(1 << 20)));
-        assert_eq!(
-            parse(Head { version: 2, ..long }),
-            Err(FrameError::Version(2))
-        );
-        assert_eq!(
-            parse(Head {
-                reserved: 1,
-                ..long
-            }),
-            Err(FrameError::Reserved)
-        );
+        assert_eq!(parse(Head { version: 2, ..long }), Err(FrameError::Version(2)));
+        assert_eq!(parse(Head { reserved: 1, ..long }), Err(FrameError::Reserved));
         assert_eq!(parse(Head { kind: 9, ..long }), Err(FrameError::Kind(9)));
     }
 
     #[test]
     fn a_close_reads_back() {
         let bytes = encode_close(CloseCode::Limit, "too many streams");
-        assert_eq!(
-            decode_close(&bytes[HEAD_SIZE..]),
-            Some((CloseCode::Limit, "too many streams"))
-        );
+        assert_eq!(decode_close(&bytes[HEAD_SIZE..]), Some((CloseCode::Limit, "too many streams")));
     }
 }

@@ -78,10 +78,7 @@ impl fmt::Display for GenesisError {
             Self::Malformed => f.write_str("the genesis record is damaged or of another format"),
             Self::Mode(mode) => write!(f, "mode {mode} is not known; 1 is frame, 2 is operator"),
             Self::Scale(scale) => {
-                write!(
-                    f,
-                    "a scale of {scale} digits is too fine; use at most {SCALE_MAX}"
-                )
+                write!(f, "a scale of {scale} digits is too fine; use at most {SCALE_MAX}")
             }
             Self::Text => write!(
                 f,
@@ -98,10 +95,7 @@ impl fmt::Display for GenesisError {
                 )
             }
             Self::UnknownParameter(number) => {
-                write!(
-                    f,
-                    "parameter {number} is not known; this journal needs a newer version"
-                )
+                write!(f, "parameter {number} is not known; this journal needs a newer version")
             }
         }
     }
@@ -158,9 +152,7 @@ impl Genesis {
     ///
     /// What makes it unreadable or impossible.
     pub fn decode(bytes: &[u8]) -> Result<Self, GenesisError> {
-        let (head, rest) = bytes
-            .split_first_chunk::<64>()
-            .ok_or(GenesisError::Malformed)?;
+        let (head, rest) = bytes.split_first_chunk::<64>().ok_or(GenesisError::Malformed)?;
         let wide = |at| u128::from_le_bytes(take(head, at));
         let short = |at| u16::from_le_bytes(take(head, at));
         if head.iter().skip(42).any(|&byte| byte != 0) {
@@ -172,23 +164,18 @@ impl Genesis {
             other => return Err(GenesisError::Mode(other)),
         };
         let parameters_len = usize::from(short(36)) * 32;
-        let (entries, rest) = rest
-            .split_at_checked(parameters_len)
-            .ok_or(GenesisError::Malformed)?;
+        let (entries, rest) =
+            rest.split_at_checked(parameters_len).ok_or(GenesisError::Malformed)?;
         let parameters = decode_parameters(entries)?;
-        let (name, rest) = rest
-            .split_at_checked(usize::from(short(38)))
-            .ok_or(GenesisError::Malformed)?;
-        let (trust_domain, padding) = rest
-            .split_at_checked(usize::from(short(40)))
-            .ok_or(GenesisError::Malformed)?;
+        let (name, rest) =
+            rest.split_at_checked(usize::from(short(38))).ok_or(GenesisError::Malformed)?;
+        let (trust_domain, padding) =
+            rest.split_at_checked(usize::from(short(40))).ok_or(GenesisError::Malformed)?;
         if padding.len() >= 16 || padding.iter().any(|&byte| byte != 0) {
             return Err(GenesisError::Malformed);
         }
         let text = |bytes: &[u8]| {
-            core::str::from_utf8(bytes)
-                .map(String::from)
-                .map_err(|_| GenesisError::Text)
+            core::str::from_utf8(bytes).map(String::from).map_err(|_| GenesisError::Text)
         };
         let genesis = Self {
             frame: wide(0),
@@ -274,14 +261,8 @@ mod tests {
             change(&mut genesis);
             genesis.validate()
         };
-        assert_eq!(
-            with(|genesis| genesis.scale = 19),
-            Err(GenesisError::Scale(19))
-        );
-        assert_eq!(
-            with(|genesis| genesis.name.clear()),
-            Err(GenesisError::Text)
-        );
+        assert_eq!(with(|genesis| genesis.scale = 19), Err(GenesisError::Scale(19)));
+        assert_eq!(with(|genesis| genesis.name.clear()), Err(GenesisError::Text));
         assert_eq!(
             with(|genesis| genesis.parameters = genesis.parameters.with(Parameter::FeeBase, 1)),
             Err(GenesisError::Parameter(Parameter::FeeBase))

@@ -62,10 +62,7 @@ impl fmt::Display for CommandId {
 /// Writes `id` in the text form of a UUID (RFC 9562 §4).
 pub fn write_uuid(f: &mut impl fmt::Write, id: u128) -> fmt::Result {
     let [a, b, c, d, e, g, h, i, tail @ ..] = id.to_be_bytes();
-    write!(
-        f,
-        "{a:02x}{b:02x}{c:02x}{d:02x}-{e:02x}{g:02x}-{h:02x}{i:02x}-"
-    )?;
+    write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}-{e:02x}{g:02x}-{h:02x}{i:02x}-")?;
     for (n, byte) in tail.iter().enumerate() {
         if n == 2 {
             f.write_char('-')?;

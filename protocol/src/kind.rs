@@ -41,7 +41,7 @@ pub enum Kind {
     /// `d.liquid x → #dst x` (`code` = reason; reason text in data for a correction).
     Burn = 33,
     /// Sets the parameter `code` to `amount` ([`crate::parameter`]), for host `credit` if it is one
-    /// of a host's; a fee takes effect at `value` (Unix ms of journal time, 0 = as soon as allowed).
+    /// of a host's; a fee takes effect at `value` (Unix ms of journal time, 0 = as soon as may be).
     Configure = 48,
     /// Creates the asset `asset` with scale `value` and the name in data.
     Asset = 49,
@@ -121,10 +121,7 @@ impl Kind {
 
     /// Whether it may be a leg of a chain (H10).
     pub const fn is_linkable(self) -> bool {
-        matches!(
-            self,
-            Self::Open | Self::Transfer | Self::Hold | Self::Capture | Self::Release
-        )
+        matches!(self, Self::Open | Self::Transfer | Self::Hold | Self::Capture | Self::Release)
     }
 }
 
@@ -180,9 +177,7 @@ mod tests {
             assert_eq!(Kind::try_from(kind.number()), Ok(kind));
         }
         assert!(Kind::ALL.windows(2).all(|pair| pair[0] < pair[1]));
-        let known = (0..=u16::MAX)
-            .filter(|&number| Kind::try_from(number).is_ok())
-            .count();
+        let known = (0..=u16::MAX).filter(|&number| Kind::try_from(number).is_ok()).count();
         assert_eq!(known, Kind::ALL.len());
     }
 }

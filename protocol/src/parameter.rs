@@ -210,23 +210,11 @@ impl Parameters {
         }
         let related = [
             (P::FeeBase, self.value(P::FeeBase) <= self.value(P::FeeMax)),
-            (
-                P::VelocityCap,
-                self.value(P::VelocityCap) > self.value(P::VelocityFree),
-            ),
-            (
-                P::HoldDefaultMs,
-                self.value(P::HoldDefaultMs) <= self.value(P::HoldMaxMs),
-            ),
-            (
-                P::IdsMinWindowMs,
-                self.value(P::IdsMinWindowMs) <= self.value(P::IdsWindowMs),
-            ),
+            (P::VelocityCap, self.value(P::VelocityCap) > self.value(P::VelocityFree)),
+            (P::HoldDefaultMs, self.value(P::HoldDefaultMs) <= self.value(P::HoldMaxMs)),
+            (P::IdsMinWindowMs, self.value(P::IdsMinWindowMs) <= self.value(P::IdsWindowMs)),
         ];
-        related
-            .iter()
-            .find(|(_, holds)| !holds)
-            .map_or(Ok(()), |&(parameter, _)| Err(parameter))
+        related.iter().find(|(_, holds)| !holds).map_or(Ok(()), |&(parameter, _)| Err(parameter))
     }
 }
 
@@ -249,21 +237,9 @@ mod tests {
         let set = |parameter, value| Parameters::default().with(parameter, value).validate();
         assert_eq!(set(Parameter::FeeBase, 4_999), Err(Parameter::FeeBase));
         assert_eq!(set(Parameter::FeeMax, 50_001), Err(Parameter::FeeMax));
-        assert_eq!(
-            set(Parameter::VelocityWindowMs, 0),
-            Err(Parameter::VelocityWindowMs)
-        );
-        assert_eq!(
-            set(Parameter::VelocityFree, 110),
-            Err(Parameter::VelocityCap)
-        );
-        assert_eq!(
-            set(Parameter::VelocityFree, 0),
-            Err(Parameter::VelocityFree)
-        );
-        assert_eq!(
-            set(Parameter::IdsWindowMs, 5_000),
-            Err(Parameter::IdsMinWindowMs)
-        );
+        assert_eq!(set(Parameter::VelocityWindowMs, 0), Err(Parameter::VelocityWindowMs));
+        assert_eq!(set(Parameter::VelocityFree, 110), Err(Parameter::VelocityCap));
+        assert_eq!(set(Parameter::VelocityFree, 0), Err(Parameter::VelocityFree));
+        assert_eq!(set(Parameter::IdsWindowMs, 5_000), Err(Parameter::IdsMinWindowMs));
     }
 }

@@ -152,12 +152,7 @@ impl Outcomes {
 
     /// Adds the outcome of the next command.
     pub fn push(&mut self, outcome: Outcome) {
-        let Outcome {
-            sequence,
-            status,
-            rate,
-            repeat,
-        } = outcome;
+        let Outcome { sequence, status, rate, repeat } = outcome;
         if status.is_ok() && !repeat {
             self.push_rate(rate);
         } else {
@@ -170,13 +165,7 @@ impl Outcomes {
             }
             let index = u16::try_from(self.count).unwrap_or(u16::MAX);
             let status = status.number();
-            self.exceptions.push(Exception {
-                sequence,
-                index,
-                status,
-                rate,
-                flags: bits,
-            });
+            self.exceptions.push(Exception { sequence, index, status, rate, flags: bits });
             if !self.rates.is_empty() {
                 self.rates.push(rate);
             }
@@ -206,8 +195,7 @@ impl Outcomes {
         self.count = self.count.min(count);
         self.rates.truncate(self.count as usize);
         let kept = self.count;
-        self.exceptions
-            .retain(|exception| u32::from(exception.index) < kept);
+        self.exceptions.retain(|exception| u32::from(exception.index) < kept);
         if self.count == 0 {
             self.rate = None;
         }
@@ -267,11 +255,7 @@ impl Outcomes {
 pub fn encode_refused(mut head: Reply, status: Status, out: &mut Vec<u8>) {
     head.flags |= flags::REFUSED;
     head.exceptions = 1;
-    let exception = Exception {
-        index: u16::MAX,
-        status: status.number(),
-        ..Exception::default()
-    };
+    let exception = Exception { index: u16::MAX, status: status.number(), ..Exception::default() };
     out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(exception.as_bytes());
 }
@@ -320,12 +304,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, ReplyError> {
     if head.count > REQUEST_SLOTS_MAX || head.exceptions > REQUEST_SLOTS_MAX {
         return Err(ReplyError::Range);
     }
-    let mut decoded = Decoded {
-        head,
-        outcomes: Vec::new(),
-        refused: None,
-        answers: Vec::new(),
-    };
+    let mut decoded = Decoded { head, outcomes: Vec::new(), refused: None, answers: Vec::new() };
     if head.flags & flags::READ != 0 {
         decoded.answers = crate::answer::decode(rest, head.count).ok_or(ReplyError::Length)?;
         return Ok(decoded);
@@ -344,18 +323,11 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, ReplyError> {
         };
         let sequence = head.first_sequence.wrapping_add(u64::from(at));
         let status = Status::Ok;
-        decoded.outcomes.push(Outcome {
-            sequence,
-            status,
-            rate,
-            repeat: false,
-        });
+        decoded.outcomes.push(Outcome { sequence, status, rate, repeat: false });
     }
     for exception in &exceptions {
-        let outcome = decoded
-            .outcomes
-            .get_mut(usize::from(exception.index))
-            .ok_or(ReplyError::Range)?;
+        let outcome =
+            decoded.outcomes.get_mut(usize::from(exception.index)).ok_or(ReplyError::Range)?;
         *outcome = Outcome {
             sequence: exception.sequence,
             status: Status::from_number(exception.status).ok_or(ReplyError::Range)?,
@@ -368,14 +340,9 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, ReplyError> {
 
 fn split_body<'a>(head: &Reply, rest: &'a [u8]) -> Result<(&'a [u8], Vec<Exception>), ReplyError> {
     let mixed = head.flags & flags::MIXED != 0;
-    let rates_len = if mixed {
-        head.count as usize * size_of::<u16>()
-    } else {
-        0
-    };
-    let (rates, rest) = rest
-        .split_at_checked(rates_len.next_multiple_of(16))
-        .ok_or(ReplyError::Length)?;
+    let rates_len = if mixed { head.count as usize * size_of::<u16>() } else { 0 };
+    let (rates, rest) =
+        rest.split_at_checked(rates_len.next_multiple_of(16)).ok_or(ReplyError::Length)?;
     if rest.len() != head.exceptions as usize * EXCEPTION_SIZE {
         return Err(ReplyError::Length);
     }
@@ -392,12 +359,7 @@ mod tests {
     use alloc::vec;
 
     fn ok(sequence: u64, rate: u16) -> Outcome {
-        Outcome {
-            sequence,
-            status: Status::Ok,
-            rate,
-            repeat: false,
-        }
+        Outcome { sequence, status: Status::Ok, rate, repeat: false }
     }
 
     fn round_trip(outcomes: &[Outcome]) -> Decoded {
@@ -407,14 +369,7 @@ mod tests {
             collected.push(outcome);
         }
         let mut bytes = Vec::new();
-        collected.encode(
-            Reply {
-                request: 9,
-                epoch: 2,
-                ..Reply::default()
-            },
-            &mut bytes,
-        );
+        collected.encode(Reply { request: 9, epoch: 2, ..Reply::default() }, &mut bytes);
         assert_eq!(bytes.len(), collected.encoded_len());
         assert_eq!(collected.to_vec(), outcomes);
         decode(&bytes).unwrap()
@@ -431,34 +386,12 @@ mod tests {
 
     #[test]
     fn differing_rates_refusals_and_repeats_read_back() {
-        let refused = Outcome {
-            sequence: 11,
-            status: Status::InsufficientFunds,
-            rate: 0,
-            repeat: false,
-        };
-        let repeat = Outcome {
-            sequence: 3,
-            status: Status::Ok,
-            rate: 7_000,
-            repeat: true,
-        };
-        let outcomes = vec![
-            ok(10, 5_000),
-            refused,
-            repeat,
-            ok(13, 6_000),
-            refused,
-            ok(15, 5_000),
-        ];
+        let refused =
+            Outcome { sequence: 11, status: Status::InsufficientFunds, rate: 0, repeat: false };
+        let repeat = Outcome { sequence: 3, status: Status::Ok, rate: 7_000, repeat: true };
+        let outcomes = vec![ok(10, 5_000), refused, repeat, ok(13, 6_000), refused, ok(15, 5_000)];
         assert_eq!(round_trip(&outcomes).outcomes, outcomes);
-        let led_by_refusal = vec![
-            Outcome {
-                sequence: 20,
-                ..refused
-            },
-            ok(21, 5_000),
-        ];
+        let led_by_refusal = vec![Outcome { sequence: 20, ..refused }, ok(21, 5_000)];
         assert_eq!(round_trip(&led_by_refusal).outcomes, led_by_refusal);
     }
 
@@ -485,14 +418,7 @@ mod tests {
     #[test]
     fn a_refused_request_and_damage_are_told_apart() {
         let mut bytes = Vec::new();
-        encode_refused(
-            Reply {
-                request: 4,
-                ..Reply::default()
-            },
-            Status::Busy,
-            &mut bytes,
-        );
+        encode_refused(Reply { request: 4, ..Reply::default() }, Status::Busy, &mut bytes);
         assert_eq!(decode(&bytes).unwrap().refused, Some(Status::Busy));
         assert_eq!(decode(&bytes[..70]).unwrap_err(), ReplyError::Length);
         assert_eq!(decode(&[]).unwrap_err(), ReplyError::Length);

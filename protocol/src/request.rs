@@ -149,10 +149,7 @@ impl fmt::Display for StructureError {
         match self {
             Self::Empty => f.write_str("the request has no slots; send at least one command"),
             Self::TooManySlots(slots) => {
-                write!(
-                    f,
-                    "the request has {slots} slots; send at most {REQUEST_SLOTS_MAX}"
-                )
+                write!(f, "the request has {slots} slots; send at most {REQUEST_SLOTS_MAX}")
             }
             Self::HeadNotZero => f.write_str(
                 "principal, role, peer and unused bits of the request head must be sent as zero",
@@ -168,10 +165,7 @@ impl fmt::Display for StructureError {
                  without it"
             ),
             Self::Internal { slot } => {
-                write!(
-                    f,
-                    "slot {slot}: only the frame itself makes commands of this kind"
-                )
+                write!(f, "slot {slot}: only the frame itself makes commands of this kind")
             }
         }
     }
@@ -252,19 +246,13 @@ impl<'a> Iterator for Commands<'a> {
         let (command, rest) = self.slots.get(self.at..)?.split_first()?;
         let slot = u32::try_from(self.at).unwrap_or(u32::MAX);
         let wanted = usize::from(command.data);
-        let data = rest
-            .get(..wanted)
-            .filter(|_| command.data <= DATA_SLOTS_MAX);
+        let data = rest.get(..wanted).filter(|_| command.data <= DATA_SLOTS_MAX);
         let Some(data) = data else {
             self.at = self.slots.len();
             return Some(Err(StructureError::Data { slot }));
         };
         self.at += 1 + wanted;
-        Some(Ok(Entry {
-            slot,
-            command,
-            data,
-        }))
+        Some(Ok(Entry { slot, command, data }))
     }
 }
 
@@ -276,10 +264,7 @@ mod tests {
     use alloc::vec;
 
     fn command(kind: Kind, data: u16) -> Command {
-        Command {
-            data,
-            ..Command::new(kind, CommandId(1))
-        }
+        Command { data, ..Command::new(kind, CommandId(1)) }
     }
 
     #[test]
@@ -295,49 +280,22 @@ mod tests {
         let greedy = vec![command(Kind::Issue, 65); 70];
         assert_eq!(check(&head, &greedy), Err(StructureError::Data { slot: 0 }));
         let too_many = vec![transfer; 8_191];
-        assert_eq!(
-            check(&head, &too_many),
-            Err(StructureError::TooManySlots(8_191))
-        );
+        assert_eq!(check(&head, &too_many), Err(StructureError::TooManySlots(8_191)));
         let read = command(Kind::ReadAccount, 0);
-        assert_eq!(
-            check(&head, &[transfer, read]),
-            Err(StructureError::Mixed { slot: 1 })
-        );
-        let reads = Request {
-            flags: flags::READ,
-            ..head
-        };
+        assert_eq!(check(&head, &[transfer, read]), Err(StructureError::Mixed { slot: 1 }));
+        let reads = Request { flags: flags::READ, ..head };
         assert_eq!(check(&reads, &[read]), Ok(1));
-        assert_eq!(
-            check(&reads, &[transfer]),
-            Err(StructureError::Mixed { slot: 0 })
-        );
+        assert_eq!(check(&reads, &[transfer]), Err(StructureError::Mixed { slot: 0 }));
         let tick = command(Kind::Tick, 0);
-        assert_eq!(
-            check(&head, &[tick]),
-            Err(StructureError::Internal { slot: 0 })
-        );
+        assert_eq!(check(&head, &[tick]), Err(StructureError::Internal { slot: 0 }));
         for forged in [
-            Request {
-                principal: 1,
-                ..head
-            },
+            Request { principal: 1, ..head },
             Request { role: 4, ..head },
             Request { peer: 1, ..head },
-            Request {
-                reserved: 1,
-                ..head
-            },
-            Request {
-                flags: 1 << 15,
-                ..head
-            },
+            Request { reserved: 1, ..head },
+            Request { flags: 1 << 15, ..head },
         ] {
-            assert_eq!(
-                check(&forged, &[transfer]),
-                Err(StructureError::HeadNotZero)
-            );
+            assert_eq!(check(&forged, &[transfer]), Err(StructureError::HeadNotZero));
         }
     }
 }

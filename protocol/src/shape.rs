@@ -101,14 +101,8 @@ mod tests {
         for kind in Kind::ALL {
             let command = Command::new(kind, CommandId(1));
             assert_eq!(check(&command, &[]), Ok(kind));
-            assert_eq!(
-                check(&Command { peer: 1, ..command }, &[]),
-                Err(Status::Malformed)
-            );
-            let bits = Command {
-                flags: 1 << 15,
-                ..command
-            };
+            assert_eq!(check(&Command { peer: 1, ..command }, &[]), Err(Status::Malformed));
+            let bits = Command { flags: 1 << 15, ..command };
             assert_eq!(check(&bits, &[]), Err(Status::Malformed));
             for place in 0..3 {
                 let mut dirty = command;
@@ -123,46 +117,25 @@ mod tests {
         let transfer = Command::transfer(CommandId(1), 2, 3, 1, 4);
         assert_eq!(check(&transfer, &[]), Ok(Kind::Transfer));
         for wrong in [
-            Command {
-                timeout_ms: 1,
-                ..transfer
-            },
-            Command {
-                code: 1,
-                ..transfer
-            },
-            Command {
-                flags: flags::ALL,
-                ..transfer
-            },
+            Command { timeout_ms: 1, ..transfer },
+            Command { code: 1, ..transfer },
+            Command { flags: flags::ALL, ..transfer },
         ] {
             assert_eq!(check(&wrong, &[]), Err(Status::Malformed));
         }
-        let all = Command {
-            flags: flags::ALL,
-            amount: 1,
-            ..Command::new(Kind::Capture, CommandId(1))
-        };
+        let all =
+            Command { flags: flags::ALL, amount: 1, ..Command::new(Kind::Capture, CommandId(1)) };
         assert_eq!(check(&all, &[]), Err(Status::Malformed));
-        let unknown = Command {
-            kind: 999,
-            ..transfer
-        };
+        let unknown = Command { kind: 999, ..transfer };
         assert_eq!(check(&unknown, &[]), Err(Status::UnknownKind));
     }
 
     #[test]
     fn data_must_be_whole() {
-        let issue = Command {
-            data: 1,
-            ..Command::new(Kind::Issue, CommandId(1))
-        };
+        let issue = Command { data: 1, ..Command::new(Kind::Issue, CommandId(1)) };
         let good = data::encode(&[(data::TAG_REASON, b"opening")]);
         assert_eq!(check(&issue, &good), Ok(Kind::Issue));
-        let bad = Command {
-            id: 0xffff_ffff,
-            ..Command::default()
-        };
+        let bad = Command { id: 0xffff_ffff, ..Command::default() };
         assert_eq!(check(&issue, &[bad]), Err(Status::DataMalformed));
     }
 }

@@ -224,18 +224,10 @@ mod tests {
 
     #[test]
     fn numbers_rise_with_precedence_and_names_are_unique() {
-        assert!(
-            Status::ALL
-                .windows(2)
-                .all(|pair| pair[0].number() < pair[1].number())
-        );
+        assert!(Status::ALL.windows(2).all(|pair| pair[0].number() < pair[1].number()));
         for (at, status) in Status::ALL.iter().enumerate() {
             assert_eq!(Status::from_number(status.number()), Some(*status));
-            assert!(
-                !Status::ALL[..at]
-                    .iter()
-                    .any(|other| other.name() == status.name())
-            );
+            assert!(!Status::ALL[..at].iter().any(|other| other.name() == status.name()));
             assert!(!status.cure().is_empty());
         }
     }

@@ -27,20 +27,14 @@ impl Wide {
         let (low, carry) = self.low.overflowing_add(amount);
         self.low = low;
         if carry {
-            self.high = self
-                .high
-                .checked_add(1)
-                .expect("fewer than 2^128 carries ever happen");
+            self.high = self.high.checked_add(1).expect("fewer than 2^128 carries ever happen");
         }
     }
 
     /// `self − other` when it lies within ±(2^127 − 1).
     pub fn difference(self, other: Self) -> Option<i128> {
-        let (larger, smaller, negative) = if self >= other {
-            (self, other, false)
-        } else {
-            (other, self, true)
-        };
+        let (larger, smaller, negative) =
+            if self >= other { (self, other, false) } else { (other, self, true) };
         let (low, borrow) = larger.low.overflowing_sub(smaller.low);
         let high = larger.high - smaller.high - u128::from(borrow);
         if high != 0 {

@@ -63,26 +63,11 @@ fn a_request_head() {
 fn a_reply_with_one_refusal() {
     let mut outcomes = Outcomes::with_capacity(2);
     outcomes.clear(0x10);
-    outcomes.push(Outcome {
-        sequence: 0x10,
-        status: Status::Ok,
-        rate: 5_000,
-        repeat: false,
-    });
+    outcomes.push(Outcome { sequence: 0x10, status: Status::Ok, rate: 5_000, repeat: false });
     let refused = Status::InsufficientFunds;
-    outcomes.push(Outcome {
-        sequence: 0x11,
-        status: refused,
-        rate: 0,
-        repeat: false,
-    });
-    let head = Reply {
-        request: 3,
-        epoch: 1,
-        timestamp: 0x0a0b,
-        stamps: [1, 2, 3, 4],
-        ..Reply::default()
-    };
+    outcomes.push(Outcome { sequence: 0x11, status: refused, rate: 0, repeat: false });
+    let head =
+        Reply { request: 3, epoch: 1, timestamp: 0x0a0b, stamps: [1, 2, 3, 4], ..Reply::default() };
     let mut bytes = Vec::new();
     outcomes.encode(head, &mut bytes);
     let expected = concat!(

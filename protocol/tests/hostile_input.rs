@@ -52,10 +52,8 @@ fn decode_all(bytes: &[u8]) {
     let Ok((head, rest)) = Request::read_from_prefix(bytes) else {
         return;
     };
-    let slots: Vec<Command> = rest
-        .chunks_exact(128)
-        .filter_map(|slot| Command::read_from_bytes(slot).ok())
-        .collect();
+    let slots: Vec<Command> =
+        rest.chunks_exact(128).filter_map(|slot| Command::read_from_bytes(slot).ok()).collect();
     let _ = request::check(&head, &slots);
     for entry in request::Commands::new(&slots).flatten() {
         let _ = shape::check(entry.command, entry.data);
@@ -91,33 +89,18 @@ fn mutations_of_good_input_are_survived() {
 
 fn good_inputs() -> Vec<Vec<u8>> {
     let reason = data::encode(&[(data::TAG_REASON, b"opening balance")]);
-    let issue = Command {
-        data: 1,
-        ..Command::issue(CommandId::new(1, 1), 1 << 64, 1, 5)
-    };
-    let mut request = Request {
-        slots: 3,
-        ..Request::default()
-    }
-    .as_bytes()
-    .to_vec();
+    let issue = Command { data: 1, ..Command::issue(CommandId::new(1, 1), 1 << 64, 1, 5) };
+    let mut request = Request { slots: 3, ..Request::default() }.as_bytes().to_vec();
     request.extend_from_slice(issue.as_bytes());
     request.extend_from_slice(reason.as_slice().as_bytes());
     let transfer = Command::transfer(CommandId::new(1, 2), 1 << 64, 2 << 64, 1, 5);
     request.extend_from_slice(transfer.as_bytes());
     let mut outcomes = Outcomes::with_capacity(4);
     outcomes.clear(1);
-    for (sequence, status, rate) in [
-        (1, Status::Ok, 5_000),
-        (2, Status::Ok, 6_000),
-        (3, Status::Busy, 0),
-    ] {
-        outcomes.push(Outcome {
-            sequence,
-            status,
-            rate,
-            repeat: false,
-        });
+    for (sequence, status, rate) in
+        [(1, Status::Ok, 5_000), (2, Status::Ok, 6_000), (3, Status::Busy, 0)]
+    {
+        outcomes.push(Outcome { sequence, status, rate, repeat: false });
     }
     let mut reply = Vec::new();
     outcomes.encode(Reply::default(), &mut reply);
@@ -132,8 +115,5 @@ fn good_inputs() -> Vec<Vec<u8>> {
     };
     let texts = [&b"12.500000"[..], b"018f6f0e-8a10-7000-8000-000000000001"];
     let close = protocol::frame::encode_close(protocol::frame::CloseCode::Limit, "too many");
-    [request, reply, genesis.encode(), close]
-        .into_iter()
-        .chain(texts.map(<[u8]>::to_vec))
-        .collect()
+    [request, reply, genesis.encode(), close].into_iter().chain(texts.map(<[u8]>::to_vec)).collect()
 }

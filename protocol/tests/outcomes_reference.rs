@@ -9,10 +9,11 @@ use protocol::status::Advice;
 
 fn reference() -> String {
     let mut text = String::from(
-        "# Outcomes\n\nEvery command gets one outcome. A refusal is found by walking the classes in \
-         order: shape (1xx), authority (2xx), id (3xx), quota and capacity (4xx), halts and policy \
-         (5xx), accounts (6xx), amount (7xx), funds (8xx), chain (9xx).\n*Remembered* outcomes are \
-         answered again to the same id; the others were not executed and leave no trace under it.\n\n\
+        "# Outcomes\n\nEvery command gets one outcome. A refusal is found by walking the classes \
+         in order: shape (1xx), authority (2xx), id (3xx), quota and capacity (4xx), halts and \
+         policy (5xx), accounts (6xx), amount (7xx), funds (8xx), chain (9xx).\n*Remembered* outcomes are \
+         answered again to the same id; the others were not executed and leave no trace under \
+         it.\n\n\
          | number | name | remembered | what to do | next |\n|---|---|---|---|---|\n",
     );
     for status in Status::ALL {
@@ -24,11 +25,8 @@ fn reference() -> String {
             _ => "do not resend",
         };
         let (number, name, cure) = (status.number(), status.name(), status.cure());
-        writeln!(
-            text,
-            "| {number} | `{name}` | {remembered} | {cure} | {next} |"
-        )
-        .expect("a string can be written to");
+        writeln!(text, "| {number} | `{name}` | {remembered} | {cure} | {next} |")
+            .expect("a string can be written to");
     }
     text
 }
@@ -42,9 +40,5 @@ fn the_page_is_current() {
         std::fs::write(&path, reference()).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(
-        written,
-        reference(),
-        "run this test with BEZANT_TEST_BLESS=1"
-    );
+    assert_eq!(written, reference(), "run this test with BEZANT_TEST_BLESS=1");
 }

@@ -22,11 +22,7 @@ pub struct Ticket {
 
 impl Ticket {
     /// Nobody waits for an answer.
-    pub const NOBODY: Self = Self {
-        worker: u16::MAX,
-        connection: 0,
-        stream: 0,
-    };
+    pub const NOBODY: Self = Self { worker: u16::MAX, connection: 0, stream: 0 };
 }
 
 /// When a request passed each stage: nanoseconds of one monotonic clock, 0 = not yet.

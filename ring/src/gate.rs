@@ -20,10 +20,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            spins: 64,
-            yields: 8,
-        }
+        Self { spins: 64, yields: 8 }
     }
 }
 
@@ -94,10 +91,8 @@ impl Gate {
         let guard = if holds {
             guard
         } else {
-            let (guard, _) = self
-                .parked
-                .wait_timeout(guard, timeout)
-                .expect("nobody panics inside the gate");
+            let (guard, _) =
+                self.parked.wait_timeout(guard, timeout).expect("nobody panics inside the gate");
             guard
         };
         self.waiters.fetch_sub(1, Ordering::SeqCst);
@@ -154,10 +149,7 @@ mod loom_tests {
     use crate::watermark::Watermark;
     use loom::sync::Arc;
 
-    const IMPATIENT: Patience = Patience {
-        spins: 0,
-        yields: 0,
-    };
+    const IMPATIENT: Patience = Patience { spins: 0, yields: 0 };
 
     /// The model never times out, so a lost wake-up is a deadlock that the checker reports.
     #[test]

@@ -62,19 +62,13 @@ pub struct PoolConfig {
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self {
-            bytes_max: POOL_BYTES_MAX_DEFAULT,
-            requests_max: REQUESTS_MAX_DEFAULT,
-        }
+        Self { bytes_max: POOL_BYTES_MAX_DEFAULT, requests_max: REQUESTS_MAX_DEFAULT }
     }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    #[expect(
-        clippy::vec_box,
-        reason = "envelopes are handed on as boxes, never moved"
-    )]
+    #[expect(clippy::vec_box, reason = "envelopes are handed on as boxes, never moved")]
     kept: [Vec<Box<Envelope>>; 3],
     kept_bytes: usize,
     in_flight_bytes: usize,
@@ -114,11 +108,7 @@ impl Pool {
             config.requests_max > 0 && config.bytes_max >= Class::Large.cost(),
             "a pool holds at least one request of the largest size"
         );
-        Arc::new(Self {
-            config,
-            state: Mutex::default(),
-            callbacks: RwLock::default(),
-        })
+        Arc::new(Self { config, state: Mutex::default(), callbacks: RwLock::default() })
     }
 
     /// Smallest `bytes_max` that a pool accepts.
@@ -177,10 +167,7 @@ impl Pool {
 
     /// Adds a callback that runs at the first release after a refusal. It must be short.
     pub fn on_release(&self, callback: Box<dyn Fn() + Send + Sync>) {
-        self.callbacks
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::from(callback));
+        self.callbacks.write().unwrap_or_else(PoisonError::into_inner).push(Arc::from(callback));
     }
 
     /// Bytes that requests in flight leave free.
@@ -202,10 +189,7 @@ impl Pool {
     }
 
     fn announce(&self) {
-        let callbacks = self
-            .callbacks
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let callbacks = self.callbacks.read().unwrap_or_else(PoisonError::into_inner);
         for callback in callbacks.iter() {
             callback();
         }

@@ -4,10 +4,7 @@ use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn pool(bytes_max: usize, requests_max: usize) -> Arc<Pool> {
-    Pool::new(PoolConfig {
-        bytes_max,
-        requests_max,
-    })
+    Pool::new(PoolConfig { bytes_max, requests_max })
 }
 
 #[test]
@@ -34,14 +31,10 @@ fn requests_and_bytes_are_both_bounded() {
     assert!(few.try_acquire(1).is_some());
 
     let small = pool(2 * Class::Large.cost(), 1_000);
-    let held = [
-        small.try_acquire(8_190).unwrap(),
-        small.try_acquire(513).unwrap(),
-    ];
+    let held = [small.try_acquire(8_190).unwrap(), small.try_acquire(513).unwrap()];
     assert!(small.try_acquire(513).is_none() && small.try_acquire(1).is_none());
     assert_eq!(small.free_bytes(), 0);
-    held.into_iter()
-        .for_each(|envelope| small.release(envelope));
+    held.into_iter().for_each(|envelope| small.release(envelope));
     assert_eq!(small.free_bytes(), 2 * Class::Large.cost());
     assert!(small.try_acquire(8_191).is_none());
 }

@@ -56,9 +56,7 @@ impl ReplyQueue {
     ///
     /// When more replies wait than requests can be in flight.
     pub fn push(&self, reply: Box<Envelope>) {
-        self.replies
-            .push(reply)
-            .expect("a reply queue has room for every request in flight");
+        self.replies.push(reply).expect("a reply queue has room for every request in flight");
         self.unannounced.store(true, Ordering::Release);
     }
 

@@ -26,10 +26,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            size: RING_SIZE_DEFAULT,
-            patience: Patience::default(),
-        }
+        Self { size: RING_SIZE_DEFAULT, patience: Patience::default() }
     }
 }
 
@@ -118,10 +115,7 @@ pub fn build(config: Config) -> Parts {
             group: Vec::with_capacity(size),
             positions: Arc::clone(&positions),
         },
-        engine: EngineEnd {
-            poller: second,
-            positions: Arc::clone(&positions),
-        },
+        engine: EngineEnd { poller: second, positions: Arc::clone(&positions) },
         journal_gate,
         engine_gate: Arc::new(Gate::new(patience)),
         positions,
@@ -150,10 +144,7 @@ impl Publisher {
         // the ring for good.
         let published = self.producer.try_publish(|slot| {
             slot.journal_len = journal_len;
-            *slot
-                .envelope
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner) = held.take();
+            *slot.envelope.get_mut().unwrap_or_else(PoisonError::into_inner) = held.take();
         });
         if let Some(refused) = held {
             return Err(refused);
@@ -179,10 +170,7 @@ pub enum Polled {
 /// The ring as the journal stage sees it.
 pub struct JournalEnd {
     poller: EventPoller<Slot, MultiProducerBarrier>,
-    #[expect(
-        clippy::vec_box,
-        reason = "envelopes are handed on as boxes, never moved"
-    )]
+    #[expect(clippy::vec_box, reason = "envelopes are handed on as boxes, never moved")]
     group: Vec<Box<Envelope>>,
     positions: Arc<Positions>,
 }
@@ -230,9 +218,7 @@ impl JournalEnd {
         }
         drop(guard);
         let passed = count as u64;
-        self.positions
-            .journaled
-            .fetch_add(passed, Ordering::Relaxed);
+        self.positions.journaled.fetch_add(passed, Ordering::Relaxed);
         Polled::Taken(count)
     }
 }
@@ -284,9 +270,7 @@ impl EngineEnd {
             out.push(envelope.expect("a journaled slot holds its envelope"));
         }
         drop(guard);
-        self.positions
-            .taken
-            .fetch_add(count as u64, Ordering::Relaxed);
+        self.positions.taken.fetch_add(count as u64, Ordering::Relaxed);
         Polled::Taken(count)
     }
 }

@@ -26,10 +26,7 @@ impl Watermark {
 
     /// Raises it to `value`; only its one writer may.
     pub fn raise(&self, value: u64) {
-        assert!(
-            self.0.load(Ordering::Relaxed) <= value,
-            "a watermark only rises"
-        );
+        assert!(self.0.load(Ordering::Relaxed) <= value, "a watermark only rises");
         self.0.store(value, Ordering::Release);
     }
 }

@@ -11,13 +11,7 @@ use ring::{
     build,
 };
 
-const SMALL_RING: Config = Config {
-    size: 64,
-    patience: ring::Patience {
-        spins: 16,
-        yields: 4,
-    },
-};
+const SMALL_RING: Config = Config { size: 64, patience: ring::Patience { spins: 16, yields: 4 } };
 
 fn numbered(request: u64, slots: usize) -> Box<Envelope> {
     let mut envelope = Envelope::with_slots(1);
@@ -37,20 +31,11 @@ fn a_full_ring_gives_the_envelope_back() {
     assert_eq!(parts.journal.poll(usize::MAX, |_| ()), Polled::Taken(64));
     assert!(parts.publisher.try_publish(numbered(64, 1)).is_err());
     let mut out = Vec::new();
-    let taken = parts
-        .engine
-        .take_while(&mut out, |envelope| envelope.head.request < 10);
+    let taken = parts.engine.take_while(&mut out, |envelope| envelope.head.request < 10);
     assert_eq!(taken, Polled::Taken(10));
     assert!(parts.publisher.try_publish(refused).is_ok());
     let positions = &parts.positions;
-    assert_eq!(
-        (
-            positions.published(),
-            positions.journaled(),
-            positions.taken()
-        ),
-        (65, 64, 10)
-    );
+    assert_eq!((positions.published(), positions.journaled(), positions.taken()), (65, 64, 10));
 }
 
 #[test]
@@ -62,9 +47,7 @@ fn a_group_is_bounded_by_bytes_but_never_empty() {
     let mut sizes = Vec::new();
     let request = 64 + 128;
     for bytes_max in [1, 2 * request, 3 * request] {
-        let polled = parts
-            .journal
-            .poll(bytes_max, |group| sizes.push(group.len()));
+        let polled = parts.journal.poll(bytes_max, |group| sizes.push(group.len()));
         assert_eq!(polled, Polled::Taken(*sizes.last().unwrap()));
     }
     assert_eq!(sizes, [1, 2, 1]);
@@ -77,16 +60,10 @@ fn the_engine_stage_sees_only_what_was_journaled_and_wanted() {
     parts.publisher.try_publish(numbered(7, 1)).unwrap();
     let mut out = Vec::new();
     assert_eq!(parts.engine.take_while(&mut out, |_| true), Polled::Empty);
-    parts
-        .journal
-        .poll(usize::MAX, |group| group[0].place.index = 3);
-    let wait = parts
-        .engine
-        .take_while(&mut out, |envelope| envelope.place.index <= 2);
+    parts.journal.poll(usize::MAX, |group| group[0].place.index = 3);
+    let wait = parts.engine.take_while(&mut out, |envelope| envelope.place.index <= 2);
     assert_eq!(wait, Polled::Empty);
-    let taken = parts
-        .engine
-        .take_while(&mut out, |envelope| envelope.place.index <= 3);
+    let taken = parts.engine.take_while(&mut out, |envelope| envelope.place.index <= 3);
     assert_eq!(taken, Polled::Taken(1));
     assert_eq!(out[0].head.request, 7);
 }
@@ -99,14 +76,8 @@ fn the_end_is_told_after_everything_was_taken() {
     let mut out = Vec::new();
     assert_eq!(parts.journal.poll(1, |_| ()), Polled::Taken(1));
     assert_eq!(parts.journal.poll(1, |_| ()), Polled::Shutdown);
-    assert_eq!(
-        parts.engine.take_while(&mut out, |_| true),
-        Polled::Taken(1)
-    );
-    assert_eq!(
-        parts.engine.take_while(&mut out, |_| true),
-        Polled::Shutdown
-    );
+    assert_eq!(parts.engine.take_while(&mut out, |_| true), Polled::Taken(1));
+    assert_eq!(parts.engine.take_while(&mut out, |_| true), Polled::Shutdown);
 }
 
 const PRODUCERS: u64 = 3;
@@ -172,10 +143,7 @@ fn run_engine(mut engine: EngineEnd, mine: &Gate, back: &ReplyQueue) {
 
 #[test]
 fn under_threads_nothing_is_lost_doubled_or_reordered() {
-    let config = PoolConfig {
-        bytes_max: 64 << 20,
-        requests_max: 48,
-    };
+    let config = PoolConfig { bytes_max: 64 << 20, requests_max: 48 };
     let pool = Pool::new(config);
     let replies = Arc::new(ReplyQueue::new(config.requests_max));
     let wakes = Arc::new(AtomicUsize::new(0));
@@ -183,14 +151,7 @@ fn under_threads_nothing_is_lost_doubled_or_reordered() {
     replies.set_waker(move || {
         counted.fetch_add(1, Ordering::Relaxed);
     });
-    let Parts {
-        publisher,
-        journal,
-        engine,
-        journal_gate,
-        engine_gate,
-        ..
-    } = build(SMALL_RING);
+    let Parts { publisher, journal, engine, journal_gate, engine_gate, .. } = build(SMALL_RING);
     let mut threads = produce(&publisher, &pool);
     drop(publisher);
     let to_engine = Arc::clone(&engine_gate);

@@ -50,13 +50,10 @@ pub(crate) async fn start(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(observed);
-    let listener = tokio::net::TcpListener::bind(address).await.or_exit(
-        Exit::Io,
-        &format!("cannot listen on {address} (listen.admin)"),
-    )?;
-    let bound = listener
-        .local_addr()
-        .or_exit(Exit::Io, "the admin door has no address")?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .or_exit(Exit::Io, &format!("cannot listen on {address} (listen.admin)"))?;
+    let bound = listener.local_addr().or_exit(Exit::Io, "the admin door has no address")?;
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::error!(%error, "the admin door stopped");
@@ -68,11 +65,7 @@ pub(crate) async fn start(
 async fn ready(State(observed): State<Arc<dyn Observed>>) -> Response {
     let checks = observed.checks();
     let ready = checks.iter().all(|check| check.ok);
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { ready, checks })).into_response()
 }
 

@@ -29,11 +29,7 @@ struct Replayed {
 pub(crate) fn audit(config: &Config) -> Result<(), Failure> {
     let whole = replay(config, None)?;
     let engine = &whole.engine;
-    println!(
-        "journal     {} records, {} commands",
-        whole.records,
-        engine.executed()
-    );
+    println!("journal     {} records, {} commands", whole.records, engine.executed());
     println!("run digest  {}", hex(&engine.run_digest()));
     println!("image       {}", hex(&engine.image_digest()));
     let mut is_clean = true;
@@ -44,17 +40,14 @@ pub(crate) fn audit(config: &Config) -> Result<(), Failure> {
         is_clean &= agrees;
         let verdict = if agrees { "ok" } else { "DIFFERS" };
         println!(
-            "supply      asset {} ({}): issued {}, destroyed {}, delta {delta:?}, recount {verdict}",
+            "supply      asset {} ({}): issued {}, destroyed {}, delta {delta:?}, recount {verdict}\
+             ",
             sum.asset, sum.name, sum.issued, sum.destroyed
         );
     }
     if sums.len() != recount.len() {
         is_clean = false;
-        println!(
-            "supply      {} assets by sums, {} by recount",
-            sums.len(),
-            recount.len()
-        );
+        println!("supply      {} assets by sums, {} by recount", sums.len(), recount.len());
     }
     let Some(sink) = sinks::open(config)? else {
         println!("settlement  none configured");
@@ -76,19 +69,13 @@ fn verdict(is_clean: bool) -> Result<(), Failure> {
         println!("verdict     every figure agrees");
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Failed,
-        "figures differ: see the lines above",
-    ))
+    Err(Failure::new(Exit::Failed, "figures differ: see the lines above"))
 }
 
 /// Compares SQL with the journal and prints what differs; returns how much.
 fn compare(config: &Config, mut sink: AnySink) -> Result<usize, Failure> {
-    sink.connect()
-        .or_exit(Exit::Temporary, "cannot ask the database")?;
-    let sql = sink
-        .read_back()
-        .or_exit(Exit::Temporary, "cannot read the database")?;
+    sink.connect().or_exit(Exit::Temporary, "cannot ask the database")?;
+    let sql = sink.read_back().or_exit(Exit::Temporary, "cannot read the database")?;
     let Some(stored) = sql.watermark.clone() else {
         println!("settlement  {}: nothing settled yet", sink.name());
         return Ok(0);
@@ -145,11 +132,7 @@ fn replay(config: &Config, through: Option<Sequence>) -> Result<Replayed, Failur
     let engine = replayer
         .into_engine()
         .ok_or_else(|| Failure::new(Exit::NotFound, "the journal has no genesis record"))?;
-    Ok(Replayed {
-        engine,
-        boundary,
-        records,
-    })
+    Ok(Replayed { engine, boundary, records })
 }
 
 /// Lower-case hexadecimal digits.

@@ -29,9 +29,7 @@ fn print(said: &Value, as_json: bool) {
         return;
     }
     for (name, value) in said.as_object().into_iter().flatten() {
-        let text = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         println!("{name:14} {text}");
     }
 }
@@ -50,51 +48,33 @@ impl Speaker {
             ClientCommand::Pay(pay) => {
                 let (from, to, amount) = self.parties(pay).await?;
                 let id = self.id(pay.id.as_deref())?;
-                self.execute(Command::transfer(id, from, to, pay.asset, amount))
-                    .await
+                self.execute(Command::transfer(id, from, to, pay.asset, amount)).await
             }
             ClientCommand::Hold { pay, timeout_ms } => {
                 let (from, to, amount) = self.parties(pay).await?;
                 let id = self.id(pay.id.as_deref())?;
-                self.execute(Command::hold(id, from, to, pay.asset, amount, *timeout_ms))
-                    .await
+                self.execute(Command::hold(id, from, to, pay.asset, amount, *timeout_ms)).await
             }
-            ClientCommand::Capture {
-                from,
-                to,
-                hold,
-                amount,
-                asset,
-            } => {
+            ClientCommand::Capture { from, to, hold, amount, asset } => {
                 let hold = named_hold(from, to, hold, *asset)?;
                 let amount = match amount {
                     Some(text) => Some(self.amount(text, *asset).await?),
                     None => None,
                 };
-                self.execute(Command::capture(self.id(None)?, &hold, amount))
-                    .await
+                self.execute(Command::capture(self.id(None)?, &hold, amount)).await
             }
-            ClientCommand::Release {
-                from,
-                to,
-                hold,
-                asset,
-            } => {
+            ClientCommand::Release { from, to, hold, asset } => {
                 let hold = named_hold(from, to, hold, *asset)?;
                 self.execute(Command::release(self.id(None)?, &hold)).await
             }
             ClientCommand::Issue { to, amount, asset } => {
                 let amount = self.amount(amount, *asset).await?;
-                self.execute(Command::issue(self.id(None)?, owner(to)?, *asset, amount))
-                    .await
+                self.execute(Command::issue(self.id(None)?, owner(to)?, *asset, amount)).await
             }
             ClientCommand::Balance(account) => self.balance(account).await,
             ClientCommand::Supply { asset } => self.supply(*asset).await,
             ClientCommand::Outcome { owner: scope, id } => {
-                let view = self
-                    .client
-                    .ask(query::outcome(owner(scope)?, command_id(id)?))
-                    .await;
+                let view = self.client.ask(query::outcome(owner(scope)?, command_id(id)?)).await;
                 let view = view.or_exit(Exit::Failed, "the frame does not tell")?;
                 Ok(json!({ "outcome": format!("{view:?}") }))
             }
@@ -116,20 +96,14 @@ impl Speaker {
     }
 
     async fn parties(&self, pay: &PayArgs) -> Result<(OwnerId, OwnerId, u128), Failure> {
-        Ok((
-            owner(&pay.from)?,
-            owner(&pay.to)?,
-            self.amount(&pay.amount, pay.asset).await?,
-        ))
+        Ok((owner(&pay.from)?, owner(&pay.to)?, self.amount(&pay.amount, pay.asset).await?))
     }
 
     async fn execute(&self, command: Command) -> Result<Value, Failure> {
         let id = CommandId(command.id).to_string();
         let reply = self.client.request(&[command]).await;
-        let reply = reply.or_exit(
-            Exit::Temporary,
-            &format!("no answer to {id}; repeat it with --id"),
-        )?;
+        let reply =
+            reply.or_exit(Exit::Temporary, &format!("no answer to {id}; repeat it with --id"))?;
         let refused = reply.refused().map(|status| (status, 0, 0));
         let outcome = reply.outcomes().first();
         let outcome = outcome.map(|outcome| (outcome.status, outcome.sequence, outcome.rate));
@@ -147,10 +121,7 @@ impl Speaker {
     }
 
     async fn balance(&self, account: &AccountArgs) -> Result<Value, Failure> {
-        let view = self
-            .client
-            .ask(query::account(owner(&account.owner)?, account.asset))
-            .await;
+        let view = self.client.ask(query::account(owner(&account.owner)?, account.asset)).await;
         let view = view.or_exit(Exit::Failed, &account.owner)?;
         let scale = self.scale(account.asset).await?;
         Ok(json!({
@@ -194,12 +165,5 @@ fn command_id(text: &str) -> Result<CommandId, Failure> {
 
 /// A hold as captures and releases name it.
 fn named_hold(from: &str, to: &str, hold: &str, asset: u32) -> Result<Command, Failure> {
-    Ok(Command::hold(
-        command_id(hold)?,
-        owner(from)?,
-        owner(to)?,
-        asset,
-        0,
-        0,
-    ))
+    Ok(Command::hold(command_id(hold)?, owner(from)?, owner(to)?, asset, 0, 0))
 }

@@ -61,10 +61,7 @@ struct Reading {
 
 impl Reading {
     fn take() -> Self {
-        Self {
-            boot_ns: boot_ns(),
-            wall_ns: nanoseconds(clock_gettime(ClockId::Realtime)),
-        }
+        Self { boot_ns: boot_ns(), wall_ns: nanoseconds(clock_gettime(ClockId::Realtime)) }
     }
 }
 
@@ -130,9 +127,7 @@ impl Pace {
             .min(DRAW_IN_NS)
             .saturating_mul(self.slew_ppm)
             / 1_000_000;
-        self.journal_ns
-            .saturating_add(elapsed)
-            .saturating_add_signed(slewed)
+        self.journal_ns.saturating_add(elapsed).saturating_add_signed(slewed)
     }
 
     const fn is_due(&self, boot_ns: u64) -> bool {
@@ -185,10 +180,7 @@ impl SystemClock {
         }
         // Another thread may have set the pace after this one looked.
         let journal_ns = pace.at(monotonic_ns.max(pace.boot_ns));
-        Now {
-            journal_ns,
-            monotonic_ns,
-        }
+        Now { journal_ns, monotonic_ns }
     }
 
     /// Wall minus journal time, in nanoseconds.
@@ -214,10 +206,7 @@ mod tests {
     const WALL: u64 = 1_700_000_000 * SECOND;
 
     fn reading(seconds: u64, wall_ns: u64) -> Reading {
-        Reading {
-            boot_ns: seconds * SECOND,
-            wall_ns,
-        }
+        Reading { boot_ns: seconds * SECOND, wall_ns }
     }
 
     #[test]
@@ -225,19 +214,11 @@ mod tests {
         let at = |last_ns, accepted| Pace::start(reading(1, WALL), last_ns, accepted);
         assert!(at(WALL + 5 * SECOND, false).is_ok());
         let behind = at(WALL + 6 * SECOND, false).unwrap_err();
-        assert_eq!(
-            behind,
-            ClockError::Behind {
-                by: Duration::from_secs(6)
-            }
-        );
+        assert_eq!(behind, ClockError::Behind { by: Duration::from_secs(6) });
         assert!(at(WALL - 86_400 * SECOND, false).is_ok());
         let ahead = at(WALL - 86_401 * SECOND, false).unwrap_err();
         assert!(matches!(ahead, ClockError::Ahead { .. }));
-        assert_eq!(
-            at(WALL + 60 * SECOND, true).unwrap().journal_ns,
-            WALL + 60 * SECOND
-        );
+        assert_eq!(at(WALL + 60 * SECOND, true).unwrap().journal_ns, WALL + 60 * SECOND);
         assert_eq!(at(WALL - 90_000 * SECOND, true).unwrap().journal_ns, WALL);
     }
 
@@ -247,10 +228,7 @@ mod tests {
             let mut pace = Pace::start(reading(0, WALL), WALL, false).unwrap();
             for tenth in 1..=100_u64 {
                 let boot_ns = tenth * SECOND / 10;
-                pace.set(Reading {
-                    boot_ns,
-                    wall_ns: WALL + boot_ns + jump,
-                });
+                pace.set(Reading { boot_ns, wall_ns: WALL + boot_ns + jump });
             }
             let elapsed = pace.journal_ns - WALL;
             let off = elapsed.cast_signed() - 10 * SECOND.cast_signed();
@@ -266,10 +244,7 @@ mod tests {
         for milli in 1..5_000_u64 {
             let boot_ns = milli * 1_000_000;
             if milli % 100 == 0 {
-                pace.set(Reading {
-                    boot_ns,
-                    wall_ns: 1,
-                });
+                pace.set(Reading { boot_ns, wall_ns: 1 });
             }
             let now = pace.at(boot_ns);
             assert!(now > last);
@@ -284,10 +259,7 @@ mod tests {
         let ahead = 200_000;
         for tenth in 1..=200_u64 {
             let boot_ns = tenth * SECOND / 10;
-            pace.set(Reading {
-                boot_ns,
-                wall_ns: WALL + boot_ns + ahead,
-            });
+            pace.set(Reading { boot_ns, wall_ns: WALL + boot_ns + ahead });
         }
         assert!(pace.skew_ns.abs() < 2_000, "{}", pace.skew_ns);
     }

@@ -119,12 +119,7 @@ fn sink(settings: &Settings, sqlite: PathBuf) -> Result<SinkConfig, ConfigError>
 
 fn bad(settings: &Settings, key: &'static str, cause: &str) -> ConfigError {
     let (value, origin) = settings.value(key);
-    ConfigError {
-        key,
-        value: value.to_owned(),
-        origin: origin.clone(),
-        cause: cause.to_owned(),
-    }
+    ConfigError { key, value: value.to_owned(), origin: origin.clone(), cause: cause.to_owned() }
 }
 
 fn parse<T: FromStr>(
@@ -132,11 +127,7 @@ fn parse<T: FromStr>(
     key: &'static str,
     wanted: &str,
 ) -> Result<T, ConfigError> {
-    settings
-        .value(key)
-        .0
-        .parse()
-        .map_err(|_| bad(settings, key, &format!("must be {wanted}")))
+    settings.value(key).0.parse().map_err(|_| bad(settings, key, &format!("must be {wanted}")))
 }
 
 fn ranged<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
@@ -166,14 +157,8 @@ mod tests {
     #[test]
     fn the_defaults_make_a_configuration() {
         let config = Config::from_settings(&Settings::defaults()).unwrap();
-        assert_eq!(
-            config.identity_dir,
-            PathBuf::from("bezant-data/identity/server")
-        );
-        assert_eq!(
-            config.sink,
-            SinkConfig::Sqlite("bezant-data/settlement.sqlite".into())
-        );
+        assert_eq!(config.identity_dir, PathBuf::from("bezant-data/identity/server"));
+        assert_eq!(config.sink, SinkConfig::Sqlite("bezant-data/settlement.sqlite".into()));
     }
 
     #[test]

@@ -54,18 +54,10 @@ async fn show(args: &DemoArgs, dir: PathBuf) -> Result<(), Failure> {
     let home = home(args, binary, dir);
     println!("1. a fresh frame with development identities");
     home.init(&[]).or_exit(Exit::Failed, "init")?;
-    let registry = home
-        .issue("registry", "first")
-        .or_exit(Exit::Failed, "identity")?;
-    let mint = home
-        .issue("mint", "treasury")
-        .or_exit(Exit::Failed, "identity")?;
+    let registry = home.issue("registry", "first").or_exit(Exit::Failed, "identity")?;
+    let mint = home.issue("mint", "treasury").or_exit(Exit::Failed, "identity")?;
     let frame = home.start().or_exit(Exit::Failed, "serve")?;
-    let mut target = Target {
-        addr: frame.quic,
-        registry,
-        mint,
-    };
+    let mut target = Target { addr: frame.quic, registry, mint };
 
     println!("2. {} agents: accounts opened, funds issued", args.accounts);
     let prepared = Driver::prepare(&target, load(args)).await;
@@ -91,21 +83,12 @@ async fn show(args: &DemoArgs, dir: PathBuf) -> Result<(), Failure> {
     println!("5. more load, then the books are compared");
     driver.set_time_max(Duration::from_secs(args.seconds.min(2)));
     let live = live_line(&driver, frame.admin);
-    driver
-        .drive(&target)
-        .await
-        .or_exit(Exit::Failed, "load after the restart")?;
+    driver.drive(&target).await.or_exit(Exit::Failed, "load after the restart")?;
     live.abort();
-    let agreement = driver
-        .compare(&target)
-        .await
-        .or_exit(Exit::Failed, "comparing the books")?;
+    let agreement = driver.compare(&target).await.or_exit(Exit::Failed, "comparing the books")?;
 
     println!("\n6. SIGTERM: drain, sync, settle; then audit from the files");
-    let stopped = frame
-        .terminate()
-        .or_exit(Exit::Io, "cannot stop the frame")?
-        .success();
+    let stopped = frame.terminate().or_exit(Exit::Io, "cannot stop the frame")?.success();
     verdict(&Findings {
         accounts: args.accounts,
         rate,
@@ -131,15 +114,10 @@ async fn load_until_killed(
     let progress = Arc::clone(&driver.progress);
     let kill = kill_after(Duration::from_secs(args.seconds), frame, progress);
     let driven = driver.drive(target).await;
-    let killed = kill
-        .await
-        .or_exit(Exit::Internal, "the kill did not happen")?;
+    let killed = kill.await.or_exit(Exit::Internal, "the kill did not happen")?;
     live.abort();
     let elapsed = driven.or_exit(Exit::Failed, "load")?;
-    println!(
-        "\n   killed process {killed}; {} requests have no answer",
-        driver.unknown()
-    );
+    println!("\n   killed process {killed}; {} requests have no answer", driver.unknown());
     Ok(driver.measured.executed as f64 / elapsed.as_secs_f64())
 }
 
@@ -147,9 +125,9 @@ fn home(args: &DemoArgs, binary: PathBuf, dir: PathBuf) -> FrameHome {
     let home = FrameHome::new(binary, dir);
     match &args.postgres {
         None => home.with("settlement.sink=sqlite"),
-        Some(dsn) => home
-            .with("settlement.sink=postgres")
-            .with(&format!("settlement.postgres={dsn}")),
+        Some(dsn) => {
+            home.with("settlement.sink=postgres").with(&format!("settlement.postgres={dsn}"))
+        }
     }
 }
 
@@ -158,10 +136,7 @@ fn load(args: &DemoArgs) -> Load {
         seed: u64::from(std::process::id()),
         accounts: args.accounts.max(2),
         skew: Skew::Zipfian,
-        mix: Mix {
-            holds: 20,
-            reads: 5,
-        },
+        mix: Mix { holds: 20, reads: 5 },
         batch: 1_000,
         connections: 4,
         in_flight: 2,
@@ -198,7 +173,8 @@ fn live_line(driver: &Driver, admin: SocketAddr) -> JoinHandle<()> {
             let figures = tokio::task::spawn_blocking(move || figures(admin)).await;
             let (lag, delta) = figures.unwrap_or_default();
             let line = format!(
-                "   {rate:>9.0} commands/s  p50 {:.1} ms  p99 {:.1} ms  settlement lag {lag} s  supply delta {delta}",
+                "   {rate:>9.0} commands/s  p50 {:.1} ms  p99 {:.1} ms  \
+                 settlement lag {lag} s  supply delta {delta}",
                 p50.as_secs_f64() * 1e3,
                 p99.as_secs_f64() * 1e3,
             );
@@ -218,14 +194,9 @@ fn figures(admin: SocketAddr) -> (String, String) {
     let page = page(admin).unwrap_or_default();
     let find = |name: &str| {
         let line = page.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.rsplit(' ').next())
-            .unwrap_or("?")
-            .to_owned()
+        line.and_then(|line| line.rsplit(' ').next()).unwrap_or("?").to_owned()
     };
-    (
-        find("bezant_settlement_lag_seconds "),
-        find("bezant_supply_delta{asset=\"1\"} "),
-    )
+    (find("bezant_settlement_lag_seconds "), find("bezant_supply_delta{asset=\"1\"} "))
 }
 
 fn page(admin: SocketAddr) -> std::io::Result<String> {
@@ -239,9 +210,7 @@ fn page(admin: SocketAddr) -> std::io::Result<String> {
 
 /// Runs a judging subcommand, shows its lines, and says whether it found everything right.
 fn judge(home: &FrameHome, arguments: &[&str]) -> Result<bool, Failure> {
-    let finished = home
-        .run(arguments)
-        .or_exit(Exit::Io, "cannot run the audit")?;
+    let finished = home.run(arguments).or_exit(Exit::Io, "cannot run the audit")?;
     for line in finished.stdout.lines().chain(finished.stderr.lines()) {
         println!("   {line}");
     }
@@ -255,17 +224,9 @@ fn verdict(findings: &Findings) -> Result<(), Failure> {
     let mut is_good = true;
     let mut row = |what: &str, seen: String, ok: bool| {
         is_good &= ok;
-        table.add_row([
-            what.to_owned(),
-            seen,
-            if ok { "ok" } else { "FAILED" }.to_owned(),
-        ]);
+        table.add_row([what.to_owned(), seen, if ok { "ok" } else { "FAILED" }.to_owned()]);
     };
-    row(
-        "rate under load",
-        format!("{:.0} commands/s", findings.rate),
-        findings.rate > 0.0,
-    );
+    row("rate under load", format!("{:.0} commands/s", findings.rate), findings.rate > 0.0);
     row(
         "SIGKILL under load",
         format!(
@@ -274,36 +235,17 @@ fn verdict(findings: &Findings) -> Result<(), Failure> {
         ),
         true,
     );
-    row(
-        "restart",
-        format!("{:.2} s", findings.restart.as_secs_f64()),
-        true,
-    );
+    row("restart", format!("{:.2} s", findings.restart.as_secs_f64()), true);
     row(
         "engine against own book",
-        format!(
-            "{} accounts, {} differences",
-            findings.accounts, agreement.differences
-        ),
+        format!("{} accounts, {} differences", findings.accounts, agreement.differences),
         agreement.differences == 0,
     );
     let delta = &agreement.supply_delta;
     row("supply delta", delta.clone(), delta == "0");
-    row(
-        "graceful stop",
-        "drained, synced, settled".into(),
-        findings.stopped,
-    );
-    row(
-        "engine against journal replay",
-        "bezant audit".into(),
-        findings.audited,
-    );
-    row(
-        "SQL against journal",
-        "bezant verify-settlement".into(),
-        findings.verified,
-    );
+    row("graceful stop", "drained, synced, settled".into(), findings.stopped);
+    row("engine against journal replay", "bezant audit".into(), findings.audited);
+    row("SQL against journal", "bezant verify-settlement".into(), findings.verified);
     println!("{table}");
     for example in &agreement.examples {
         println!("difference  {example}");
@@ -312,8 +254,5 @@ fn verdict(findings: &Findings) -> Result<(), Failure> {
         println!("verdict: every acknowledged unit is where it belongs");
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Failed,
-        "the demonstration found a difference: see the table",
-    ))
+    Err(Failure::new(Exit::Failed, "the demonstration found a difference: see the table"))
 }

@@ -53,10 +53,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// With the text of any error.
     pub(crate) fn new(exit: Exit, message: impl ToString) -> Self {
-        Self {
-            exit,
-            message: message.to_string(),
-        }
+        Self { exit, message: message.to_string() }
     }
 }
 

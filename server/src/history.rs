@@ -31,11 +31,7 @@ impl JournalHistory {
         watermarks: journal::Watermarks,
         confirmed: Option<Watermark>,
     ) -> Self {
-        Self {
-            dir,
-            watermarks,
-            confirmed,
-        }
+        Self { dir, watermarks, confirmed }
     }
 
     fn reader(&self) -> Result<Reader, HistoryError> {
@@ -50,11 +46,7 @@ fn read_error(error: impl std::error::Error + Send + Sync + 'static) -> HistoryE
 
 impl History for JournalHistory {
     fn confirm(&mut self, watermark: &Watermark) -> Result<Confirmation, HistoryError> {
-        if self
-            .confirmed
-            .as_ref()
-            .is_some_and(|known| known.same_position(watermark))
-        {
+        if self.confirmed.as_ref().is_some_and(|known| known.same_position(watermark)) {
             return Ok(Confirmation::Same);
         }
         let wanted = watermark.next_sequence.0;
@@ -70,11 +62,7 @@ impl History for JournalHistory {
                 return Ok(Confirmation::Different);
             }
         }
-        Ok(if next < wanted {
-            Confirmation::Ahead
-        } else {
-            Confirmation::Different
-        })
+        Ok(if next < wanted { Confirmation::Ahead } else { Confirmation::Different })
     }
 
     fn effects(
@@ -84,16 +72,11 @@ impl History for JournalHistory {
         write: &mut EffectWriter<'_>,
     ) -> Result<(), SinkError> {
         let mut reader = self.reader()?;
-        let options = Options {
-            history: true,
-            effects_max: usize::MAX,
-        };
+        let options = Options { history: true, effects_max: usize::MAX };
         let mut replayer = Replayer::new(options);
         let mut block: Vec<Effect> = Vec::new();
         while let Some((header, payload)) = reader.next().map_err(read_error)? {
-            replayer
-                .apply(header, payload, |_| ())
-                .map_err(read_error)?;
+            replayer.apply(header, payload, |_| ()).map_err(read_error)?;
             let Some(engine) = replayer.engine_mut() else {
                 continue;
             };

@@ -12,12 +12,7 @@ use crate::exit::{Exit, Failure, OrExit as _};
 /// Runs one identity command.
 pub(crate) fn run(config: &Config, command: &IdentityCommand) -> Result<(), Failure> {
     match command {
-        IdentityCommand::Issue {
-            role,
-            name,
-            out,
-            hours,
-        } => {
+        IdentityCommand::Issue { role, name, out, hours } => {
             let ttl = Duration::from_secs(u64::from(*hours) * 3_600);
             let name = match (role, name) {
                 (_, Some(name)) => name.clone(),
@@ -77,9 +72,6 @@ fn show(dir: &Path) -> Result<(), Failure> {
     println!("spiffe id  {id}");
     println!("role       {role:?}");
     println!("principal  {}", UuidText(principal.id));
-    println!(
-        "not after  {} (Unix seconds)",
-        material.not_after().as_secs()
-    );
+    println!("not after  {} (Unix seconds)", material.not_after().as_secs());
     Ok(())
 }

@@ -23,10 +23,8 @@ pub(crate) const FIRST_EPOCH: u64 = 1;
 
 /// Makes journal, development CA and server identity under `config.data_dir`.
 pub(crate) fn run(config: &Config, args: &InitArgs) -> Result<Genesis, Failure> {
-    let trust_domain = TrustDomain::parse(&args.trust_domain).or_exit(
-        Exit::Config,
-        &format!("--trust-domain {:?}", args.trust_domain),
-    )?;
+    let trust_domain = TrustDomain::parse(&args.trust_domain)
+        .or_exit(Exit::Config, &format!("--trust-domain {:?}", args.trust_domain))?;
     let genesis = genesis(args)?;
     create_dir(&config.data_dir)?;
     create_journal(config, &genesis)?;
@@ -60,21 +58,10 @@ fn create_journal(config: &Config, genesis: &Genesis) -> Result<(), Failure> {
         ..Entry::default()
     };
     let storage = Arc::new(MappedStorage::new(&dir));
-    let settings = journal::Config {
-        segment_size: config.segment_bytes,
-    };
-    Journal::create(
-        storage,
-        settings,
-        genesis.frame,
-        &entry,
-        &[&genesis.encode()],
-    )
-    .map(drop)
-    .or_exit(
-        Exit::Io,
-        &format!("cannot make a journal in {}", dir.display()),
-    )
+    let settings = journal::Config { segment_size: config.segment_bytes };
+    Journal::create(storage, settings, genesis.frame, &entry, &[&genesis.encode()])
+        .map(drop)
+        .or_exit(Exit::Io, &format!("cannot make a journal in {}", dir.display()))
 }
 
 fn genesis(args: &InitArgs) -> Result<Genesis, Failure> {
@@ -96,23 +83,17 @@ fn genesis(args: &InitArgs) -> Result<Genesis, Failure> {
         trust_domain: args.trust_domain.clone(),
         parameters,
     };
-    genesis
-        .validate()
-        .or_exit(Exit::Config, "the frame cannot be made")?;
+    genesis.validate().or_exit(Exit::Config, "the frame cannot be made")?;
     Ok(genesis)
 }
 
 fn assign(parameters: Parameters, assignment: &str) -> Result<Parameters, String> {
-    let (name, value) = assignment
-        .split_once('=')
-        .ok_or("write it like fee.base=7000")?;
+    let (name, value) = assignment.split_once('=').ok_or("write it like fee.base=7000")?;
     let parameter = Parameter::ALL
         .into_iter()
         .find(|parameter| parameter.name() == name)
         .ok_or("no parameter has this name")?;
-    let value = value
-        .parse()
-        .map_err(|_| "the value must be a whole number")?;
+    let value = value.parse().map_err(|_| "the value must be a whole number")?;
     Ok(parameters.with(parameter, value))
 }
 

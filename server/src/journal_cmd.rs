@@ -32,14 +32,7 @@ pub(crate) fn run(config: &Config, command: &JournalCommand) -> Result<(), Failu
         }
         JournalCommand::Cat { from, limit, json } => {
             let reader = Reader::open(storage, 1).map_err(failed)?;
-            cat(
-                reader,
-                Range {
-                    from: *from,
-                    left: *limit,
-                    json: *json,
-                },
-            )
+            cat(reader, Range { from: *from, left: *limit, json: *json })
         }
     }
 }
@@ -51,10 +44,7 @@ fn print(summary: &Summary) {
     println!("commands        {}", summary.commands);
     println!("payload bytes   {}", summary.payload_bytes);
     println!("record bytes    {}", summary.record_bytes);
-    println!(
-        "sequences       {} to {}",
-        summary.first_sequence, summary.last_sequence
-    );
+    println!("sequences       {} to {}", summary.first_sequence, summary.last_sequence);
     println!("last index      {}", summary.last.index);
     println!("last hash       {}", hex(&summary.last.hash));
     println!("torn blocks     {}", summary.torn_blocks);
@@ -69,16 +59,12 @@ struct Range {
 
 /// Prints commands with the outcomes they had: outcomes are not stored, so the journal is replayed.
 fn cat(mut reader: Reader, mut range: Range) -> Result<(), Failure> {
-    let mut replayer = Replayer::new(engine::Options {
-        history: false,
-        effects_max: 0,
-    });
+    let mut replayer = Replayer::new(engine::Options { history: false, effects_max: 0 });
     let mut out = std::io::stdout().lock();
     let mut lines = Vec::new();
     while let Some((header, payload)) = reader.next().map_err(|error| recover::failure(&error))? {
-        let replayed = replayer.apply(header, payload, |step| {
-            describe(&step, &mut range, &mut lines)
-        });
+        let replayed =
+            replayer.apply(header, payload, |step| describe(&step, &mut range, &mut lines));
         replayed.or_exit(Exit::JournalCorrupt, "the journal cannot be replayed")?;
         if let Some(engine) = replayer.engine_mut() {
             engine.discard_changes();
@@ -105,10 +91,8 @@ fn describe(step: &Step<'_>, range: &mut Range, lines: &mut Vec<String>) {
         }
         range.left -= 1;
         let command = entry.command;
-        let kind = Kind::try_from(command.kind).map_or_else(
-            |_| format!("kind {}", command.kind),
-            |kind| format!("{kind:?}"),
-        );
+        let kind = Kind::try_from(command.kind)
+            .map_or_else(|_| format!("kind {}", command.kind), |kind| format!("{kind:?}"));
         let role = Role::from_number(step.request.role).map_or("unknown", Role::name);
         let status: Status = outcome.status;
         let (debit, credit) = (CommandId(command.debit), CommandId(command.credit));

@@ -62,10 +62,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             let genesis = init::run(&config, args)?;
             println!("frame         {:032x}", genesis.frame);
             println!("trust domain  {}", genesis.trust_domain);
-            println!(
-                "asset 1       {} with {} digits",
-                genesis.name, genesis.scale
-            );
+            println!("asset 1       {} with {} digits", genesis.name, genesis.scale);
             println!("data          {}", config.data_dir.display());
             Ok(())
         }
@@ -121,10 +118,7 @@ fn show_config(
                 } else {
                     value
                 };
-                println!(
-                    "{:24} = {shown:24} # {origin}; {}",
-                    setting.key, setting.meaning
-                );
+                println!("{:24} = {shown:24} # {origin}; {}", setting.key, setting.meaning);
             }
         }
     }

@@ -50,19 +50,12 @@ impl Frame {
     }
 
     fn supply(&self) -> Vec<SupplyRow> {
-        self.supply
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.supply.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn check_stages(&self) -> Check {
         match self.health.stall() {
-            None => check(
-                "stages",
-                true,
-                "every stage moves or has nothing to do".into(),
-            ),
+            None => check("stages", true, "every stage moves or has nothing to do".into()),
             Some(stall) => check(
                 "stages",
                 false,
@@ -87,9 +80,7 @@ impl Frame {
     fn check_settlement(&self) -> Option<Check> {
         let status = self.settlement.as_ref()?;
         let detail = |text: &str| {
-            let error = status
-                .last_error()
-                .map_or_else(String::new, |error| format!(": {error}"));
+            let error = status.last_error().map_or_else(String::new, |error| format!(": {error}"));
             format!("{text}{error}")
         };
         if let Some(stop) = status.stopped() {
@@ -117,21 +108,13 @@ impl Frame {
         if wrong.is_empty() {
             return check("supply", true, "delta 0".into());
         }
-        check(
-            "supply",
-            false,
-            format!("{}; stop and audit", wrong.join(", ")),
-        )
+        check("supply", false, format!("{}; stop and audit", wrong.join(", ")))
     }
 
     fn check_identity(&self) -> Check {
         let not_after_s = self.identity.current().not_after().as_secs();
         let left_s = not_after_s.saturating_sub(clock::wall_ns() / 1_000_000_000);
-        check(
-            "identity",
-            left_s > 0,
-            format!("the server's certificate ends in {left_s} s"),
-        )
+        check("identity", left_s > 0, format!("the server's certificate ends in {left_s} s"))
     }
 
     fn check_clock(&self) -> Check {
@@ -163,11 +146,7 @@ impl Observed for Frame {
             ("executed", marks.executed),
             ("settled", marks.settled),
         ] {
-            page.gauge(
-                &format!("bezant_{name}_sequence"),
-                "Watermark, as a sequence.",
-                value,
-            );
+            page.gauge(&format!("bezant_{name}_sequence"), "Watermark, as a sequence.", value);
         }
         page.gauge(
             "bezant_journal_time_ns",
@@ -179,11 +158,7 @@ impl Observed for Frame {
             "Memory for requests left.",
             self.pool.free_bytes() as u64,
         );
-        page.gauge(
-            "bezant_pool_requests",
-            "Requests in flight.",
-            self.pool.in_flight() as u64,
-        );
+        page.gauge("bezant_pool_requests", "Requests in flight.", self.pool.in_flight() as u64);
         for (stage, metrics) in [
             ("journal", &self.stages.journal),
             ("sync", &self.stages.sync),
@@ -196,24 +171,12 @@ impl Observed for Frame {
             "Segments not prepared for want of room.",
             self.health.prepare_failures(),
         );
-        page.counter(
-            "bezant_ticks",
-            "Ticks journaled.",
-            self.stages.ticks.load(Ordering::Relaxed),
-        );
+        page.counter("bezant_ticks", "Ticks journaled.", self.stages.ticks.load(Ordering::Relaxed));
         for (name, value) in self.gateway.readings() {
             if name == "connections_open" {
-                page.gauge(
-                    "bezant_gateway_connections_open",
-                    "Of the QUIC door.",
-                    value,
-                );
+                page.gauge("bezant_gateway_connections_open", "Of the QUIC door.", value);
             } else {
-                page.counter(
-                    &format!("bezant_gateway_{name}"),
-                    "Of the QUIC door.",
-                    value,
-                );
+                page.counter(&format!("bezant_gateway_{name}"), "Of the QUIC door.", value);
             }
         }
         if let Some(status) = &self.settlement {
@@ -274,21 +237,9 @@ impl Page {
         self.describe(name, "gauge", "Age of the settled state.");
         let (seconds, millis) = (lag_ms / 1_000, lag_ms % 1_000);
         self.line(format_args!("{name} {seconds}.{millis:03}"));
-        self.counter(
-            "bezant_settlement_batches",
-            "Batches committed.",
-            status.batches(),
-        );
-        self.counter(
-            "bezant_settlement_rows",
-            "Account rows committed.",
-            status.rows(),
-        );
-        self.counter(
-            "bezant_settlement_failures",
-            "Attempts that failed.",
-            status.failures(),
-        );
+        self.counter("bezant_settlement_batches", "Batches committed.", status.batches());
+        self.counter("bezant_settlement_rows", "Account rows committed.", status.rows());
+        self.counter("bezant_settlement_failures", "Attempts that failed.", status.failures());
         self.gauge(
             "bezant_settlement_alarm",
             "1 while an alarm stands or settlement has stopped.",
@@ -298,33 +249,19 @@ impl Page {
 
     fn supply(&mut self, rows: &[SupplyRow]) {
         type Figure = fn(&SupplyRow) -> String;
-        let delta: Figure = |row| {
-            row.delta()
-                .map_or_else(|| "NaN".into(), |delta| delta.to_string())
-        };
+        let delta: Figure =
+            |row| row.delta().map_or_else(|| "NaN".into(), |delta| delta.to_string());
         let figures: [(&str, &str, Figure); 4] = [
-            (
-                "delta",
-                "Issued - destroyed - total; anything but 0 is a breach.",
-                delta,
-            ),
-            ("issued", "Gross units issued.", |row| {
-                row.issued.to_string()
-            }),
-            ("destroyed", "Gross units destroyed.", |row| {
-                row.destroyed.to_string()
-            }),
+            ("delta", "Issued - destroyed - total; anything but 0 is a breach.", delta),
+            ("issued", "Gross units issued.", |row| row.issued.to_string()),
+            ("destroyed", "Gross units destroyed.", |row| row.destroyed.to_string()),
             ("held", "Units in holds.", |row| row.held.to_string()),
         ];
         for (figure, help, value) in figures {
             let name = format!("bezant_supply_{figure}");
             self.describe(&name, "gauge", help);
             for row in rows {
-                self.line(format_args!(
-                    "{name}{{asset=\"{}\"}} {}",
-                    row.asset,
-                    value(row)
-                ));
+                self.line(format_args!("{name}{{asset=\"{}\"}} {}", row.asset, value(row)));
             }
         }
     }

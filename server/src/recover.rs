@@ -33,10 +33,7 @@ pub(crate) struct Recovered {
 
 /// The engine's local settings.
 pub(crate) const fn options(config: &Config) -> Options {
-    Options {
-        history: config.history,
-        effects_max: EFFECTS_MAX,
-    }
+    Options { history: config.history, effects_max: EFFECTS_MAX }
 }
 
 /// Recovers the journal of `config`; `settled` is what SQL says, if it could be asked.
@@ -50,10 +47,7 @@ pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Re
         bar.inc(header.record_len());
         if let Some(watermark) = settled.filter(|watermark| is_at(watermark, &replayer)) {
             confirmed = Some(watermark.clone());
-            replayer
-                .engine_mut()
-                .expect("a record was applied")
-                .discard_changes();
+            replayer.engine_mut().expect("a record was applied").discard_changes();
         }
         Ok(())
     };
@@ -63,23 +57,13 @@ pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Re
         ..Expect::default()
     };
     let storage = Arc::new(MappedStorage::new(&dir));
-    let settings = journal::Config {
-        segment_size: config.segment_bytes,
-    };
+    let settings = journal::Config { segment_size: config.segment_bytes };
     let recovered = Journal::recover_with(storage, settings, expect, &mut visit);
     let (journal, report) = recovered.map_err(|error| failure(&error))?;
     bar.finish_and_clear();
     let boundary = replayer.boundary();
-    let engine = replayer
-        .into_engine()
-        .expect("a recovered journal begins with its genesis");
-    Ok(Recovered {
-        journal,
-        report,
-        engine,
-        boundary,
-        confirmed,
-    })
+    let engine = replayer.into_engine().expect("a recovered journal begins with its genesis");
+    Ok(Recovered { journal, report, engine, boundary, confirmed })
 }
 
 /// Whether the replay stands exactly where `watermark` does.
@@ -110,10 +94,7 @@ fn progress_bar(dir: &std::path::Path) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let sizes = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let total = sizes
-        .filter_map(|entry| entry.metadata().ok())
-        .map(|file| file.len())
-        .sum();
+    let total = sizes.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum();
     let template = "replaying {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template);
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

@@ -46,11 +46,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     judge(&recovered, stored.as_ref())?;
     announce(&recovered);
     let running = start(config, recovered, sink)?;
-    let Running {
-        threads,
-        settling,
-        doors,
-    } = running;
+    let Running { threads, settling, doors } = running;
     let served = open_doors(config, identity, doors);
     // What was taken is executed by now: one last cut, then the stages end in their order.
     let ended = settling.map(drain);
@@ -92,14 +88,8 @@ impl Basin {
         let requests_max = REQUESTS_MAX.min(config.ring_requests);
         let queue = |_| Arc::new(ReplyQueue::new(requests_max));
         Self {
-            ring: ring::Config {
-                size: config.ring_requests,
-                ..ring::Config::default()
-            },
-            pool: Pool::new(PoolConfig {
-                bytes_max: config.pool_bytes,
-                requests_max,
-            }),
+            ring: ring::Config { size: config.ring_requests, ..ring::Config::default() },
+            pool: Pool::new(PoolConfig { bytes_max: config.pool_bytes, requests_max }),
             replies: (0..config.gateway_workers).map(queue).collect(),
         }
     }
@@ -107,13 +97,7 @@ impl Basin {
 
 /// Starts everything behind the doors.
 fn start(config: &Config, recovered: Recovered, sink: Option<AnySink>) -> Result<Running, Failure> {
-    let Recovered {
-        journal,
-        report,
-        engine,
-        boundary,
-        confirmed,
-    } = recovered;
+    let Recovered { journal, report, engine, boundary, confirmed } = recovered;
     let frame = engine.genesis().frame;
     // 3 time goes on from the journal's
     let clock = SystemClock::start(report.last.timestamp_ns, config.accept_clock_step)
@@ -137,55 +121,27 @@ fn start(config: &Config, recovered: Recovered, sink: Option<AnySink>) -> Result
     let (marks, metrics) = (Arc::clone(&stages.marks), Arc::clone(&stages.metrics));
     let control = stages.control.clone();
     // 5 their threads
-    let ingredients = Ingredients {
-        stages,
-        preparer,
-        clock: Arc::clone(&clock),
-        on_fatal: Arc::new(die),
-    };
+    let ingredients =
+        Ingredients { stages, preparer, clock: Arc::clone(&clock), on_fatal: Arc::new(die) };
     let (threads, publisher) = Runtime::start(ingredients).or_exit(Exit::Io, "cannot start")?;
     // 6 settlement
+    let seen = protocol::Sequence(report.last.settled_sequence);
+    let settings = settle_settings(config, Settings::new(frame, epoch, config.history, seen));
+    let (asked, settled) = (control.clone(), Arc::clone(&marks));
     let settle = |sink| {
-        let seen = protocol::Sequence(report.last.settled_sequence);
-        let mut settings = Settings::new(frame, epoch, config.history, seen);
-        settings.cadence_ms = config.settlement_interval_ms;
-        let (control, marks) = (control.clone(), Arc::clone(&marks));
-        settle::start(settle::Parts {
-            settings,
-            sink,
-            history,
-            control,
-            marks,
-        })
+        settle::start(settle::Parts { settings, sink, history, control: asked, marks: settled })
     };
     let settling = sink.map(settle).transpose()?;
-    let settlement = settling
-        .as_ref()
-        .map(|settling| Arc::clone(&settling.status));
+    let settlement = settling.as_ref().map(|settling| Arc::clone(&settling.status));
     let health = threads.health();
     let Basin { pool, replies, .. } = basin;
-    let lines = gateway::Lines {
-        pool,
-        publisher,
-        replies,
-        first_worker: 0,
-    };
-    let doors = Doors {
-        frame,
-        epoch,
-        clock,
-        lines,
-        marks,
-        metrics,
-        control,
-        settlement,
-        health,
-    };
-    Ok(Running {
-        threads,
-        settling,
-        doors,
-    })
+    let lines = gateway::Lines { pool, publisher, replies, first_worker: 0 };
+    let doors = Doors { frame, epoch, clock, lines, marks, metrics, control, settlement, health };
+    Ok(Running { threads, settling, doors })
+}
+
+fn settle_settings(config: &Config, defaults: Settings) -> Settings {
+    Settings { cadence_ms: config.settlement_interval_ms, ..defaults }
 }
 
 /// Opens the doors and closes them when a signal comes.
@@ -206,15 +162,7 @@ async fn serve_doors(
     identity: Arc<FileSource>,
     doors: Doors,
 ) -> Result<(), Failure> {
-    let Doors {
-        lines,
-        marks,
-        metrics,
-        control,
-        settlement,
-        health,
-        ..
-    } = doors;
+    let Doors { lines, marks, metrics, control, settlement, health, .. } = doors;
     let pool = Arc::clone(&lines.pool);
     // 7 the QUIC door
     let of = (doors.frame, doors.epoch);
@@ -252,9 +200,7 @@ fn drain(settling: Settling) -> Option<Stop> {
 fn open_identity(config: &Config) -> Result<Arc<FileSource>, Failure> {
     let dir = config.identity_dir.display().to_string();
     let hint = format!("{dir}: run `bezant init`, or set identity.dir");
-    FileSource::open(&config.identity_dir)
-        .map(Arc::new)
-        .or_exit(Exit::Identity, &hint)
+    FileSource::open(&config.identity_dir).map(Arc::new).or_exit(Exit::Identity, &hint)
 }
 
 /// Asks SQL for its watermark before recovery, but not for long: a database that does not answer
@@ -293,20 +239,14 @@ fn judge(recovered: &Recovered, stored: Option<&Watermark>) -> Result<(), Failur
     let frame = recovered.engine.genesis().frame;
     let (settled, executed) = (stored.through(), recovered.engine.executed());
     let cause = if stored.frame != frame {
-        format!(
-            "it belongs to frame {:032x}, the journal to {frame:032x}",
-            stored.frame
-        )
+        format!("it belongs to frame {:032x}, the journal to {frame:032x}", stored.frame)
     } else if settled > executed {
         format!("it is settled through {settled}, the journal ends at {executed}")
     } else {
         format!("at sequence {settled} it has another history than the journal")
     };
     let cure = "point settlement at this frame's database, or restore the newer journal";
-    Err(Failure::new(
-        Exit::Mismatch,
-        format!("the database does not fit: {cause}; {cure}"),
-    ))
+    Err(Failure::new(Exit::Mismatch, format!("the database does not fit: {cause}; {cure}")))
 }
 
 fn announce(recovered: &Recovered) {
@@ -322,16 +262,8 @@ fn announce(recovered: &Recovered) {
         tracing::warn!(file = %cut.file, offset = cut.offset, index = cut.index, flaw = %cut.flaw,
             "a torn tail was cut off; nothing of it had been acknowledged");
     }
-    for (sum, counted) in recovered
-        .engine
-        .supply()
-        .iter()
-        .zip(recovered.engine.recount())
-    {
-        assert!(
-            *sum == counted && counted.delta() == Some(0),
-            "a replay conserves every unit"
-        );
+    for (sum, counted) in recovered.engine.supply().iter().zip(recovered.engine.recount()) {
+        assert!(*sum == counted && counted.delta() == Some(0), "a replay conserves every unit");
     }
 }
 
@@ -384,10 +316,7 @@ impl Signals {
         let listen = |kind| signal(kind).or_exit(Exit::Io, "cannot listen for signals");
         let terminate = listen(SignalKind::terminate())?;
         let interrupt = listen(SignalKind::interrupt())?;
-        Ok(Self {
-            terminate,
-            interrupt,
-        })
+        Ok(Self { terminate, interrupt })
     }
 
     async fn first(&mut self) {
@@ -411,6 +340,6 @@ fn die(fatal: Fatal) {
         Fatal::Prepare(_) => Exit::Io,
         Fatal::Halt(_) => Exit::Internal,
     };
-    eprintln!("bezant: {fatal}");
+    crate::logging::complain(&fatal);
     std::process::exit(i32::from(exit as u8));
 }

@@ -23,11 +23,7 @@ impl Setting {
 }
 
 const fn setting(key: &'static str, default: &'static str, meaning: &'static str) -> Setting {
-    Setting {
-        key,
-        default,
-        meaning,
-    }
+    Setting { key, default, meaning }
 }
 
 /// Every setting.
@@ -38,52 +34,24 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "directory of journal, identities and the embedded database",
     ),
     setting("listen.quic", "127.0.0.1:7400", "address of the QUIC door"),
-    setting(
-        "listen.admin",
-        "127.0.0.1:7401",
-        "loopback address of /livez, /readyz and /metrics",
-    ),
+    setting("listen.admin", "127.0.0.1:7401", "loopback address of /livez, /readyz and /metrics"),
     setting(
         "identity.dir",
         "",
         "directory of svid.pem, svid.key, bundle.pem; empty: <data.dir>/identity/server",
     ),
-    setting(
-        "journal.segment_mib",
-        "128",
-        "size of a journal segment in MiB",
-    ),
-    setting(
-        "ring.requests",
-        "1024",
-        "requests in the ring, a power of two",
-    ),
-    setting(
-        "ring.pool_mib",
-        "128",
-        "memory for requests in flight, in MiB",
-    ),
+    setting("journal.segment_mib", "128", "size of a journal segment in MiB"),
+    setting("ring.requests", "1024", "requests in the ring, a power of two"),
+    setting("ring.pool_mib", "128", "memory for requests in flight, in MiB"),
     setting("settlement.sink", "sqlite", "sqlite, postgres or none"),
     setting(
         "settlement.sqlite",
         "",
         "file of the embedded database; empty: <data.dir>/settlement.sqlite",
     ),
-    setting(
-        "settlement.postgres",
-        "",
-        "connection string, or @file to read it from a file",
-    ),
-    setting(
-        "settlement.interval_ms",
-        "100",
-        "time between cuts in milliseconds",
-    ),
-    setting(
-        "settlement.history",
-        "none",
-        "none: balances only; full: every posting as well",
-    ),
+    setting("settlement.postgres", "", "connection string, or @file to read it from a file"),
+    setting("settlement.interval_ms", "100", "time between cuts in milliseconds"),
+    setting("settlement.history", "none", "none: balances only; full: every posting as well"),
     setting(
         "clock.accept_step",
         "false",
@@ -91,11 +59,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("gateway.workers", "1", "threads of the front doors"),
     setting("gateway.connections", "512", "connections at once"),
-    setting(
-        "log.level",
-        "info",
-        "filter of the log, as in tracing's EnvFilter",
-    ),
+    setting("log.level", "info", "filter of the log, as in tracing's EnvFilter"),
     setting("log.format", "text", "text or json"),
 ];
 
@@ -143,7 +107,7 @@ pub(crate) enum SettingsError {
         source: Box<toml::de::Error>,
     },
     /// No setting has this key.
-    #[error("{origin}: no setting is named {key}{}; `bezant config show` lists them all", near(.key))]
+    #[error("{origin}: no setting is named {key}{}; `config show` lists them all", near(.key))]
     Unknown {
         /// The key.
         key: String,
@@ -168,9 +132,7 @@ fn near(key: &str) -> String {
     SETTINGS
         .iter()
         .find(|setting| setting.key.ends_with(tail) || setting.key.starts_with(key))
-        .map_or_else(String::new, |setting| {
-            format!(" (did you mean {}?)", setting.key)
-        })
+        .map_or_else(String::new, |setting| format!(" (did you mean {}?)", setting.key))
 }
 
 /// Every setting's value and origin.
@@ -188,10 +150,8 @@ impl Settings {
     /// Lays a TOML file over what is there.
     pub(crate) fn file(&mut self, path: &Path) -> Result<(), SettingsError> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
-            path: name.clone(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SettingsError::Read { path: name.clone(), source })?;
         self.toml(&text, &name)
     }
 
@@ -203,10 +163,7 @@ impl Settings {
         let origin = Origin::File(name.to_owned());
         for (section, value) in table {
             let toml::Value::Table(entries) = value else {
-                return Err(SettingsError::Unknown {
-                    key: section,
-                    origin,
-                });
+                return Err(SettingsError::Unknown { key: section, origin });
             };
             for (entry, value) in entries {
                 let key = format!("{section}.{entry}");
@@ -261,10 +218,7 @@ impl Settings {
     ) -> Result<(), SettingsError> {
         let known = SETTINGS.iter().find(|setting| setting.key == key);
         let Some(setting) = known else {
-            return Err(SettingsError::Unknown {
-                key: key.to_owned(),
-                origin,
-            });
+            return Err(SettingsError::Unknown { key: key.to_owned(), origin });
         };
         self.0.insert(setting.key, (value, origin));
         Ok(())
@@ -284,20 +238,9 @@ mod tests {
     #[test]
     fn later_layers_win_and_say_where_they_are() {
         let mut settings = Settings::defaults();
-        assert_eq!(
-            settings.value("listen.quic"),
-            ("127.0.0.1:7400", &Origin::Default)
-        );
-        settings
-            .toml(
-                "[listen]\nquic = \"0.0.0.0:1\"\n[ring]\nrequests = 64",
-                "b.toml",
-            )
-            .unwrap();
-        assert_eq!(
-            settings.value("ring.requests"),
-            ("64", &Origin::File("b.toml".into()))
-        );
+        assert_eq!(settings.value("listen.quic"), ("127.0.0.1:7400", &Origin::Default));
+        settings.toml("[listen]\nquic = \"0.0.0.0:1\"\n[ring]\nrequests = 64", "b.toml").unwrap();
+        assert_eq!(settings.value("ring.requests"), ("64", &Origin::File("b.toml".into())));
         let variable = ("BEZANT_LISTEN_QUIC".to_owned(), "0.0.0.0:2".to_owned());
         settings.environment([variable].into_iter()).unwrap();
         assert_eq!(settings.value("listen.quic").0, "0.0.0.0:2");
@@ -308,14 +251,8 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused_in_every_layer() {
         let mut settings = Settings::defaults();
-        let text = settings
-            .toml("[listen]\nquik = 1", "b.toml")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains("listen.quik") && text.contains("b.toml"),
-            "{text}"
-        );
+        let text = settings.toml("[listen]\nquik = 1", "b.toml").unwrap_err().to_string();
+        assert!(text.contains("listen.quik") && text.contains("b.toml"), "{text}");
         let text = settings.toml("[listen]\n", "b.toml");
         assert!(text.is_ok(), "an empty section sets nothing");
         let variable = ("BEZANT_LISTEN_QUIK".to_owned(), String::new());
@@ -328,14 +265,9 @@ mod tests {
     #[test]
     fn a_name_reaches_its_key_through_the_environment() {
         for setting in SETTINGS {
-            let name = format!(
-                "BEZANT_{}",
-                setting.key.replacen('.', "_", 1).to_uppercase()
-            );
+            let name = format!("BEZANT_{}", setting.key.replacen('.', "_", 1).to_uppercase());
             let mut settings = Settings::defaults();
-            settings
-                .environment([(name, "x".to_owned())].into_iter())
-                .unwrap();
+            settings.environment([(name, "x".to_owned())].into_iter()).unwrap();
             assert_eq!(settings.value(setting.key).0, "x");
         }
     }

@@ -39,13 +39,7 @@ pub(crate) struct Settling {
 
 /// Starts the settler.
 pub(crate) fn start(parts: Parts) -> Result<Settling, Failure> {
-    let Parts {
-        settings,
-        sink,
-        history,
-        control,
-        marks,
-    } = parts;
+    let Parts { settings, sink, history, control, marks } = parts;
     let (handle, inbox) = settlement::channel();
     let (cuts, arriving) = crossbeam_channel::bounded(1);
     let deliver = handle.clone();
@@ -54,11 +48,7 @@ pub(crate) fn start(parts: Parts) -> Result<Settling, Failure> {
         .spawn(move || forward(&arriving, &deliver))
         .or_exit(Exit::Io, "cannot start the thread cuts")?;
     let status = Arc::new(Status::default());
-    let hooks = EngineHooks {
-        control,
-        marks,
-        cuts,
-    };
+    let hooks = EngineHooks { control, marks, cuts };
     let mut runner = Runner::new(settings, sink, history, hooks, Arc::clone(&status));
     let (end, ended) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new()
@@ -70,12 +60,7 @@ pub(crate) fn start(parts: Parts) -> Result<Settling, Failure> {
             stop
         })
         .or_exit(Exit::Io, "cannot start the thread settler")?;
-    Ok(Settling {
-        handle,
-        thread,
-        ended,
-        status,
-    })
+    Ok(Settling { handle, thread, ended, status })
 }
 
 /// Hands each cut on to the settler.
@@ -91,8 +76,7 @@ impl Settling {
     /// One last cut, committed, within `patience`; says how it ended.
     pub(crate) fn drain(self, patience: Duration) -> Option<Stop> {
         let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        self.handle
-            .drain(clock::monotonic_ms().saturating_add(patience_ms));
+        self.handle.drain(clock::monotonic_ms().saturating_add(patience_ms));
         match self.ended.recv_timeout(patience + Duration::from_secs(1)) {
             // A database that hangs in a call is left behind; nothing depends on it.
             Err(RecvTimeoutError::Timeout) => None,
@@ -114,10 +98,7 @@ impl Hooks for EngineHooks {
 
     fn request_cut(&mut self, complete: bool) {
         loop {
-            let question = Control::OpenCut {
-                complete,
-                reply: self.cuts.clone(),
-            };
+            let question = Control::OpenCut { complete, reply: self.cuts.clone() };
             if self.control.send(question).is_ok() {
                 return;
             }

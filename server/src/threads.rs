@@ -96,11 +96,7 @@ pub(crate) struct Health(Arc<Shared>);
 impl Health {
     /// The stage that stands still although it has work, if there is one.
     pub(crate) fn stall(&self) -> Option<Stall> {
-        *self
-            .0
-            .stalled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there is no room for the next segment.
@@ -160,12 +156,7 @@ impl Runtime {
     ///
     /// When the system refuses a thread.
     pub(crate) fn start(ingredients: Ingredients) -> io::Result<(Self, Publisher)> {
-        let Ingredients {
-            stages,
-            preparer,
-            clock,
-            on_fatal,
-        } = ingredients;
+        let Ingredients { stages, preparer, clock, on_fatal } = ingredients;
         let shared = Arc::new(Shared {
             clock,
             on_fatal,
@@ -208,13 +199,7 @@ impl Runtime {
     /// before; what is published during the stop may stay unanswered.
     pub(crate) fn stop(self) -> EngineStage {
         const PANICKED: &str = "a panic has ended the process before";
-        let Self {
-            shared,
-            journal,
-            engine,
-            sync,
-            background,
-        } = self;
+        let Self { shared, journal, engine, sync, background } = self;
         shared.raise(&shared.closing);
         let mut journal = journal.join().expect(PANICKED);
         shared.raise(&shared.draining);
@@ -237,9 +222,7 @@ fn spawn<T: Send + 'static>(
     run: impl FnOnce(&Shared) -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
     let shared = Arc::clone(shared);
-    Builder::new()
-        .name(name.to_owned())
-        .spawn(move || run(&shared))
+    Builder::new().name(name.to_owned()).spawn(move || run(&shared))
 }
 
 /// Counts how a thread spends its time.
@@ -252,11 +235,7 @@ struct Account<'a> {
 impl<'a> Account<'a> {
     fn open(shared: &'a Shared, metrics: &'a StageMetrics) -> Self {
         let since_ns = shared.clock.monotonic_ns();
-        Self {
-            shared,
-            metrics,
-            since_ns,
-        }
+        Self { shared, metrics, since_ns }
     }
 
     fn book(&mut self, counter: impl Fn(&StageMetrics) -> &AtomicU64) {
@@ -395,10 +374,7 @@ fn run_housekeeping(shared: &Shared) {
         }
         let cursors = Cursors::read(&shared.positions, &shared.marks);
         let stall = watchdog.observe(shared.clock.monotonic_ns(), cursors);
-        let mut known = shared
-            .stalled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = shared.stalled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stall) = stall.filter(|_| known.is_none()) {
             let (stage, pending) = (stall.stage.name(), stall.pending);
             tracing::error!(stage, pending, "a stage stands still; not ready");
@@ -409,10 +385,7 @@ fn run_housekeeping(shared: &Shared) {
         let is_skewed = shared.clock.is_skewed();
         if is_skewed && !was_skewed {
             let skew_ns = shared.clock.skew_ns();
-            tracing::warn!(
-                skew_ns,
-                "wall clock and journal time differ by over a second"
-            );
+            tracing::warn!(skew_ns, "wall clock and journal time differ by over a second");
         }
         was_skewed = is_skewed;
         shared.idle_gate.wait(is_ending, HOUSEKEEPING);

@@ -41,24 +41,16 @@ fn rig() -> Rig {
         ..Entry::default()
     };
     let disk = MemoryStorage::new();
-    let config = Config {
-        segment_size: 1 << 20,
-    };
+    let config = Config { segment_size: 1 << 20 };
     let payload = genesis.encode();
     let storage = Arc::new(disk.clone());
     let journal = Journal::create(storage, config, genesis.frame, &entry, &[&payload]).unwrap();
     let (appender, syncer, preparer) = journal.split();
     let boundary = Boundary::of(appender.last());
-    let pool = Pool::new(PoolConfig {
-        bytes_max: 64 << 20,
-        requests_max: REQUESTS_MAX,
-    });
+    let pool = Pool::new(PoolConfig { bytes_max: 64 << 20, requests_max: REQUESTS_MAX });
     let queue = Arc::new(ReplyQueue::new(REQUESTS_MAX));
     let stages = assemble(Wiring {
-        ring: ring::build(ring::Config {
-            size: 64,
-            ..ring::Config::default()
-        }),
+        ring: ring::build(ring::Config { size: 64, ..ring::Config::default() }),
         engine: Engine::new(&genesis, Options::default()).unwrap(),
         appender,
         syncer,
@@ -76,14 +68,7 @@ fn rig() -> Rig {
         on_fatal: Arc::new(move |error| noted.lock().unwrap().push(error)),
     })
     .unwrap();
-    Rig {
-        disk,
-        runtime,
-        publisher,
-        pool,
-        queue,
-        fatal,
-    }
+    Rig { disk, runtime, publisher, pool, queue, fatal }
 }
 
 fn send(rig: &mut Rig, request: u64, commands: u32) {
@@ -101,13 +86,9 @@ fn send(rig: &mut Rig, request: u64, commands: u32) {
     envelope.ticket.worker = 0;
     for n in 0..commands {
         let id = CommandId::new(1, u128::from(request) << 16 | u128::from(n));
-        envelope
-            .slots
-            .push(Command::transfer(id, 7 << 64, 8 << 64, 1, 5));
+        envelope.slots.push(Command::transfer(id, 7 << 64, 8 << 64, 1, 5));
     }
-    rig.publisher
-        .try_publish(envelope)
-        .expect("the ring has more slots than the pool requests");
+    rig.publisher.try_publish(envelope).expect("the ring has more slots than the pool requests");
 }
 
 /// Waits for so many replies and gives their envelopes back.
@@ -132,14 +113,7 @@ fn a_stop_answers_everything_and_leaves_a_whole_journal() {
     for request in 1..=500 {
         send(&mut rig, request, 1 + request as u32 % 64);
     }
-    let Rig {
-        disk,
-        runtime,
-        pool,
-        queue,
-        fatal,
-        ..
-    } = rig;
+    let Rig { disk, runtime, pool, queue, fatal, .. } = rig;
     let engine = runtime.stop();
     while let Some(envelope) = queue.pop() {
         pool.release(envelope);
@@ -171,12 +145,7 @@ fn a_failed_sync_is_told_once_and_answers_nothing() {
     while rig.fatal.lock().unwrap().is_empty() {
         std::thread::yield_now();
     }
-    let Rig {
-        runtime,
-        queue,
-        fatal,
-        ..
-    } = rig;
+    let Rig { runtime, queue, fatal, .. } = rig;
     runtime.stop();
     assert!(queue.pop().is_none());
     assert!(matches!(fatal.lock().unwrap()[..], [Fatal::Sync(_)]));

@@ -29,11 +29,7 @@ pub(crate) struct Column {
 
 impl Column {
     pub(crate) fn unreadable(self, value: impl ToString) -> SinkError {
-        SinkError::Unreadable {
-            table: self.table,
-            column: self.column,
-            value: value.to_string(),
-        }
+        SinkError::Unreadable { table: self.table, column: self.column, value: value.to_string() }
     }
 
     pub(crate) fn number<T: TryFrom<i64>>(self, value: i64) -> Result<T, SinkError> {
@@ -53,9 +49,7 @@ impl Column {
     }
 
     pub(crate) fn bytes<const N: usize>(self, bytes: &[u8]) -> Result<[u8; N], SinkError> {
-        bytes
-            .try_into()
-            .map_err(|_| self.unreadable(format_args!("{} bytes", bytes.len())))
+        bytes.try_into().map_err(|_| self.unreadable(format_args!("{} bytes", bytes.len())))
     }
 }
 
@@ -84,10 +78,7 @@ pub(crate) fn parse_wide(text: &str) -> Option<Wide> {
         }
     }
     let [a, b, c, d] = limbs.map(u128::from);
-    Some(Wide {
-        high: (d << 64) | c,
-        low: (b << 64) | a,
-    })
+    Some(Wide { high: (d << 64) | c, low: (b << 64) | a })
 }
 
 #[cfg(test)]
@@ -96,14 +87,8 @@ mod tests {
 
     #[test]
     fn a_wide_number_reads_back_as_printed() {
-        let largest = Wide {
-            high: u128::MAX,
-            low: u128::MAX,
-        };
-        let carried = Wide {
-            high: 1,
-            low: u128::MAX - 5,
-        };
+        let largest = Wide { high: u128::MAX, low: u128::MAX };
+        let carried = Wide { high: 1, low: u128::MAX - 5 };
         for wide in [Wide::ZERO, Wide::from(u128::MAX), carried, largest] {
             assert_eq!(parse_wide(&wide.to_string()), Some(wide));
         }

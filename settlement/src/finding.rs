@@ -102,13 +102,7 @@ impl fmt::Display for Finding {
             Self::LastBatch => {
                 f.write_str("settlement_batches: the last batch does not end at the watermark")
             }
-            Self::Account {
-                owner,
-                asset,
-                field,
-                sql,
-                journal,
-            } => write!(
+            Self::Account { owner, asset, field, sql, journal } => write!(
                 f,
                 "account_balances {} asset {asset}: {field} is {sql}, should be {journal}",
                 uuid_text(*owner)
@@ -123,26 +117,13 @@ impl fmt::Display for Finding {
                 "account_balances {} asset {asset}: no such account in the journal",
                 uuid_text(*owner)
             ),
-            Self::Supply {
-                asset,
-                field,
-                sql,
-                journal,
-            } => write!(
-                f,
-                "asset_supply {asset}: {field} is {sql}, should be {journal}"
-            ),
-            Self::EffectCount { rows, batches } => write!(
-                f,
-                "effects: {rows} rows, settlement_batches counts {batches}"
-            ),
-            Self::Postings {
-                owner,
-                asset,
-                bucket,
-                net,
-                balance,
-            } => write!(
+            Self::Supply { asset, field, sql, journal } => {
+                write!(f, "asset_supply {asset}: {field} is {sql}, should be {journal}")
+            }
+            Self::EffectCount { rows, batches } => {
+                write!(f, "effects: {rows} rows, settlement_batches counts {batches}")
+            }
+            Self::Postings { owner, asset, bucket, net, balance } => write!(
                 f,
                 "effects of {} asset {asset} bucket {bucket}: they add up to {}, the balance is \
                  {balance}",

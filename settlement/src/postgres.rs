@@ -40,18 +40,9 @@ const SESSION: &str = "SET search_path = pg_catalog; SET statement_timeout = '30
 
 /// Settings without which a committed row may be lost.
 const NEEDED: [(&str, &str); 3] = [
-    (
-        "fsync",
-        "turn it on, or rows reported as settled may be lost",
-    ),
-    (
-        "full_page_writes",
-        "turn it on, or a crash may leave torn pages",
-    ),
-    (
-        "synchronous_commit",
-        "turn it on, or rows reported as settled may be lost",
-    ),
+    ("fsync", "turn it on, or rows reported as settled may be lost"),
+    ("full_page_writes", "turn it on, or a crash may leave torn pages"),
+    ("synchronous_commit", "turn it on, or rows reported as settled may be lost"),
 ];
 
 /// Arbitrary number of the advisory lock under which the schema is made: `bezant` in ASCII.
@@ -83,23 +74,13 @@ impl PostgresSink {
     pub fn new(address: &str) -> Result<Self, SinkError> {
         let mut config: Config = address.parse().map_err(error)?;
         refuse_plain_network(&config)?;
-        config
-            .connect_timeout(CONNECT_TIMEOUT)
-            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.connect_timeout(CONNECT_TIMEOUT).target_session_attrs(TargetSessionAttrs::ReadWrite);
         if config.get_application_name().is_none() {
             config.application_name("bezant settlement");
         }
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(retryable)?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(retryable)?;
         let database = config.get_dbname().unwrap_or("the user's own database");
-        Ok(Self {
-            name: format!("postgres {database}"),
-            config,
-            runtime,
-            session: None,
-        })
+        Ok(Self { name: format!("postgres {database}"), config, runtime, session: None })
     }
 
     fn open(&mut self) -> Result<Session, SinkError> {
@@ -113,11 +94,7 @@ impl PostgresSink {
         let mut client = client;
         let prepared = prepare(runtime, &mut client);
         match prepared {
-            Ok(statements) => Ok(Session {
-                client,
-                driver,
-                statements,
-            }),
+            Ok(statements) => Ok(Session { client, driver, statements }),
             Err(cause) => {
                 drop(client);
                 close(runtime, driver);
@@ -138,10 +115,7 @@ impl PostgresSink {
         &mut self,
         work: impl FnOnce(&Runtime, &mut Session) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
-        let session = self
-            .session
-            .as_mut()
-            .ok_or_else(|| retryable("not connected"))?;
+        let session = self.session.as_mut().ok_or_else(|| retryable("not connected"))?;
         let result = work(&self.runtime, session);
         if result.is_err() {
             self.disconnect();
@@ -216,9 +190,7 @@ fn refuse_plain_network(config: &Config) -> Result<(), SinkError> {
         Host::Unix(_) => true,
         Host::Tcp(name) => {
             name == "localhost"
-                || name
-                    .parse::<std::net::IpAddr>()
-                    .is_ok_and(|address| address.is_loopback())
+                || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
         }
     };
     let addresses = config.get_hostaddrs();
@@ -241,17 +213,10 @@ fn refuse_plain_network(config: &Config) -> Result<(), SinkError> {
 fn prepare(runtime: &Runtime, client: &mut Client) -> Result<Statements, SinkError> {
     wait(runtime, client.batch_execute(SESSION))?;
     for (setting, remedy) in NEEDED {
-        let row = wait(
-            runtime,
-            client.query_one("SELECT current_setting($1)", &[&setting]),
-        )?;
+        let row = wait(runtime, client.query_one("SELECT current_setting($1)", &[&setting]))?;
         let value: String = row.try_get(0).map_err(error)?;
         if value == "off" {
-            return Err(SinkError::Settings {
-                setting,
-                value,
-                remedy,
-            });
+            return Err(SinkError::Settings { setting, value, remedy });
         }
     }
     migrate(runtime, client)?;
@@ -290,9 +255,8 @@ fn migrate(runtime: &Runtime, client: &mut Client) -> Result<(), SinkError> {
         version += 1;
         let insert = "INSERT INTO bezant.schema_version (version) VALUES ($1)";
         wait(runtime, transaction.execute(insert, &[&version]))?;
-        let (numbers, names): (Vec<i32>, Vec<&str>) = schema::events()
-            .map(|(number, name)| (i32::from(number), name))
-            .unzip();
+        let (numbers, names): (Vec<i32>, Vec<&str>) =
+            schema::events().map(|(number, name)| (i32::from(number), name)).unzip();
         let insert = "INSERT INTO bezant.effect_events (event, name)
              SELECT * FROM unnest($1::integer[], $2::text[])
              ON CONFLICT (event) DO UPDATE SET name = excluded.name";
@@ -329,11 +293,7 @@ fn error(cause: tokio_postgres::Error) -> SinkError {
     let passing = matches!(class, "08" | "25" | "40" | "53" | "55" | "57" | "58")
         // Two writers on an empty database.
         || *state == SqlState::UNIQUE_VIOLATION;
-    if passing {
-        retryable(cause)
-    } else {
-        SinkError::Refused(Box::new(cause))
-    }
+    if passing { retryable(cause) } else { SinkError::Refused(Box::new(cause)) }
 }
 
 /// Shorthand of the readers.

@@ -96,13 +96,7 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
         hooks: K,
         status: Arc<Status>,
     ) -> Self {
-        Self {
-            settler: Settler::new(settings),
-            sink,
-            history,
-            hooks,
-            status,
-        }
+        Self { settler: Settler::new(settings), sink, history, hooks, status }
     }
 
     /// Settles until asked to drain, until the engine is gone, or until the database turns out not
@@ -172,21 +166,16 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
                 Err(error) => self.failed(&error),
             }),
             Action::ReadWatermark => Some(match self.look() {
-                Ok((stored, confirmation)) => Input::Watermark {
-                    stored,
-                    confirmation,
-                },
+                Ok((stored, confirmation)) => Input::Watermark { stored, confirmation },
                 Err(error) => self.failed(&error),
             }),
             Action::RequestCut { complete } => {
                 self.hooks.request_cut(complete);
                 None
             }
-            Action::Commit {
-                expected,
-                after,
-                effects,
-            } => Some(self.commit(expected.as_ref(), after, effects)),
+            Action::Commit { expected, after, effects } => {
+                Some(self.commit(expected.as_ref(), after, effects))
+            }
             Action::Settled(watermark) => {
                 self.status.set_settled(watermark.through());
                 self.hooks.settled(&watermark);
@@ -218,21 +207,9 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
         after: Sequence,
         effects: EffectsFrom,
     ) -> Input {
-        let cut = self
-            .settler
-            .pending()
-            .expect("a commit is asked for with its cut pending");
-        let batch = Batch {
-            cut,
-            after,
-            history: self.settler.settings().history,
-        };
-        let mut source = Source {
-            from: effects,
-            cut,
-            after,
-            history: &mut self.history,
-        };
+        let cut = self.settler.pending().expect("a commit is asked for with its cut pending");
+        let batch = Batch { cut, after, history: self.settler.settings().history };
+        let mut source = Source { from: effects, cut, after, history: &mut self.history };
         match self.sink.commit(&batch, expected, &mut source) {
             Ok(()) => {
                 self.status.committed(cut.accounts.len());
@@ -255,12 +232,7 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
 
     fn end(&self, stop: Stop) {
         if stop.is_fault() {
-            tracing::error!(
-                sink = self.sink.name(),
-                ?stop,
-                "settlement stopped: {}",
-                stop.text()
-            );
+            tracing::error!(sink = self.sink.name(), ?stop, "settlement stopped: {}", stop.text());
         } else {
             tracing::info!(sink = self.sink.name(), "settlement ended: {}", stop.text());
         }
@@ -327,18 +299,13 @@ impl<J: History> EffectSource for Source<'_, J> {
         match (self.from, &self.cut.effects) {
             (EffectsFrom::Nowhere, _) => Ok(()),
             (EffectsFrom::Cut, Effects::All(effects)) => {
-                let fresh: Vec<Effect> = effects
-                    .iter()
-                    .filter(|effect| effect.sequence > after.0)
-                    .copied()
-                    .collect();
+                let fresh: Vec<Effect> =
+                    effects.iter().filter(|effect| effect.sequence > after.0).copied().collect();
                 write(&fresh)
             }
             _ => self.history.effects(after, through, &mut |block| {
                 assert!(
-                    block
-                        .iter()
-                        .all(|effect| (after.0 + 1..=through.0).contains(&effect.sequence)),
+                    block.iter().all(|effect| (after.0 + 1..=through.0).contains(&effect.sequence)),
                     "history delivers what was asked for"
                 );
                 write(block)

@@ -24,10 +24,7 @@ pub(crate) fn steps(
     usize::try_from(found)
         .ok()
         .and_then(|found| all.get(found..))
-        .ok_or(SinkError::Schema {
-            found,
-            known: VERSION,
-        })
+        .ok_or(SinkError::Schema { found, known: VERSION })
 }
 
 /// Every event with its number and name.
@@ -45,10 +42,7 @@ mod tests {
     fn an_older_schema_is_migrated_and_a_newer_one_refused() {
         assert_eq!(steps(&SQLITE, 0).unwrap().len(), 1);
         assert_eq!(steps(&SQLITE, 1).unwrap().len(), 0);
-        assert!(matches!(
-            steps(&SQLITE, 2),
-            Err(SinkError::Schema { found: 2, known: 1 })
-        ));
+        assert!(matches!(steps(&SQLITE, 2), Err(SinkError::Schema { found: 2, known: 1 })));
         assert!(steps(&SQLITE, -1).is_err());
         assert!(events().any(|(number, name)| (number, name) == (68, "PrincipalIdentified")));
     }

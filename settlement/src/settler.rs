@@ -6,7 +6,7 @@
 //! watermark before it decides anything.
 //!
 //! ```text
-//! Disconnected ─connect─► Connecting ─► Reading ─watermark─► Idle ─100 ms─► Cutting ─cut─► Committing
+//! Disconnected ─connect─► Connecting ─► Reading ─watermark─► Idle ─100 ms─► Cutting ─cut►Committing
 //!      ▲                      │            │                  ▲                              │  │
 //!      └────── backoff ◄──────┴────────────┴──────────────────┼──────────── failed ──────────┘  │
 //!                                                             └──────────── committed ──────────┘
@@ -241,18 +241,12 @@ impl Settler {
                 self.state = State::Reading;
                 vec![Action::ReadWatermark]
             }
-            Input::Watermark {
-                stored,
-                confirmation,
-            } => self.adopt(now_ms, stored, confirmation),
+            Input::Watermark { stored, confirmation } => self.adopt(now_ms, stored, confirmation),
             Input::Cut(cut) => self.accept(cut, now_ms),
             Input::Committed => self.committed(now_ms),
             Input::Failed(class) => self.failed(now_ms, class),
             Input::Drain { deadline_ms } => {
-                self.drain = Some(Drain {
-                    deadline_ms,
-                    last_cut_asked: false,
-                });
+                self.drain = Some(Drain { deadline_ms, last_cut_asked: false });
                 self.tick(now_ms)
             }
             Input::EngineGone => self.stop(Stop::EngineGone),
@@ -290,9 +284,7 @@ impl Settler {
         self.state = State::Cutting;
         self.requested_at_ms = now_ms;
         self.next_cut_at_ms = now_ms.saturating_add(self.settings.cadence_ms);
-        vec![Action::RequestCut {
-            complete: self.complete_next,
-        }]
+        vec![Action::RequestCut { complete: self.complete_next }]
     }
 
     /// Takes over what the database says it holds.
@@ -311,11 +303,8 @@ impl Settler {
         }
         let mut actions = Vec::new();
         let through = settled_through(stored.as_ref());
-        let before = if self.read {
-            settled_through(self.settled.as_ref())
-        } else {
-            self.settings.seen
-        };
+        let before =
+            if self.read { settled_through(self.settled.as_ref()) } else { self.settings.seen };
         if through < before {
             actions.push(Action::Alarm(Alarm::Behind));
             self.complete_next |= self.pending.is_none();
@@ -336,10 +325,7 @@ impl Settler {
     /// Takes a cut from the engine.
     fn accept(&mut self, cut: Box<Cut>, now_ms: u64) -> Vec<Action> {
         assert_eq!(cut.frame, self.settings.frame, "a cut is of this frame");
-        assert!(
-            cut.after <= cut.through,
-            "a cut ends where it begins or later"
-        );
+        assert!(cut.after <= cut.through, "a cut ends where it begins or later");
         if self.state != State::Cutting {
             // Nobody asked: its rows are lost to later cuts unless the next holds every account.
             self.complete_next = true;
@@ -365,9 +351,7 @@ impl Settler {
 
     /// Reads the watermark of an idle frame from time to time.
     fn check(&mut self, now_ms: u64) -> Option<Action> {
-        let due_ms = self
-            .checked_at_ms
-            .saturating_add(self.settings.check_every_ms);
+        let due_ms = self.checked_at_ms.saturating_add(self.settings.check_every_ms);
         (now_ms >= due_ms).then(|| {
             self.state = State::Reading;
             Action::ReadWatermark
@@ -393,11 +377,7 @@ impl Settler {
         };
         self.state = State::Committing;
         self.pending = Some(cut);
-        vec![Action::Commit {
-            expected: self.settled.clone(),
-            after,
-            effects,
-        }]
+        vec![Action::Commit { expected: self.settled.clone(), after, effects }]
     }
 
     fn committed(&mut self, now_ms: u64) -> Vec<Action> {
@@ -423,9 +403,7 @@ impl Settler {
             Class::Foreign => return self.stop(Stop::Foreign),
             Class::Schema => return self.stop(Stop::Schema),
         };
-        self.state = State::Disconnected {
-            retry_at_ms: now_ms.saturating_add(self.backoff_ms),
-        };
+        self.state = State::Disconnected { retry_at_ms: now_ms.saturating_add(self.backoff_ms) };
         self.backoff_ms = (self.backoff_ms.saturating_mul(2)).min(self.settings.backoff_max_ms);
         alarm.map(Action::Alarm).into_iter().collect()
     }

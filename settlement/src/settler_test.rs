@@ -30,10 +30,7 @@ fn watermark(through: u64) -> Watermark {
 }
 
 fn found(stored: Option<Watermark>, confirmation: Confirmation) -> Input {
-    Input::Watermark {
-        stored,
-        confirmation,
-    }
+    Input::Watermark { stored, confirmation }
 }
 
 /// A settler that has read `stored` and is idle.
@@ -55,11 +52,7 @@ fn settled(through: u64) -> Settler {
 }
 
 fn commit(expected: Option<u64>, after: u64, effects: EffectsFrom) -> Action {
-    Action::Commit {
-        expected: expected.map(watermark),
-        after: Sequence(after),
-        effects,
-    }
+    Action::Commit { expected: expected.map(watermark), after: Sequence(after), effects }
 }
 
 #[test]
@@ -70,11 +63,7 @@ fn the_first_cut_holds_every_account_and_later_ones_follow_every_100_ms() {
     assert_eq!(settler.step(160, Input::Tick), [], "one cut at a time");
     let first = settler.step(170, Input::Cut(cut(0, 5, true)));
     assert_eq!(first, [commit(None, 0, EffectsFrom::Cut)]);
-    assert_eq!(
-        settler.step(400, Input::Tick),
-        [],
-        "late: nothing is piled up"
-    );
+    assert_eq!(settler.step(400, Input::Tick), [], "late: nothing is piled up");
     let done = settler.step(410, Input::Committed);
     assert_eq!(done, [Action::Settled(watermark(5))]);
     assert_eq!(settler.fresh_at_ms(), Some(150));
@@ -118,11 +107,8 @@ fn a_lost_commit_is_decided_by_the_watermark_alone() {
         assert_eq!(settler.step(149, Input::Tick), [], "backoff");
         assert_eq!(settler.step(150, Input::Tick), [Action::Connect]);
         settler.step(150, Input::Connected);
-        let (stored, then) = if committed {
-            (9, None)
-        } else {
-            (5, Some(commit(Some(5), 5, EffectsFrom::Cut)))
-        };
+        let (stored, then) =
+            if committed { (9, None) } else { (5, Some(commit(Some(5), 5, EffectsFrom::Cut))) };
         // What this settler wrote itself needs no word of the journal.
         let actions = settler.step(150, found(Some(watermark(stored)), Confirmation::Different));
         let mut wanted = vec![Action::Settled(watermark(stored))];
@@ -170,11 +156,7 @@ fn an_older_database_alarms_and_gets_a_complete_cut_with_effects_from_the_journa
         settler.step(150, Input::Connected);
         let actions = settler.step(150, found(older.clone(), Confirmation::Same));
         assert_eq!(actions.first(), Some(&Action::Alarm(Alarm::Behind)));
-        assert!(
-            !actions
-                .iter()
-                .any(|action| matches!(action, Action::Commit { .. }))
-        );
+        assert!(!actions.iter().any(|action| matches!(action, Action::Commit { .. })));
         let complete = [Action::RequestCut { complete: true }];
         assert_eq!(settler.step(200, Input::Tick), complete);
         let actions = settler.step(200, Input::Cut(cut(9, 12, true)));
@@ -185,30 +167,18 @@ fn an_older_database_alarms_and_gets_a_complete_cut_with_effects_from_the_journa
 
 #[test]
 fn a_database_older_than_the_journal_remembers_alarms_at_start() {
-    let remembers = Settings {
-        seen: Sequence(8),
-        ..settings()
-    };
+    let remembers = Settings { seen: Sequence(8), ..settings() };
     let mut settler = Settler::new(remembers);
     settler.step(0, Input::Tick);
     settler.step(0, Input::Connected);
     let actions = settler.step(0, found(Some(watermark(3)), Confirmation::Same));
-    assert_eq!(
-        actions,
-        [Action::Alarm(Alarm::Behind), Action::Settled(watermark(3))]
-    );
+    assert_eq!(actions, [Action::Alarm(Alarm::Behind), Action::Settled(watermark(3))]);
 }
 
 #[test]
 fn a_wrong_database_stops_settlement_before_anything_is_written() {
-    let foreign = Watermark {
-        frame: 8,
-        ..watermark(3)
-    };
-    let newer = Watermark {
-        epoch: 4,
-        ..watermark(3)
-    };
+    let foreign = Watermark { frame: 8, ..watermark(3) };
+    let newer = Watermark { epoch: 4, ..watermark(3) };
     let cases = [
         (foreign, Confirmation::Same, Stop::Foreign),
         (newer, Confirmation::Same, Stop::Fenced),
@@ -266,18 +236,12 @@ fn effects_come_from_the_journal_when_the_cut_lacks_them() {
         (Effects::Off, false, EffectsFrom::Nowhere),
         (Effects::All(Vec::new()), false, EffectsFrom::Nowhere),
     ] {
-        let chosen = Settings {
-            history,
-            ..settings()
-        };
+        let chosen = Settings { history, ..settings() };
         let mut settler = idle(chosen, None);
         settler.step(100, Input::Tick);
         let mut first = cut(0, 5, true);
         first.effects = effects;
-        assert_eq!(
-            settler.step(100, Input::Cut(first)),
-            [commit(None, 0, wanted)]
-        );
+        assert_eq!(settler.step(100, Input::Cut(first)), [commit(None, 0, wanted)]);
     }
 }
 
@@ -300,10 +264,7 @@ fn a_drain_settles_one_last_cut_or_gives_up_at_its_deadline() {
     let asked = settler.step(103, Input::Tick);
     assert_eq!(asked, [Action::RequestCut { complete: false }]);
     settler.step(104, Input::Cut(cut(9, 9, false)));
-    assert_eq!(
-        settler.step(104, Input::Tick),
-        [Action::Stop(Stop::Drained)]
-    );
+    assert_eq!(settler.step(104, Input::Tick), [Action::Stop(Stop::Drained)]);
 
     let mut settler = settled(5);
     settler.step(100, Input::Tick);

@@ -50,18 +50,11 @@ impl SqliteSink {
     /// connects.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self {
-            name: format!("sqlite {}", path.display()),
-            path,
-            open: None,
-        }
+        Self { name: format!("sqlite {}", path.display()), path, open: None }
     }
 
     fn open(&mut self) -> Result<&mut Connection, SinkError> {
-        let open = self
-            .open
-            .as_mut()
-            .ok_or_else(|| retryable("not connected"))?;
+        let open = self.open.as_mut().ok_or_else(|| retryable("not connected"))?;
         if identity(&self.path)? != open.file {
             return Err(retryable("the file was replaced"));
         }
@@ -103,11 +96,7 @@ impl Sink for SqliteSink {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(error)?;
         let stored = read::watermark(&transaction)?;
-        compare(
-            expected,
-            stored.as_ref().map(|(watermark, _)| watermark),
-            &batch.target(),
-        )?;
+        compare(expected, stored.as_ref().map(|(watermark, _)| watermark), &batch.target())?;
         let number = stored.map_or(0, |(_, number)| number) + 1;
         write_balances(&transaction, &batch.cut.accounts, batch.cut.through)?;
         write_supply(&transaction, &batch.cut.supply, batch.cut.through, number)?;
@@ -118,15 +107,8 @@ impl Sink for SqliteSink {
                 write_effects(&transaction, block)
             })?;
         }
-        write_batch(
-            &transaction,
-            batch,
-            number,
-            batch.history.then_some(written),
-        )?;
-        transaction
-            .commit()
-            .map_err(|cause| SinkError::UnknownCommit(Box::new(cause)))
+        write_batch(&transaction, batch, number, batch.history.then_some(written))?;
+        transaction.commit().map_err(|cause| SinkError::UnknownCommit(Box::new(cause)))
     }
 
     fn read_back(&mut self) -> Result<ReadBack, SinkError> {
@@ -137,11 +119,7 @@ impl Sink for SqliteSink {
 
 /// Creates the file before SQLite does, so that it (and the WAL, which takes its mode) is private.
 fn create(path: &Path) -> Result<(), SinkError> {
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
         Ok(file) => {
             file.sync_all().map_err(retryable)?;
@@ -149,9 +127,7 @@ fn create(path: &Path) -> Result<(), SinkError> {
                 .parent()
                 .filter(|parent| !parent.as_os_str().is_empty())
                 .unwrap_or_else(|| Path::new("."));
-            File::open(directory)
-                .and_then(|directory| directory.sync_all())
-                .map_err(retryable)
+            File::open(directory).and_then(|directory| directory.sync_all()).map_err(retryable)
         }
         Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(cause) => Err(retryable(cause)),
@@ -164,9 +140,8 @@ fn identity(path: &Path) -> Result<(u64, u64), SinkError> {
 }
 
 fn configure(connection: &Connection) -> Result<(), SinkError> {
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(error)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(error)?;
     if mode != "wal" {
         return Err(SinkError::Settings {
             setting: "journal_mode",
@@ -174,12 +149,9 @@ fn configure(connection: &Connection) -> Result<(), SinkError> {
             remedy: "put the file on a local disk, where SQLite can keep a WAL",
         });
     }
-    connection
-        .execute_batch("PRAGMA synchronous = FULL")
-        .map_err(error)?;
-    let synchronous: i64 = connection
-        .query_row("PRAGMA synchronous", [], |row| row.get(0))
-        .map_err(error)?;
+    connection.execute_batch("PRAGMA synchronous = FULL").map_err(error)?;
+    let synchronous: i64 =
+        connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(error)?;
     if synchronous != SYNCHRONOUS_FULL {
         return Err(SinkError::Settings {
             setting: "synchronous",
@@ -191,9 +163,8 @@ fn configure(connection: &Connection) -> Result<(), SinkError> {
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), SinkError> {
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(error)?;
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
     transaction
         .execute_batch(
             "CREATE TABLE IF NOT EXISTS schema_version (
@@ -203,20 +174,13 @@ fn migrate(connection: &mut Connection) -> Result<(), SinkError> {
         )
         .map_err(error)?;
     let mut version: i64 = transaction
-        .query_row(
-            "SELECT coalesce(max(version), 0) FROM schema_version",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| row.get(0))
         .map_err(error)?;
     for step in schema::steps(&schema::SQLITE, version)? {
         transaction.execute_batch(step).map_err(error)?;
         version += 1;
         transaction
-            .execute(
-                "INSERT INTO schema_version (version) VALUES (?1)",
-                [version],
-            )
+            .execute("INSERT INTO schema_version (version) VALUES (?1)", [version])
             .map_err(error)?;
         for (number, name) in schema::events() {
             transaction
@@ -291,14 +255,9 @@ fn write_supply(
     for row in rows {
         let [issued, destroyed] = [row.issued.to_string(), row.destroyed.to_string()];
         let liquid = row.liquid.to_string();
-        let [held, staked, bonded, granted, used] = [
-            row.held,
-            row.staked,
-            row.bonded,
-            row.credit_granted,
-            row.credit_used,
-        ]
-        .map(|amount| amount.to_string());
+        let [held, staked, bonded, granted, used] =
+            [row.held, row.staked, row.bonded, row.credit_granted, row.credit_used]
+                .map(|amount| amount.to_string());
         upsert
             .execute(params![
                 row.asset,

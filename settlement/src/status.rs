@@ -40,12 +40,7 @@ impl Default for Status {
     }
 }
 
-const ALARMS: [Alarm; 4] = [
-    Alarm::Behind,
-    Alarm::Settings,
-    Alarm::Refused,
-    Alarm::HistoryUnread,
-];
+const ALARMS: [Alarm; 4] = [Alarm::Behind, Alarm::Settings, Alarm::Refused, Alarm::HistoryUnread];
 
 const STOPS: [Stop; 9] = [
     Stop::Drained,
@@ -116,10 +111,7 @@ impl Status {
 
     /// The last error since the last batch that was committed.
     pub fn last_error(&self) -> Option<String> {
-        self.last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set_settled(&self, through: Sequence) {
@@ -127,27 +119,19 @@ impl Status {
     }
 
     pub(crate) fn set_fresh_at(&self, fresh_at_ms: Option<u64>) {
-        self.fresh_at_ms
-            .store(fresh_at_ms.unwrap_or(NO_TIME), Ordering::Release);
+        self.fresh_at_ms.store(fresh_at_ms.unwrap_or(NO_TIME), Ordering::Release);
     }
 
     pub(crate) fn committed(&self, rows: usize) {
         self.batches.fetch_add(1, Ordering::Relaxed);
-        self.rows
-            .fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.rows.fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.alarm.store(0, Ordering::Release);
-        *self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn failed(&self, error: String) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        *self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
     pub(crate) fn raise(&self, alarm: Alarm) {
@@ -176,10 +160,7 @@ mod tests {
         assert_eq!(status.last_error().as_deref(), Some("lost"));
         status.committed(3);
         assert_eq!((status.alarm(), status.last_error()), (None, None));
-        assert_eq!(
-            (status.batches(), status.rows(), status.failures()),
-            (1, 3, 1)
-        );
+        assert_eq!((status.batches(), status.rows(), status.failures()), (1, 3, 1));
         status.set_fresh_at(Some(100));
         assert_eq!(status.lag_ms(250), Some(150));
         status.stop(Stop::Schema);

@@ -49,7 +49,7 @@ impl Stop {
         match self {
             Self::Drained => "everything is settled",
             Self::DrainDeadline => {
-                "the deadline passed before the last cut was settled; it is settled after the restart"
+                "the deadline passed before the last cut was settled; the restart settles it"
             }
             Self::EngineGone => "the engine stopped giving cuts",
             Self::Fenced => "a newer leader settles to this database; stop this engine",

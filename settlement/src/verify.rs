@@ -108,19 +108,13 @@ pub fn verify(
     supply: impl IntoIterator<Item = SupplyRow>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if !sql
-        .watermark
-        .as_ref()
-        .is_some_and(|stored| stored.same_position(journal))
-    {
+    if !sql.watermark.as_ref().is_some_and(|stored| stored.same_position(journal)) {
         findings.push(Finding::Watermark {
             sql: sql.watermark.as_ref().map(Watermark::through),
             journal: journal.through(),
         });
     }
-    let ours = accounts
-        .into_iter()
-        .map(|row| ((row.owner, row.asset), row));
+    let ours = accounts.into_iter().map(|row| ((row.owner, row.asset), row));
     compare_accounts(sql, &ours.collect(), &mut findings);
     let ours: BTreeMap<AssetId, SupplyRow> =
         supply.into_iter().map(|row| (row.asset, row)).collect();
@@ -132,12 +126,7 @@ pub fn verify(
         for field in SUPPLY_FIELDS {
             let (sql, journal) = (text(&theirs, field), text(&ours, field));
             if sql != journal {
-                findings.push(Finding::Supply {
-                    asset: *asset,
-                    field,
-                    sql,
-                    journal,
-                });
+                findings.push(Finding::Supply { asset: *asset, field, sql, journal });
             }
         }
     }
@@ -147,9 +136,7 @@ pub fn verify(
 type Fields = BTreeMap<&'static str, String>;
 
 fn text(fields: &Fields, field: &str) -> String {
-    fields
-        .get(field)
-        .map_or_else(|| "no row".to_owned(), Clone::clone)
+    fields.get(field).map_or_else(|| "no row".to_owned(), Clone::clone)
 }
 
 fn account_fields(row: &AccountRow) -> [(&'static str, String); 8] {
@@ -216,33 +203,20 @@ fn compare_accounts(
             account_fields(row).into_iter().zip(account_fields(should))
         {
             if sql != journal {
-                findings.push(Finding::Account {
-                    owner,
-                    asset,
-                    field,
-                    sql,
-                    journal,
-                });
+                findings.push(Finding::Account { owner, asset, field, sql, journal });
             }
         }
     }
-    findings.extend(
-        missing
-            .into_iter()
-            .map(|(owner, asset)| Finding::MissingAccount { owner, asset }),
-    );
+    findings
+        .extend(missing.into_iter().map(|(owner, asset)| Finding::MissingAccount { owner, asset }));
 }
 
 /// Checks the settled rows against themselves: batches without a gap, supply equal to the sum of
 /// the balances, no unit created or lost, and, when the whole history is there, every balance equal
 /// to the sum of its postings and debits equal to credits with the supply counters included.
 pub fn audit(sql: &ReadBack) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = sql
-        .batches
-        .gaps
-        .iter()
-        .map(|&(through, from)| Finding::Gap { through, from })
-        .collect();
+    let mut findings: Vec<Finding> =
+        sql.batches.gaps.iter().map(|&(through, from)| Finding::Gap { through, from }).collect();
     if let Some(watermark) = &sql.watermark
         && (sql.batches.through != Some(watermark.through())
             || sql.batches.chain_hash != Some(watermark.chain_hash))
@@ -254,10 +228,7 @@ pub fn audit(sql: &ReadBack) -> Vec<Finding> {
     }
     if sql.has_whole_history() {
         if sql.effects != sql.batches.effects {
-            findings.push(Finding::EffectCount {
-                rows: sql.effects,
-                batches: sql.batches.effects,
-            });
+            findings.push(Finding::EffectCount { rows: sql.effects, batches: sql.batches.effects });
         }
         audit_postings(sql, &mut findings);
     }
@@ -265,11 +236,7 @@ pub fn audit(sql: &ReadBack) -> Vec<Finding> {
 }
 
 fn audit_supply(sql: &ReadBack, row: &SupplyRow, findings: &mut Vec<Finding>) {
-    let accounts = || {
-        sql.balances
-            .iter()
-            .filter(|account| account.asset == row.asset)
-    };
+    let accounts = || sql.balances.iter().filter(|account| account.asset == row.asset);
     let sum = |field: fn(&AccountRow) -> u128| {
         accounts()
             .map(field)
@@ -283,21 +250,9 @@ fn audit_supply(sql: &ReadBack, row: &SupplyRow, findings: &mut Vec<Finding>) {
     let compared = [
         ("liquid", row.liquid.to_string(), liquid),
         ("held", row.held.to_string(), sum(|account| account.held)),
-        (
-            "staked",
-            row.staked.to_string(),
-            sum(|account| account.staked),
-        ),
-        (
-            "bonded",
-            row.bonded.to_string(),
-            sum(|account| account.bonded),
-        ),
-        (
-            "credit_granted",
-            row.credit_granted.to_string(),
-            sum(|account| account.credit_limit),
-        ),
+        ("staked", row.staked.to_string(), sum(|account| account.staked)),
+        ("bonded", row.bonded.to_string(), sum(|account| account.bonded)),
+        ("credit_granted", row.credit_granted.to_string(), sum(|account| account.credit_limit)),
         (
             "credit_used",
             row.credit_used.to_string(),
@@ -305,19 +260,13 @@ fn audit_supply(sql: &ReadBack, row: &SupplyRow, findings: &mut Vec<Finding>) {
         ),
         (
             "issued - destroyed - total",
-            row.delta()
-                .map_or_else(|| "past 2^127".to_owned(), |delta| delta.to_string()),
+            row.delta().map_or_else(|| "past 2^127".to_owned(), |delta| delta.to_string()),
             "0".to_owned(),
         ),
     ];
     for (field, sql, journal) in compared {
         if sql != journal {
-            findings.push(Finding::Supply {
-                asset: row.asset,
-                field,
-                sql,
-                journal,
-            });
+            findings.push(Finding::Supply { asset: row.asset, field, sql, journal });
         }
     }
 }
@@ -353,24 +302,12 @@ fn audit_postings(sql: &ReadBack, findings: &mut Vec<Finding>) {
         let net = nets.remove(&(owner, asset, bucket)).unwrap_or(Some(0));
         let balance = balance.unwrap_or(i128::MAX);
         if net != Some(balance) {
-            findings.push(Finding::Postings {
-                owner,
-                asset,
-                bucket,
-                net,
-                balance,
-            });
+            findings.push(Finding::Postings { owner, asset, bucket, net, balance });
         }
     }
     for ((owner, asset, bucket), net) in nets {
         if net != Some(0) {
-            findings.push(Finding::Postings {
-                owner,
-                asset,
-                bucket,
-                net,
-                balance: 0,
-            });
+            findings.push(Finding::Postings { owner, asset, bucket, net, balance: 0 });
         }
     }
 }

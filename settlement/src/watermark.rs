@@ -71,16 +71,10 @@ pub fn compare(
 ) -> Result<(), SinkError> {
     if let Some(stored) = stored {
         if stored.frame != target.frame {
-            return Err(SinkError::Foreign {
-                ours: target.frame,
-                theirs: stored.frame,
-            });
+            return Err(SinkError::Foreign { ours: target.frame, theirs: stored.frame });
         }
         if stored.epoch > target.epoch {
-            return Err(SinkError::Fenced {
-                ours: target.epoch,
-                theirs: stored.epoch,
-            });
+            return Err(SinkError::Fenced { ours: target.epoch, theirs: stored.epoch });
         }
     }
     let (ours, theirs) = (settled_through(expected), settled_through(stored));
@@ -127,10 +121,7 @@ mod tests {
         let older_epoch = Watermark { epoch: 1, ..at(10) };
         let newer_epoch = Watermark { epoch: 4, ..at(10) };
         let foreign = Watermark { frame: 8, ..at(10) };
-        let other = Watermark {
-            chain_hash: [9; 32],
-            ..at(10)
-        };
+        let other = Watermark { chain_hash: [9; 32], ..at(10) };
         assert_eq!(kind(None, None), Ok(()));
         assert_eq!(kind(Some(&ten), Some(&ten)), Ok(()));
         assert_eq!(kind(Some(&ten), Some(&older_epoch)), Ok(()));

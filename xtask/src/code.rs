@@ -17,11 +17,7 @@ pub(crate) fn blanked(text: &str) -> String {
                 continue;
             }
         };
-        out.extend(
-            chars[at..end]
-                .iter()
-                .map(|&c| if c == '\n' { '\n' } else { ' ' }),
-        );
+        out.extend(chars[at..end].iter().map(|&c| if c == '\n' { '\n' } else { ' ' }));
         at = end;
     }
     out
@@ -50,10 +46,7 @@ fn starts_word(chars: &[char], at: usize) -> bool {
 }
 
 fn line_end(chars: &[char], at: usize) -> usize {
-    chars[at..]
-        .iter()
-        .position(|&c| c == '\n')
-        .map_or(chars.len(), |n| at + n)
+    chars[at..].iter().position(|&c| c == '\n').map_or(chars.len(), |n| at + n)
 }
 
 fn block_end(chars: &[char], at: usize) -> usize {
@@ -95,18 +88,9 @@ fn raw_end(chars: &[char], after_r: usize) -> Option<usize> {
     }
     let closes = |i: usize| {
         chars[i] == '"'
-            && chars[i + 1..]
-                .iter()
-                .take(hashes)
-                .filter(|&&c| c == '#')
-                .count()
-                == hashes
+            && chars[i + 1..].iter().take(hashes).filter(|&&c| c == '#').count() == hashes
     };
-    Some(
-        (first..chars.len())
-            .find(|&i| closes(i))
-            .map_or(chars.len(), |i| i + 1 + hashes),
-    )
+    Some((first..chars.len()).find(|&i| closes(i)).map_or(chars.len(), |i| i + 1 + hashes))
 }
 
 /// `None` for a lifetime.
@@ -131,11 +115,7 @@ pub(crate) fn lines_with_word(code: &str, word: &str) -> Vec<usize> {
         !before.is_some_and(part_of_name) && !after.is_some_and(part_of_name)
     };
     let hit = |line: &str| line.match_indices(word).any(|(at, _)| whole(line, at));
-    code.lines()
-        .enumerate()
-        .filter(|(_, line)| hit(line))
-        .map(|(i, _)| i + 1)
-        .collect()
+    code.lines().enumerate().filter(|(_, line)| hit(line)).map(|(i, _)| i + 1).collect()
 }
 
 #[cfg(test)]

@@ -23,12 +23,7 @@ const fn room(
     may_use: &'static [&'static str],
     licence: &'static str,
 ) -> Room {
-    Room {
-        name,
-        layer,
-        may_use,
-        licence,
-    }
+    Room { name, layer, may_use, licence }
 }
 
 /// The map of `docs/ARCHITECTURE.md`. A crate that is not here may not exist.
@@ -39,22 +34,12 @@ const ROOMS: &[Room] = &[
     room("engine", 1, &["protocol"], AGPL),
     room("journal", 1, &["protocol"], AGPL),
     room("snapshot", 1, &["protocol"], AGPL),
-    room(
-        "pipeline",
-        2,
-        &["protocol", "ring", "engine", "journal", "snapshot"],
-        AGPL,
-    ),
+    room("pipeline", 2, &["protocol", "ring", "engine", "journal", "snapshot"], AGPL),
     room("settlement", 2, &["protocol", "ring"], AGPL),
     room("projections", 2, &["protocol", "ring"], AGPL),
     room("replication", 2, &["protocol", "journal", "identity"], AGPL),
     room("federation", 2, &["protocol", "identity"], AGPL),
-    room(
-        "gateway",
-        3,
-        &["protocol", "ring", "identity", "projections"],
-        AGPL,
-    ),
+    room("gateway", 3, &["protocol", "ring", "identity", "projections"], AGPL),
     room("client", 3, &["protocol", "identity"], APACHE),
     room("server", 4, ABOVE_THE_SERVER, AGPL),
     room("sim", 4, PURE_PARTS, AGPL),
@@ -113,9 +98,7 @@ pub(crate) fn licence(name: &str) -> Option<&'static str> {
 pub(crate) fn refuse(edge: &Edge) -> Option<String> {
     let Edge { from, to, need } = edge;
     let (Some(source), Some(target)) = (find(from), find(to)) else {
-        return Some(format!(
-            "{from} → {to}: a crate that the table does not know"
-        ));
+        return Some(format!("{from} → {to}: a crate that the table does not know"));
     };
     if to == "server" {
         return Some(format!("{from} → server: nothing may know the server"));
@@ -124,10 +107,9 @@ pub(crate) fn refuse(edge: &Edge) -> Option<String> {
         return None;
     }
     match need {
-        Need::Build => Some(format!(
-            "{from} → {to}: not in the table; {from} may use {:?}",
-            source.may_use
-        )),
+        Need::Build => {
+            Some(format!("{from} → {to}: not in the table; {from} may use {:?}", source.may_use))
+        }
         Need::Test if target.layer > source.layer => Some(format!(
             "{from} → {to} (tests): layer {} may not look up to layer {}",
             source.layer, target.layer
@@ -141,12 +123,7 @@ mod tests {
     use super::*;
 
     fn refused(from: &str, to: &str, need: Need) -> bool {
-        refuse(&Edge {
-            from: from.into(),
-            to: to.into(),
-            need,
-        })
-        .is_some()
+        refuse(&Edge { from: from.into(), to: to.into(), need }).is_some()
     }
 
     #[test]

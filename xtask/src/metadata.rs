@@ -49,15 +49,10 @@ pub(crate) fn read(locked: bool) -> Result<Metadata, String> {
     command.args(["metadata", "--format-version", "1"]);
     // The edges of the workspace need no resolution, so they can be read while the lock is stale.
     command.arg(if locked { "--locked" } else { "--no-deps" });
-    let output = command
-        .output()
-        .map_err(|e| format!("cargo metadata does not start: {e}"))?;
+    let output = command.output().map_err(|e| format!("cargo metadata does not start: {e}"))?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        return Err(format!(
-            "cargo metadata failed; run `cargo check` first:\n{}",
-            text.trim()
-        ));
+        return Err(format!("cargo metadata failed; run `cargo check` first:\n{}", text.trim()));
     }
     let value: Value = serde_json::from_slice(&output.stdout)
         .map_err(|e| format!("cargo metadata printed no JSON: {e}"))?;
@@ -65,9 +60,7 @@ pub(crate) fn read(locked: bool) -> Result<Metadata, String> {
 }
 
 fn parse(value: &Value) -> Result<Metadata, String> {
-    let packages = value["packages"]
-        .as_array()
-        .ok_or("cargo metadata: no packages")?;
+    let packages = value["packages"].as_array().ok_or("cargo metadata: no packages")?;
     let mut found = Metadata {
         root: PathBuf::from(text(value, "workspace_root")?),
         target: PathBuf::from(text(value, "target_directory")?),
@@ -129,11 +122,7 @@ mod tests {
         .unwrap();
         let found = parse(&value).unwrap();
         assert_eq!(found.packages[0].folder, PathBuf::from("/w/engine"));
-        let edge = |to: &str, need| Edge {
-            from: "engine".into(),
-            to: to.into(),
-            need,
-        };
+        let edge = |to: &str, need| Edge { from: "engine".into(), to: to.into(), need };
         let expected = [edge("protocol", Need::Build), edge("journal", Need::Test)];
         assert_eq!(found.edges, expected);
     }

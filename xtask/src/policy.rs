@@ -78,10 +78,7 @@ pub(crate) fn run() -> Result<(), String> {
     if !found.is_empty() {
         return Err(format!("policy: {} findings", found.len()));
     }
-    println!(
-        "policy: {} packages, nothing to say",
-        metadata.packages.len()
-    );
+    println!("policy: {} packages, nothing to say", metadata.packages.len());
     if !steps::has_subcommand("deny") {
         println!("policy: cargo-deny is not installed; the same rules were checked from metadata");
         return Ok(());
@@ -91,20 +88,12 @@ pub(crate) fn run() -> Result<(), String> {
 
 fn findings(packages: &[Package]) -> Vec<String> {
     let foreign: Vec<&Package> = packages.iter().filter(|p| p.source.is_some()).collect();
-    let mut found: Vec<String> = foreign
-        .iter()
-        .filter_map(|package| refuse(package))
-        .collect();
+    let mut found: Vec<String> = foreign.iter().filter_map(|package| refuse(package)).collect();
     for name in SINGLE {
-        let versions: Vec<&str> = foreign
-            .iter()
-            .filter(|p| p.name == *name)
-            .map(|p| p.version.as_str())
-            .collect();
+        let versions: Vec<&str> =
+            foreign.iter().filter(|p| p.name == *name).map(|p| p.version.as_str()).collect();
         if versions.len() > 1 {
-            found.push(format!(
-                "{name}: {versions:?} are in the tree; bring it down to one"
-            ));
+            found.push(format!("{name}: {versions:?} are in the tree; bring it down to one"));
         }
     }
     found
@@ -112,15 +101,9 @@ fn findings(packages: &[Package]) -> Vec<String> {
 
 fn refuse(package: &Package) -> Option<String> {
     let Package { name, version, .. } = package;
-    let registry = package
-        .source
-        .as_deref()
-        .is_some_and(|from| from.starts_with("registry+"));
+    let registry = package.source.as_deref().is_some_and(|from| from.starts_with("registry+"));
     if !registry {
-        return Some(format!(
-            "{name} {version}: comes from {:?}, not a registry",
-            package.source
-        ));
+        return Some(format!("{name} {version}: comes from {:?}, not a registry", package.source));
     }
     if let Some((_, instead)) = BANNED.iter().find(|(banned, _)| banned == name) {
         return Some(format!("{name} {version}: banned; {instead}"));
@@ -128,18 +111,14 @@ fn refuse(package: &Package) -> Option<String> {
     if let Some((_, safe)) = SAFE_FROM.iter().find(|(known, _)| known == name)
         && numbers(version) < numbers(safe)
     {
-        return Some(format!(
-            "{name} {version}: has an advisory; at least {safe}"
-        ));
+        return Some(format!("{name} {version}: has an advisory; at least {safe}"));
     }
     let Some(licence) = &package.licence else {
         return Some(format!("{name} {version}: names no licence"));
     };
     match spdx::allows(licence, LICENCES) {
         Ok(true) => None,
-        Ok(false) => Some(format!(
-            "{name} {version}: licence {licence} is not accepted"
-        )),
+        Ok(false) => Some(format!("{name} {version}: licence {licence} is not accepted")),
         Err(why) => Some(format!("{name} {version}: licence unreadable: {why}")),
     }
 }
@@ -147,16 +126,8 @@ fn refuse(package: &Package) -> Option<String> {
 /// The dotted numbers of a version; a pre-release sorts below its release.
 fn numbers(version: &str) -> (Vec<u64>, bool) {
     let plain = version.split('+').next().unwrap_or(version);
-    let (release, tag) = plain
-        .split_once('-')
-        .map_or((plain, None), |(r, t)| (r, Some(t)));
-    (
-        release
-            .split('.')
-            .map(|part| part.parse().unwrap_or(0))
-            .collect(),
-        tag.is_none(),
-    )
+    let (release, tag) = plain.split_once('-').map_or((plain, None), |(r, t)| (r, Some(t)));
+    (release.split('.').map(|part| part.parse().unwrap_or(0)).collect(), tag.is_none())
 }
 
 #[cfg(test)]
@@ -189,21 +160,12 @@ mod tests {
         for tree in [
             vec![package("a", "1.0.0", "GPL-3.0-only")],
             vec![package("a", "1.0.0", "MIT OR")],
-            vec![Package {
-                licence: None,
-                ..package("a", "1.0.0", "")
-            }],
-            vec![Package {
-                source: Some("git+x".into()),
-                ..package("a", "1.0.0", "MIT")
-            }],
+            vec![Package { licence: None, ..package("a", "1.0.0", "") }],
+            vec![Package { source: Some("git+x".into()), ..package("a", "1.0.0", "MIT") }],
             vec![package("aws-lc-sys", "1.0.0", "MIT")],
             vec![package("bytes", "1.9.9", "MIT")],
             vec![package("bytes", "1.11.1-rc.1", "MIT")],
-            vec![
-                package("tokio", "1.0.0", "MIT"),
-                package("tokio", "2.0.0", "MIT"),
-            ],
+            vec![package("tokio", "1.0.0", "MIT"), package("tokio", "2.0.0", "MIT")],
         ] {
             assert_eq!(findings(&tree).len(), 1, "{tree:?}");
         }
@@ -211,10 +173,7 @@ mod tests {
 
     #[test]
     fn in_house_crates_are_not_judged() {
-        let ours = Package {
-            source: None,
-            ..package("ring", "0.1.0", "AGPL-3.0-only")
-        };
+        let ours = Package { source: None, ..package("ring", "0.1.0", "AGPL-3.0-only") };
         assert!(findings(&[ours, package("ring", "0.17.14", "Apache-2.0 AND ISC")]).is_empty());
     }
 
@@ -231,21 +190,14 @@ mod tests {
         let quoted = |from: &str, to: &str| -> Vec<String> {
             let (_, rest) = deny.split_once(from).expect("the section is there");
             let (section, _) = rest.split_once(to).expect("the section ends");
-            section
-                .lines()
-                .filter_map(|line| line.split('"').nth(1).map(str::to_owned))
-                .collect()
+            section.lines().filter_map(|line| line.split('"').nth(1).map(str::to_owned)).collect()
         };
         assert_eq!(quoted("allow = [", "]"), LICENCES);
         let mut expected: Vec<String> = BANNED.iter().map(|(name, _)| (*name).to_owned()).collect();
         // One name, two crates: ours and the cryptographic one. cargo-deny cannot tell them apart.
         let single = SINGLE.iter().filter(|name| **name != "ring");
         expected.extend(single.map(|name| (*name).to_owned()));
-        expected.extend(
-            SAFE_FROM
-                .iter()
-                .map(|(name, safe)| format!("{name}:<{safe}")),
-        );
+        expected.extend(SAFE_FROM.iter().map(|(name, safe)| format!("{name}:<{safe}")));
         assert_eq!(quoted("deny = [", "\n]"), expected);
     }
 }

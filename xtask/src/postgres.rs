@@ -35,12 +35,7 @@ impl Cluster {
         let folder = make_folder()?;
         let guardian = guard(&folder)?;
         let password = random_hex()?;
-        let mut cluster = Self {
-            folder,
-            port: 0,
-            password,
-            guardian,
-        };
+        let mut cluster = Self { folder, port: 0, password, guardian };
         cluster.lay_out(&programs)?;
         for attempt in 1.. {
             cluster.port = free_port()?;
@@ -62,17 +57,11 @@ impl Cluster {
 
     /// What a test needs to reach the server and to stop and start it.
     pub(crate) fn variables(&self) -> [(&'static str, String); 4] {
-        let common = format!(
-            "port={} user=postgres password={}",
-            self.port, self.password
-        );
+        let common = format!("port={} user=postgres password={}", self.port, self.password);
         let socket = format!("host={} {common} dbname=postgres", self.folder.display());
         [
             ("BEZANT_TEST_POSTGRES", socket),
-            (
-                "BEZANT_TEST_POSTGRES_TCP",
-                format!("host=127.0.0.1 {common} dbname=postgres"),
-            ),
+            ("BEZANT_TEST_POSTGRES_TCP", format!("host=127.0.0.1 {common} dbname=postgres")),
             ("BEZANT_TEST_PG_DATA", self.data().display().to_string()),
             ("BEZANT_TEST_PG_CTL", self.control().display().to_string()),
         ]
@@ -88,11 +77,7 @@ impl Cluster {
 
     /// Writes the control script and makes the cluster's files.
     fn lay_out(&self, programs: &Programs) -> Result<(), String> {
-        write(
-            &self.control(),
-            &control_script(programs, &self.folder),
-            0o700,
-        )?;
+        write(&self.control(), &control_script(programs, &self.folder), 0o700)?;
         let secret = self.folder.join("password");
         write(&secret, &self.password, 0o600)?;
         if !programs.owner.is_empty() {
@@ -129,11 +114,7 @@ fn make_folder() -> Result<PathBuf, String> {
     if base.as_os_str().len() > SOCKET_FOLDER_BYTES_MAX / 2 {
         base = PathBuf::from("/tmp");
     }
-    let folder = base.join(format!(
-        "bezant-pg-{}-{}",
-        std::process::id(),
-        &random_hex()?[..8]
-    ));
+    let folder = base.join(format!("bezant-pg-{}-{}", std::process::id(), &random_hex()?[..8]));
     // Only the owner and root may enter: the socket asks for no password.
     let made = fs::DirBuilder::new().mode(0o700).create(&folder);
     made.map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
@@ -147,17 +128,9 @@ fn guard(folder: &Path) -> Result<Child, String> {
         if [ -f \"$1/data/postmaster.pid\" ]; then \"$1/control\" stop-immediate; fi; \
         rm -rf \"$1\"";
     let mut shell = Command::new("sh");
-    shell
-        .args(["-c", SCRIPT, "guardian"])
-        .arg(folder)
-        .process_group(0);
-    shell
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    shell
-        .spawn()
-        .map_err(|e| format!("cannot start the guardian shell: {e}"))
+    shell.args(["-c", SCRIPT, "guardian"]).arg(folder).process_group(0);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.spawn().map_err(|e| format!("cannot start the guardian shell: {e}"))
 }
 
 /// The script behind `BEZANT_TEST_PG_CTL`: `stop-immediate`, `stop`, `start`, `restart`, `status`.
@@ -165,10 +138,7 @@ fn control_script(programs: &Programs, folder: &Path) -> String {
     let bin = quoted(&programs.folder.display().to_string());
     let step_down: Vec<String> = programs.step_down.iter().map(|word| quoted(word)).collect();
     // A caller that already stepped down cannot and need not do it again.
-    let run = format!(
-        "if [ \"$(id -u)\" = 0 ]; then set -- {} \"$@\"; fi",
-        step_down.join(" ")
-    );
+    let run = format!("if [ \"$(id -u)\" = 0 ]; then set -- {} \"$@\"; fi", step_down.join(" "));
     format!(
         r#"#!/bin/sh
 # Controls a throw-away PostgreSQL: stop-immediate | stop | start | restart.
@@ -209,22 +179,15 @@ fn quoted(word: &str) -> String {
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), String> {
     let say = |e| format!("cannot write {}: {e}", path.display());
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path);
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let mut file = file.map_err(say)?;
     std::io::Write::write_all(&mut file, text.as_bytes()).map_err(say)?;
-    file.set_permissions(fs::Permissions::from_mode(mode))
-        .map_err(say)
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(say)
 }
 
 fn free_port() -> Result<u16, String> {
     let address = TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
-    address
-        .map(|address| address.port())
-        .map_err(|e| format!("no free loopback port: {e}"))
+    address.map(|address| address.port()).map_err(|e| format!("no free loopback port: {e}"))
 }
 
 fn random_hex() -> Result<String, String> {
@@ -242,10 +205,7 @@ mod tests {
     fn words_survive_the_shell() {
         let word = "a 'b' $c \"d\"";
         let script = format!("printf %s {}", quoted(word));
-        assert_eq!(
-            steps::output(Command::new("sh").args(["-c", &script])).unwrap(),
-            word
-        );
+        assert_eq!(steps::output(Command::new("sh").args(["-c", &script])).unwrap(), word);
     }
 
     #[test]
@@ -260,16 +220,10 @@ mod tests {
 
     #[test]
     fn the_control_script_refuses_what_it_does_not_know() {
-        let programs = Programs {
-            folder: "/nowhere".into(),
-            step_down: Vec::new(),
-            owner: String::new(),
-        };
+        let programs =
+            Programs { folder: "/nowhere".into(), step_down: Vec::new(), owner: String::new() };
         let script = control_script(&programs, &std::env::temp_dir());
-        let run = Command::new("sh")
-            .args(["-c", &script, "control", "vacuum"])
-            .output()
-            .unwrap();
+        let run = Command::new("sh").args(["-c", &script, "control", "vacuum"]).output().unwrap();
         assert_eq!(run.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&run.stderr).starts_with("usage: control"));
     }

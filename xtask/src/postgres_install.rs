@@ -28,30 +28,21 @@ pub(crate) fn ensure() -> Result<Programs, String> {
             find().ok_or("postgresql was installed, but its programs were not found")?
         }
         None => {
-            return Err(
-                "the tests need PostgreSQL: `initdb` is neither on PATH nor below \
+            return Err("the tests need PostgreSQL: `initdb` is neither on PATH nor below \
                         /usr/lib/postgresql; install your distribution's `postgresql` package, \
                         or run this as root so that it can"
-                    .to_owned(),
-            );
+                .to_owned());
         }
     };
     println!("postgres: programs in {}", folder.display());
     if !root {
-        return Ok(Programs {
-            folder,
-            step_down: Vec::new(),
-            owner: String::new(),
-        });
+        return Ok(Programs { folder, step_down: Vec::new(), owner: String::new() });
     }
     step_down(folder)
 }
 
 fn find() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let installed = versions.map(|version| version.path().join("bin")).collect();
     let path = std::env::var_os("PATH").unwrap_or_default();
     choose(std::env::split_paths(&path).collect(), installed)
@@ -60,10 +51,7 @@ fn find() -> Option<PathBuf> {
 /// PATH first, as its owner wants; then the newest of the installed versions.
 fn choose(path: Vec<PathBuf>, mut installed: Vec<PathBuf>) -> Option<PathBuf> {
     let number = |folder: &PathBuf| -> u32 {
-        let version = folder
-            .parent()
-            .and_then(Path::file_name)
-            .and_then(|name| name.to_str());
+        let version = folder.parent().and_then(Path::file_name).and_then(|name| name.to_str());
         version.and_then(|text| text.parse().ok()).unwrap_or(0)
     };
     installed.sort_by_key(|folder| std::cmp::Reverse(number(folder)));
@@ -73,11 +61,7 @@ fn choose(path: Vec<PathBuf>, mut installed: Vec<PathBuf>) -> Option<PathBuf> {
         let program = std::fs::canonicalize(folder.join("initdb")).ok()?;
         program.parent().map(Path::to_owned)
     });
-    homes.find(|folder| {
-        ["postgres", "pg_ctl"]
-            .iter()
-            .all(|name| folder.join(name).is_file())
-    })
+    homes.find(|folder| ["postgres", "pg_ctl"].iter().all(|name| folder.join(name).is_file()))
 }
 
 fn install() -> Result<(), String> {
@@ -86,9 +70,7 @@ fn install() -> Result<(), String> {
         let mut command = Command::new("apt-get");
         // Another installation may hold the lock for a while.
         command.args(["-o", "DPkg::Lock::Timeout=300"]).args(words);
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null());
+        command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
         steps::run(&mut command)
     };
     let advice = |why| format!("cannot install PostgreSQL, install it by hand: {why}");
@@ -110,30 +92,16 @@ fn step_down(folder: PathBuf) -> Result<Programs, String> {
             format!("--regid={gid}"),
             "--clear-groups".into(),
         ],
-        vec![
-            "runuser".to_owned(),
-            "-u".to_owned(),
-            user.to_owned(),
-            "--".to_owned(),
-        ],
+        vec!["runuser".to_owned(), "-u".to_owned(), user.to_owned(), "--".to_owned()],
     ];
     let works = |way: &Vec<String>| {
         steps::output(Command::new(&way[0]).args(&way[1..]).arg("true")).is_ok()
     };
     let Some(step_down) = ways.into_iter().find(works) else {
-        return Err(format!(
-            "cannot become `{user}`: neither setpriv nor runuser works here"
-        ));
+        return Err(format!("cannot become `{user}`: neither setpriv nor runuser works here"));
     };
-    println!(
-        "postgres: we are root, so it runs as `{user}` through {}",
-        step_down[0]
-    );
-    Ok(Programs {
-        folder,
-        step_down,
-        owner: format!("{uid}:{gid}"),
-    })
+    println!("postgres: we are root, so it runs as `{user}` through {}", step_down[0]);
+    Ok(Programs { folder, step_down, owner: format!("{uid}:{gid}") })
 }
 
 #[cfg(test)]
@@ -153,17 +121,10 @@ mod tests {
         };
         let all = ["initdb", "postgres", "pg_ctl"];
         let on_path = fill("path", &all);
-        let versions = vec![
-            fill("9/bin", &all),
-            fill("17/bin", &["initdb"]),
-            fill("15/bin", &all),
-        ];
+        let versions = vec![fill("9/bin", &all), fill("17/bin", &["initdb"]), fill("15/bin", &all)];
         let newest = std::fs::canonicalize(&versions[2]).unwrap();
         let first = std::fs::canonicalize(&on_path).unwrap();
-        assert_eq!(
-            choose(vec![base.join("none"), on_path], versions.clone()),
-            Some(first)
-        );
+        assert_eq!(choose(vec![base.join("none"), on_path], versions.clone()), Some(first));
         assert_eq!(choose(vec![base.join("none")], versions), Some(newest));
         assert_eq!(choose(vec![], vec![base.join("none")]), None);
         std::fs::remove_dir_all(&base).unwrap();

@@ -20,10 +20,7 @@ pub(crate) struct Finding {
 }
 
 fn finding(line: usize, what: impl Into<String>) -> Finding {
-    Finding {
-        line,
-        what: what.into(),
-    }
+    Finding { line, what: what.into() }
 }
 
 /// Words no text file of the repository may hold. Split, so that this file does not hold them.
@@ -36,14 +33,8 @@ const WORDS: &[(&str, &str)] = &[
     (concat!("npmjs", ".com"), "say \"the registry\""),
     (concat!("pypi", ".org"), "say \"the registry\""),
     (concat!("deb.", "debian"), "say \"the distribution\""),
-    (
-        concat!("/wo", "rk/"),
-        "use a path relative to the repository",
-    ),
-    (
-        concat!("/ro", "ot/"),
-        "use a path relative to the repository",
-    ),
+    (concat!("/wo", "rk/"), "use a path relative to the repository"),
+    (concat!("/ro", "ot/"), "use a path relative to the repository"),
 ];
 
 /// Macros and attributes no Rust code may hold.
@@ -51,10 +42,7 @@ const CODE: &[(&str, &str)] = &[
     ("todo!", "write it, or leave it out"),
     ("unimplemented!", "write it, or return a typed error"),
     ("dbg!", "use tracing, or nothing"),
-    (
-        "#[ignore",
-        "make the test fast, or move it to a command of its own",
-    ),
+    ("#[ignore", "make the test fast, or move it to a command of its own"),
 ];
 
 /// The rules for every text file.
@@ -62,10 +50,7 @@ pub(crate) fn text_rules(text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     for (number, line) in numbered(text) {
         for (word, instead) in WORDS {
-            if line
-                .match_indices(word)
-                .any(|(at, _)| begins_there(line, at))
-            {
+            if line.match_indices(word).any(|(at, _)| begins_there(line, at)) {
                 found.push(finding(number, format!("`{word}`: {instead}")));
             }
         }
@@ -85,10 +70,7 @@ pub(crate) fn rust_rules(text: &str, tests: bool, may_be_unsafe: bool) -> Vec<Fi
     let code = blanked(text);
     let mut found = Vec::new();
     if !text.trim_start().starts_with("//!") {
-        found.push(finding(
-            1,
-            "no `//!` head: say what the file is, refuses and keeps true",
-        ));
+        found.push(finding(1, "no `//!` head: say what the file is, refuses and keeps true"));
     }
     let (lines, max) = if tests {
         (text.lines().count(), TEST_LINES_MAX)
@@ -96,36 +78,24 @@ pub(crate) fn rust_rules(text: &str, tests: bool, may_be_unsafe: bool) -> Vec<Fi
         (length(text), SOURCE_LINES_MAX)
     };
     if lines > max {
-        found.push(finding(
-            max,
-            format!("{lines} lines, at most {max}: cut it by nouns"),
-        ));
+        found.push(finding(max, format!("{lines} lines, at most {max}: cut it by nouns")));
     }
     for (number, line) in numbered(text) {
         let columns = line.chars().count();
         if columns > COLUMNS_MAX && !line.contains("://") {
-            found.push(finding(
-                number,
-                format!("{columns} columns, at most {COLUMNS_MAX}"),
-            ));
+            found.push(finding(number, format!("{columns} columns, at most {COLUMNS_MAX}")));
         }
     }
     for (number, line) in numbered(&code) {
         for (word, instead) in CODE {
-            if line
-                .match_indices(word)
-                .any(|(at, _)| begins_there(line, at))
-            {
+            if line.match_indices(word).any(|(at, _)| begins_there(line, at)) {
                 found.push(finding(number, format!("`{word}`: {instead}")));
             }
         }
     }
     if !may_be_unsafe {
         for number in lines_with_word(&code, "unsafe") {
-            found.push(finding(
-                number,
-                "`unsafe` in a file that docs/unsafe.md does not list",
-            ));
+            found.push(finding(number, "`unsafe` in a file that docs/unsafe.md does not list"));
         }
     }
     found.extend(unreasoned(&code));
@@ -141,10 +111,7 @@ fn unreasoned(code: &str) -> Vec<Finding> {
             let body = &code[at..at + code[at..].find(")]").unwrap_or(code.len() - at)];
             if attribute && lines_with_word(body, "reason").is_empty() {
                 let number = code[..at].matches('\n').count() + 1;
-                found.push(finding(
-                    number,
-                    format!("`#{lint}…)]` without `reason = \"…\"`"),
-                ));
+                found.push(finding(number, format!("`#{lint}…)]` without `reason = \"…\"`")));
             }
         }
     }
@@ -198,16 +165,10 @@ mod tests {
         let tests =
             "#[cfg(test)]\n#[path = \"x\"]\nmod tests {\n}\n".to_owned() + &"//\n".repeat(90);
         assert!(source(&format!("//!\n{body}{tests}")).is_empty());
-        assert_eq!(
-            source(&format!("//!\n//\n{body}{tests}")),
-            [SOURCE_LINES_MAX]
-        );
+        assert_eq!(source(&format!("//!\n//\n{body}{tests}")), [SOURCE_LINES_MAX]);
         let long = format!("//!\n{body}{body}");
         assert!(rust_rules(&long, true, false).is_empty());
-        assert_eq!(
-            lines(&rust_rules(&format!("{long}//\n//\n"), true, false)),
-            [TEST_LINES_MAX]
-        );
+        assert_eq!(lines(&rust_rules(&format!("{long}//\n//\n"), true, false)), [TEST_LINES_MAX]);
     }
 
     #[test]
@@ -219,10 +180,7 @@ mod tests {
 
     #[test]
     fn banned_code_is_found_in_code_only() {
-        assert_eq!(
-            source("//!\nfn f() { todo! {} }\n#[ignore = \"slow\"]\n"),
-            [2, 3]
-        );
+        assert_eq!(source("//!\nfn f() { todo! {} }\n#[ignore = \"slow\"]\n"), [2, 3]);
         assert!(source("//!\n// dbg!\nconst A: &str = \"dbg!\";\n").is_empty());
     }
 
@@ -236,10 +194,7 @@ mod tests {
     #[test]
     fn every_allow_gives_its_reason() {
         assert_eq!(source("//!\n#[allow(dead_code)]\nfn f() {}\n"), [2]);
-        assert_eq!(
-            source("//!\n#![expect(\n    a,\n)]\n#[allow(b, reason = \"c\")]\n"),
-            [2]
-        );
+        assert_eq!(source("//!\n#![expect(\n    a,\n)]\n#[allow(b, reason = \"c\")]\n"), [2]);
     }
 
     #[test]

@@ -6,18 +6,10 @@
 /// Whether `expression` can be satisfied with the licences of `allowed`.
 pub(crate) fn allows(expression: &str, allowed: &[&str]) -> Result<bool, String> {
     // Old manifests write `MIT/Apache-2.0` for a choice.
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let tokens: Vec<&str> = spaced.split_whitespace().collect();
-    let mut parser = Parser {
-        tokens: &tokens,
-        allowed,
-    };
-    let verdict = parser
-        .any_of()
-        .map_err(|why| format!("`{expression}`: {why}"))?;
+    let mut parser = Parser { tokens: &tokens, allowed };
+    let verdict = parser.any_of().map_err(|why| format!("`{expression}`: {why}"))?;
     match parser.tokens.first() {
         None => Ok(verdict),
         Some(token) => Err(format!("`{expression}`: unexpected `{token}`")),
@@ -52,18 +44,12 @@ impl<'a> Parser<'a> {
     fn one(&mut self) -> Result<bool, String> {
         if self.accept("(") {
             let verdict = self.any_of()?;
-            return if self.accept(")") {
-                Ok(verdict)
-            } else {
-                Err("`)` is missing".to_owned())
-            };
+            return if self.accept(")") { Ok(verdict) } else { Err("`)` is missing".to_owned()) };
         }
         let licence = self.name()?;
         if self.accept("WITH") {
             let exception = self.name()?;
-            return Ok(self
-                .allowed
-                .contains(&format!("{licence} WITH {exception}").as_str()));
+            return Ok(self.allowed.contains(&format!("{licence} WITH {exception}").as_str()));
         }
         Ok(self.allowed.contains(&licence))
     }
@@ -118,9 +104,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_permits_nothing() {
-        for broken in [
-            "", "MIT OR", "(MIT", "MIT)", "MIT ISC", "AND MIT", "MIT WITH", "OR",
-        ] {
+        for broken in ["", "MIT OR", "(MIT", "MIT)", "MIT ISC", "AND MIT", "MIT WITH", "OR"] {
             assert!(allows(broken, ALLOWED).is_err(), "{broken}");
         }
     }

@@ -19,10 +19,7 @@ pub(crate) fn cargo() -> Command {
 /// Whether cargo knows `name` as a subcommand.
 pub(crate) fn has_subcommand(name: &str) -> bool {
     let mut probe = cargo();
-    probe
-        .args([name, "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    probe.args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
     probe.status().is_ok_and(|status| status.success())
 }
 
@@ -30,55 +27,31 @@ pub(crate) fn has_subcommand(name: &str) -> bool {
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let said = said(command);
     println!("\n» {said}");
-    let status = command
-        .status()
-        .map_err(|e| format!("`{said}` does not start: {e}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{said}` failed: {status}"))
-    }
+    let status = command.status().map_err(|e| format!("`{said}` does not start: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{said}` failed: {status}")) }
 }
 
 /// Runs one command quietly and gives what it printed; its complaints are in the error.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let said = said(command);
-    let done = command
-        .output()
-        .map_err(|e| format!("`{said}` does not start: {e}"))?;
+    let done = command.output().map_err(|e| format!("`{said}` does not start: {e}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if done.status.success() {
         return Ok(text(&done.stdout));
     }
-    Err(format!(
-        "`{said}`: {}\n{}\n{}",
-        done.status,
-        text(&done.stdout),
-        text(&done.stderr)
-    ))
+    Err(format!("`{said}`: {}\n{}\n{}", done.status, text(&done.stdout), text(&done.stderr)))
 }
 
 fn said(command: &Command) -> String {
-    let set = command
-        .get_envs()
-        .filter_map(|(key, value)| Some((key, value?)));
+    let set = command.get_envs().filter_map(|(key, value)| Some((key, value?)));
     // Only what one would have to type again; the test variables are printed by their maker.
     let set = set.filter(|(key, _)| key.to_string_lossy().starts_with("RUST"));
     let mut words: Vec<String> = set
         .map(|(key, value)| format!("{}={:?}", key.display(), value.display().to_string()))
         .collect();
     let name = std::path::Path::new(command.get_program()).file_name();
-    words.push(
-        name.unwrap_or_else(|| command.get_program())
-            .to_string_lossy()
-            .into_owned(),
-    );
-    words.extend(
-        command
-            .get_args()
-            .map(OsStr::to_string_lossy)
-            .map(|word| word.into_owned()),
-    );
+    words.push(name.unwrap_or_else(|| command.get_program()).to_string_lossy().into_owned());
+    words.extend(command.get_args().map(OsStr::to_string_lossy).map(|word| word.into_owned()));
     words.join(" ")
 }
 
@@ -103,17 +76,9 @@ impl Steps {
     /// Prints the table; an error names the steps that failed.
     pub(crate) fn finish(self) -> Result<(), String> {
         println!("\n{}", self.table());
-        let failed: Vec<&str> = self
-            .rows
-            .iter()
-            .filter(|(_, _, failure)| failure.is_some())
-            .map(|row| row.0)
-            .collect();
-        if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("failed: {}", failed.join(", ")))
-        }
+        let failed: Vec<&str> =
+            self.rows.iter().filter(|(_, _, failure)| failure.is_some()).map(|row| row.0).collect();
+        if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
     }
 
     fn table(&self) -> String {
@@ -143,20 +108,14 @@ mod tests {
         });
         assert!(ran);
         let table = steps.table();
-        assert!(
-            table.contains("FAILED") && table.contains("second"),
-            "{table}"
-        );
+        assert!(table.contains("FAILED") && table.contains("second"), "{table}");
         assert_eq!(steps.finish(), Err("failed: first".to_owned()));
     }
 
     #[test]
     fn a_command_is_said_as_one_would_type_it() {
         let mut command = Command::new("/usr/bin/cargo");
-        command
-            .args(["test", "-p", "x"])
-            .env("RUSTFLAGS", "--cfg loom")
-            .env("OTHER", "1");
+        command.args(["test", "-p", "x"]).env("RUSTFLAGS", "--cfg loom").env("OTHER", "1");
         assert_eq!(said(&command), "RUSTFLAGS=\"--cfg loom\" cargo test -p x");
     }
 

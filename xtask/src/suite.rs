@@ -57,39 +57,24 @@ pub(crate) fn bench_smoke() -> Result<(), String> {
 /// Runs one command with a throw-away PostgreSQL in its environment.
 pub(crate) fn with_postgres(words: &[&str]) -> Result<(), String> {
     let cluster = Cluster::start()?;
-    run(Command::new(words[0])
-        .args(&words[1..])
-        .envs(cluster.variables()))
+    run(Command::new(words[0]).args(&words[1..]).envs(cluster.variables()))
 }
 
 fn add_checks(steps: &mut Steps) {
-    steps.step("fmt", || {
-        run(cargo().args(["fmt", "--all", "--", "--check"]))
-    });
+    steps.step("fmt", || run(cargo().args(["fmt", "--all", "--", "--check"])));
     steps.step("tidy", tidy::run);
     steps.step("policy", policy::run);
     steps.step("clippy", || {
-        run(cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]))
+        run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });
     steps.step("doc", || {
         let mut doc = cargo();
-        run(doc
-            .args(["doc", "--no-deps", "--workspace"])
-            .env("RUSTDOCFLAGS", "-Dwarnings"))
+        run(doc.args(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-Dwarnings"))
     });
 }
 
 fn add_tests(steps: &mut Steps) {
-    steps.step("doc tests", || {
-        run(cargo().args(["test", "--doc", "--workspace"]))
-    });
+    steps.step("doc tests", || run(cargo().args(["test", "--doc", "--workspace"])));
     steps.step("loom", loom);
     steps.step("suites", suites);
 }
@@ -106,17 +91,9 @@ fn loom() -> Result<(), String> {
     }
     let mut test = cargo();
     // By manifest: `-p ring` would also mean the cryptographic crate of that name.
-    test.args([
-        "test",
-        "--manifest-path",
-        "ring/Cargo.toml",
-        "--release",
-        "--lib",
-    ]);
+    test.args(["test", "--manifest-path", "ring/Cargo.toml", "--release", "--lib"]);
     // Its own folder: other flags would rebuild everything here and back again.
-    test.arg("--target-dir")
-        .arg(metadata.target.join("loom"))
-        .arg("loom");
+    test.arg("--target-dir").arg(metadata.target.join("loom")).arg("loom");
     run(test.env("RUSTFLAGS", "--cfg loom"))
 }
 
@@ -130,14 +107,7 @@ fn suites() -> Result<(), String> {
         println!(
             "suites: cargo-nextest is not installed; cargo's own runner does the same, slower"
         );
-        test.args([
-            "test",
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--no-fail-fast",
-        ]);
+        test.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
     }
     run(test.envs(cluster.variables()))
 }
@@ -153,10 +123,7 @@ fn holds(folder: &Path, wanted: &dyn Fn(&Path, &str) -> bool) -> Result<bool, St
         let found = if path.is_dir() {
             holds(&path, wanted)?
         } else {
-            wanted(
-                &path,
-                &String::from_utf8_lossy(&fs::read(&path).map_err(say)?),
-            )
+            wanted(&path, &String::from_utf8_lossy(&fs::read(&path).map_err(say)?))
         };
         if found {
             return Ok(true);

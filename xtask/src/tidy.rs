@@ -14,9 +14,7 @@ use crate::{edges, rules};
 /// Folders that hold nothing of ours.
 const NOT_OURS: &[&str] = &[".git", "target", "corpus", "artifacts"];
 /// Endings of the files whose words are checked.
-const TEXT: &[&str] = &[
-    "rs", "toml", "md", "sh", "sql", "json", "csv", "py", "yml", "yaml", "run",
-];
+const TEXT: &[&str] = &["rs", "toml", "md", "sh", "sql", "json", "csv", "py", "yml", "yaml", "run"];
 /// Crates that must be unable to touch the world, by their own attributes.
 const PURE: &[&str] = &["protocol", "engine"];
 const UNSAFE_LIST: &str = "docs/unsafe.md";
@@ -50,17 +48,10 @@ fn findings(metadata: &Metadata) -> Result<Vec<String>, String> {
         };
         let mut here = rules::text_rules(&text);
         if path.extension().is_some_and(|e| e == "rs") {
-            here.extend(rules::rust_rules(
-                &text,
-                is_test(&path),
-                listed.contains(&path),
-            ));
+            here.extend(rules::rust_rules(&text, is_test(&path), listed.contains(&path)));
             sources.push((path.clone(), text));
         }
-        found.extend(
-            here.iter()
-                .map(|f| format!("{}:{}: {}", path.display(), f.line, f.what)),
-        );
+        found.extend(here.iter().map(|f| format!("{}:{}: {}", path.display(), f.line, f.what)));
     }
     found.extend(stale(&listed, &sources));
     found.extend(orphans(&sources));
@@ -71,23 +62,14 @@ fn findings(metadata: &Metadata) -> Result<Vec<String>, String> {
 /// Every crate has the licence meant for it, and ships its text where it is not the root's.
 fn licences(metadata: &Metadata) -> Vec<String> {
     let mut found = Vec::new();
-    for package in metadata
-        .packages
-        .iter()
-        .filter(|package| package.source.is_none())
-    {
+    for package in metadata.packages.iter().filter(|package| package.source.is_none()) {
         let name = &package.name;
         let Some(meant) = edges::licence(name) else {
-            found.push(format!(
-                "{name}: a crate that the table of edges does not know"
-            ));
+            found.push(format!("{name}: a crate that the table of edges does not know"));
             continue;
         };
         if package.licence.as_deref() != Some(meant) {
-            found.push(format!(
-                "{name}: licence {:?}, meant is {meant}",
-                package.licence
-            ));
+            found.push(format!("{name}: licence {:?}, meant is {meant}", package.licence));
         }
         if meant == "Apache-2.0" && !package.folder.join("LICENSE").is_file() {
             found.push(format!("{name}: LICENSE is missing; copy LICENSE-APACHE"));
@@ -121,10 +103,7 @@ fn is_text(path: &Path) -> bool {
 /// Files of tests alone: integration tests, benchmarks, and unit tests beside their file.
 fn is_test(path: &Path) -> bool {
     let folder = path.iter().any(|part| part == "tests" || part == "benches");
-    let stem = path
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .unwrap_or_default();
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let bench_crate_source = path.starts_with("benches/src");
     (folder && !bench_crate_source) || stem.ends_with("_test") || stem == "tests"
 }
@@ -142,14 +121,9 @@ fn unsafe_files(list: &str) -> BTreeSet<PathBuf> {
 /// Rows of docs/unsafe.md whose file is gone or has become safe.
 fn stale(listed: &BTreeSet<PathBuf>, sources: &[(PathBuf, String)]) -> Vec<String> {
     let is_unsafe = |text: &str| !lines_with_word(&blanked(text), "unsafe").is_empty();
-    let holds = |file: &PathBuf| {
-        sources
-            .iter()
-            .any(|(path, text)| path == file && is_unsafe(text))
-    };
+    let holds = |file: &PathBuf| sources.iter().any(|(path, text)| path == file && is_unsafe(text));
     let gone = listed.iter().filter(|file| !holds(file));
-    gone.map(|file| format!("{UNSAFE_LIST}: `{}` has no unsafe code", file.display()))
-        .collect()
+    gone.map(|file| format!("{UNSAFE_LIST}: `{}` has no unsafe code", file.display())).collect()
 }
 
 /// Sources that no other file of their crate declares, so that they are never compiled.
@@ -167,10 +141,7 @@ fn orphans(sources: &[(PathBuf, String)]) -> Vec<String> {
                 && (text.contains(&declaration) || text.contains(&by_path))
         });
         if !declared {
-            found.push(format!(
-                "{}: no `{declaration}` anywhere in its crate",
-                path.display()
-            ));
+            found.push(format!("{}: no `{declaration}` anywhere in its crate", path.display()));
         }
     }
     found
@@ -204,10 +175,7 @@ fn declared_as(path: &Path) -> Option<(PathBuf, String)> {
 fn impure(sources: &[(PathBuf, String)]) -> Vec<String> {
     let mut found = Vec::new();
     for (path, text) in sources {
-        if PURE
-            .iter()
-            .any(|name| *path == Path::new(name).join("src/lib.rs"))
-        {
+        if PURE.iter().any(|name| *path == Path::new(name).join("src/lib.rs")) {
             for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
                 if !text.lines().any(|line| line == attribute) {
                     found.push(format!("{}: `{attribute}` is missing", path.display()));
@@ -223,20 +191,14 @@ mod tests {
     use super::*;
 
     fn files(rows: &[(&str, &str)]) -> Vec<(PathBuf, String)> {
-        rows.iter()
-            .map(|(path, text)| (PathBuf::from(path), (*text).to_owned()))
-            .collect()
+        rows.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect()
     }
 
     #[test]
     fn the_edges_of_this_workspace_are_the_drawn_ones() {
         let found = metadata::read(false).unwrap();
         let refused: Vec<String> = found.edges.iter().filter_map(edges::refuse).collect();
-        assert!(
-            found.edges.len() > 10,
-            "the edges were not read: {:?}",
-            found.edges
-        );
+        assert!(found.edges.len() > 10, "the edges were not read: {:?}", found.edges);
         assert_eq!(refused, Vec::<String>::new());
     }
 
@@ -249,10 +211,7 @@ mod tests {
     #[test]
     fn a_file_nobody_declares_is_an_orphan() {
         let tree = files(&[
-            (
-                "a/src/lib.rs",
-                "mod b;\nmod c;\n#[cfg(test)]\n#[path = \"b_test.rs\"]\nmod tests;",
-            ),
+            ("a/src/lib.rs", "mod b;\nmod c;\n#[cfg(test)]\n#[path = \"b_test.rs\"]\nmod tests;"),
             ("a/src/b.rs", ""),
             ("a/src/b_test.rs", ""),
             ("a/src/c/mod.rs", ""),
@@ -272,31 +231,21 @@ mod tests {
     fn a_row_of_the_unsafe_list_needs_its_unsafe() {
         let listed = unsafe_files("| `a/src/a.rs` | `Map` | why |\n| `a/src/b.rs` | | |");
         let tree = files(&[("a/src/a.rs", "unsafe {}"), ("a/src/b.rs", "// unsafe")]);
-        assert_eq!(
-            stale(&listed, &tree),
-            ["docs/unsafe.md: `a/src/b.rs` has no unsafe code"]
-        );
+        assert_eq!(stale(&listed, &tree), ["docs/unsafe.md: `a/src/b.rs` has no unsafe code"]);
     }
 
     #[test]
     fn a_pure_crate_says_so() {
         let attributes = "//! Head.\n#![no_std]\n#![forbid(unsafe_code)]\n";
         assert!(impure(&files(&[("engine/src/lib.rs", attributes)])).is_empty());
-        assert_eq!(
-            impure(&files(&[("protocol/src/lib.rs", "//! Head.\n")])).len(),
-            2
-        );
+        assert_eq!(impure(&files(&[("protocol/src/lib.rs", "//! Head.\n")])).len(), 2);
         assert!(impure(&files(&[("server/src/lib.rs", "")])).is_empty());
     }
 
     #[test]
     fn test_files_are_told_from_sources() {
-        for path in [
-            "a/tests/a.rs",
-            "a/src/x_test.rs",
-            "a/src/x/tests.rs",
-            "benches/benches/b.rs",
-        ] {
+        for path in ["a/tests/a.rs", "a/src/x_test.rs", "a/src/x/tests.rs", "benches/benches/b.rs"]
+        {
             assert!(is_test(Path::new(path)), "{path}");
         }
         for path in ["a/src/lib.rs", "benches/src/lib.rs", "a/src/latest.rs"] {

@@ -17,9 +17,7 @@ fn block(name: &str) -> Vec<u8> {
     let start = DOCUMENT.find(&mark).unwrap() + mark.len();
     let rest = &DOCUMENT[start..];
     let text = &rest[..rest.find("```").unwrap()];
-    text.split_whitespace()
-        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-        .collect()
+    text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }
 
 /// The one frame in `bytes`.
@@ -56,10 +54,7 @@ fn the_hellos_are_those_of_the_page() {
 fn the_request_is_that_of_the_page() {
     let id = CommandId::new(NS / 1_000_000, 7);
     let pay = Command::transfer(id, FROM, TO, 1, 12_500_000);
-    let head = Request {
-        request: 1,
-        ..Request::default()
-    };
+    let head = Request { request: 1, ..Request::default() };
     let mut bytes = Vec::new();
     encode_request(head, &[pay], &mut bytes);
     assert_eq!(bytes, block("request"));
@@ -74,12 +69,8 @@ fn the_reply_is_that_of_the_page() {
     assert_eq!((head.request, head.first_sequence, head.epoch), (1, 42, 1));
     assert_eq!(head.timestamp, NS + 123_000_000);
     assert_eq!(head.stamps, [35, 180, 190, 230]);
-    let refusal = Outcome {
-        sequence: 42,
-        status: Status::InsufficientFunds,
-        rate: 0,
-        repeat: false,
-    };
+    let refusal =
+        Outcome { sequence: 42, status: Status::InsufficientFunds, rate: 0, repeat: false };
     assert_eq!(decoded.outcomes, [refusal]);
     let mut outcomes = reply::Outcomes::default();
     outcomes.clear(42);

@@ -87,9 +87,7 @@ pub(super) async fn serve(served: Arc<Served>, stay: Stay) {
         }
     };
     // Streams stop reading; what was read is answered, and then they end.
-    served
-        .phase
-        .send_replace(Some(reason.unwrap_or(CloseCode::ShuttingDown)));
+    served.phase.send_replace(Some(reason.unwrap_or(CloseCode::ShuttingDown)));
     drain(&served, &stay, &mut streams).await;
     if let Some(reason) = reason {
         connection.close(code(reason), farewell_text(reason).as_bytes());
@@ -137,7 +135,5 @@ fn cut_off(served: &Served, cause: &PeerError) {
         "connection closed: {cause}"
     );
     let ended = CloseCode::IdentityEnded;
-    served
-        .connection
-        .close(code(ended), farewell_text(ended).as_bytes());
+    served.connection.close(code(ended), farewell_text(ended).as_bytes());
 }

@@ -64,11 +64,7 @@ pub(super) async fn serve(served: Arc<Served>, send: SendStream, recv: RecvStrea
         served: Arc::clone(&served),
         outbox: Arc::clone(&outbox),
         phase: served.phase.subscribe(),
-        ticket: Ticket {
-            worker: served.worker,
-            connection: served.number,
-            stream: number,
-        },
+        ticket: Ticket { worker: served.worker, connection: served.number, stream: number },
         publisher,
         recv,
         framing: Framing::default(),
@@ -124,9 +120,7 @@ async fn write_whole(send: &mut SendStream, bytes: Bytes, patience: Duration) ->
 async fn say_goodbye(mut send: SendStream, close: Option<(CloseCode, String)>) {
     let farewell = async {
         if let Some((code, text)) = close {
-            send.write_chunk(encode_close(code, &text).into())
-                .await
-                .ok()?;
+            send.write_chunk(encode_close(code, &text).into()).await.ok()?;
         }
         send.finish().ok()?;
         // Acknowledged, or the connection is gone.
@@ -254,23 +248,14 @@ impl Reader {
         } else {
             let worker = self.ticket.worker;
             let Self { publisher, .. } = self;
-            served
-                .identified
-                .ensure(desk, publisher, &served.peer, worker)
-                .await
+            served.identified.ensure(desk, publisher, &served.peer, worker).await
         };
         let mut lease = desk.envelope(head.slots).await;
         self.framing.take_slots(&mut lease.slots);
-        let commands = request::check(&head, &lease.slots).map_err(|cause| Ended::Structure {
-            request: head.request,
-            cause,
-        })?;
+        let commands = request::check(&head, &lease.slots)
+            .map_err(|cause| Ended::Structure { request: head.request, cause })?;
         let principal = served.peer.principal();
-        lease.head = Request {
-            principal: principal.id,
-            role: principal.role.number(),
-            ..head
-        };
+        lease.head = Request { principal: principal.id, role: principal.role.number(), ..head };
         lease.commands = commands;
         lease.ticket = self.ticket;
         lease.stamps.received = received;

@@ -8,10 +8,7 @@ use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_of_one_envelope_serves_everybody_in_turn() {
-    let one = PoolConfig {
-        bytes_max: Pool::bytes_max_floor(),
-        requests_max: 1,
-    };
+    let one = PoolConfig { bytes_max: Pool::bytes_max_floor(), requests_max: 1 };
     let frame = Frame::with(one, |_| {});
     let mut tasks = tokio::task::JoinSet::new();
     for salt in 1..=4_u64 {

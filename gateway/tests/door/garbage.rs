@@ -26,11 +26,7 @@ fn nonsense(random: &mut Random) -> Vec<u8> {
     match random.below(4) {
         0 => bytes.clear(),
         1 => {}
-        _ => bytes.extend(request_bytes(
-            1,
-            0,
-            &transfers(3, random.next() % 1_000 + 1),
-        )),
+        _ => bytes.extend(request_bytes(1, 0, &transfers(3, random.next() % 1_000 + 1))),
     }
     if random.below(2) == 0 {
         bytes.extend((0..random.below(400)).map(|_| random.next().to_le_bytes()[0]));
@@ -79,13 +75,7 @@ async fn nonsense_harms_nobody() {
     babblers.join_all().await;
     until(|| frame.metric("streams") > 2_000).await;
     assert!(frame.metric("protocol_errors") > 100);
-    assert!(
-        honest
-            .request(&transfers(20, 9_000))
-            .await
-            .unwrap()
-            .is_all_ok()
-    );
+    assert!(honest.request(&transfers(20, 9_000)).await.unwrap().is_all_ok());
     drop((endpoints, honest));
     frame.stop().await;
 }

@@ -32,9 +32,7 @@ async fn is_served(connection: &quinn::Connection) -> bool {
         return false;
     };
     let _ = send.write_all(&hello_bytes()).await;
-    recv.read(&mut [0; 1])
-        .await
-        .is_ok_and(|read| read.is_some())
+    recv.read(&mut [0; 1]).await.is_ok_and(|read| read.is_some())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,9 +64,7 @@ async fn a_forged_identity_is_refused_before_the_hello() {
     // The same names from an authority that the frame does not know.
     let forger = DevCa::in_memory(&domain(), UnixTime::now()).unwrap();
     let ttl = Duration::from_secs(60);
-    let forged = forger
-        .issue(Role::Mint, "north", ttl, UnixTime::now())
-        .unwrap();
+    let forged = forger.issue(Role::Mint, "north", ttl, UnixTime::now()).unwrap();
     let bundle = frame.ca.bundle_pem().as_bytes();
     let forged = identity::Material::from_pem(
         forged.certificate_pem().as_bytes(),
@@ -77,9 +73,8 @@ async fn a_forged_identity_is_refused_before_the_hello() {
     )
     .unwrap();
     let source = Arc::new(HeldSource::new(forged));
-    let error = Client::connect(frame.addr, &source, expected(), Options::default())
-        .await
-        .unwrap_err();
+    let error =
+        Client::connect(frame.addr, &source, expected(), Options::default()).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     assert!(!error.is_transient(), "{error}");
     until(|| frame.metric("refused_identity") == 1).await;
@@ -119,12 +114,7 @@ async fn a_denied_identity_is_cut_off_while_connected() {
     let client = frame.connect().await;
     assert!(client.request(&transfers(1, 1)).await.unwrap().is_all_ok());
     let denied = DenyList::parse(&format!("spiffe://frame-a.example/agent/{AGENT}\n")).unwrap();
-    let renewed = frame.ca.issue(
-        Role::Peer,
-        "engine",
-        Duration::from_secs(60),
-        UnixTime::now(),
-    );
+    let renewed = frame.ca.issue(Role::Peer, "engine", Duration::from_secs(60), UnixTime::now());
     let material = renewed.unwrap().material().unwrap().with_denied(denied);
     frame.source.replace(material);
     until(|| client.ended().is_some()).await;
@@ -145,21 +135,8 @@ async fn an_old_connection_is_told_to_come_again() {
     let session = client::Session::new(frame.connector(Options::default()));
     let first = session.client().await.unwrap();
     until(|| first.ended().is_some()).await;
-    assert!(matches!(
-        first.ended(),
-        Some(End::Told {
-            code: CloseCode::IdentityEnded,
-            ..
-        })
-    ));
-    assert!(
-        session
-            .execute(&transfers(1, 1))
-            .await
-            .unwrap()
-            .first_refusal()
-            .is_none()
-    );
+    assert!(matches!(first.ended(), Some(End::Told { code: CloseCode::IdentityEnded, .. })));
+    assert!(session.execute(&transfers(1, 1)).await.unwrap().first_refusal().is_none());
     drop(session);
     frame.stop().await;
 }

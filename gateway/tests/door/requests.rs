@@ -14,10 +14,7 @@ async fn the_hello_says_who_is_who() {
     let frame = Frame::start();
     let client = frame.connect().await;
     let hello = client.hello();
-    assert_eq!(
-        (hello.frame, hello.epoch, hello.timestamp),
-        (FRAME, 3, JOURNAL_NS)
-    );
+    assert_eq!((hello.frame, hello.epoch, hello.timestamp), (FRAME, 3, JOURNAL_NS));
     assert_eq!(hello.principal, protocol::ids::parse_uuid(AGENT).unwrap());
     assert_eq!(hello.role, Role::Agent.number());
     assert_eq!((hello.slots_max, hello.in_flight_max), (8_190, 128));
@@ -26,16 +23,7 @@ async fn the_hello_says_who_is_who() {
     let mut options = Options::default();
     options.frame = Some(0xbad);
     let error = frame.connect_with(options).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Frame {
-                expected: 0xbad,
-                found: FRAME
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Frame { expected: 0xbad, found: FRAME }), "{error}");
     drop(client);
     frame.stop().await;
 }
@@ -77,13 +65,7 @@ async fn many_streams_share_a_connection() {
     let mut tasks = tokio::task::JoinSet::new();
     for salt in 1..=100 {
         let client = client.clone();
-        tasks.spawn(async move {
-            client
-                .request(&transfers(7, salt))
-                .await
-                .unwrap()
-                .is_all_ok()
-        });
+        tasks.spawn(async move { client.request(&transfers(7, salt)).await.unwrap().is_all_ok() });
     }
     assert!(tasks.join_all().await.into_iter().all(|is_ok| is_ok));
     assert_eq!(frame.metric("streams"), 16);
@@ -97,9 +79,7 @@ async fn reads_skip_the_journal_and_answer_in_order() {
     let client = frame.connect().await;
     let account = client.ask(query::account(77, 1)).await.unwrap();
     assert_eq!(account.liquid, 77);
-    let reads: Vec<Command> = (0..8_190)
-        .map(|owner| *query::account(owner, 1).command())
-        .collect();
+    let reads: Vec<Command> = (0..8_190).map(|owner| *query::account(owner, 1).command()).collect();
     let answers = client.read(&reads).await.unwrap();
     assert!(answers.iter().map(|answer| answer.value).eq(0..8_190));
     assert!(frame.seen().is_empty());
@@ -112,10 +92,7 @@ async fn the_client_sends_nothing_that_cannot_be_read() {
     let frame = Frame::start();
     let client = frame.connect().await;
     let error = client.request(&[]).await.unwrap_err();
-    assert!(
-        matches!(error, Error::Structure(StructureError::Empty)),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Structure(StructureError::Empty)), "{error}");
     let tick = Command::new(Kind::Tick, CommandId(0));
     let error = client.request(&[tick]).await.unwrap_err();
     assert!(!error.is_unknown());
@@ -130,9 +107,7 @@ async fn close_after(frame: &Frame, bytes: &[u8]) -> (CloseCode, String) {
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     send.write_all(bytes).await.unwrap();
     loop {
-        let (kind, body) = next_frame(&mut recv)
-            .await
-            .expect("a close comes before the end");
+        let (kind, body) = next_frame(&mut recv).await.expect("a close comes before the end");
         if kind == FrameKind::Close {
             let (code, text) = decode_close(&body).unwrap();
             return (code, text.to_owned());
@@ -154,18 +129,9 @@ async fn what_cannot_be_read_is_answered_with_a_close() {
     version[6] = 2;
     for (bytes, words) in [
         ([hello_bytes(), forged].concat(), "must be sent as zero"),
-        (
-            [hello_bytes(), request_bytes(4, 0, &[])].concat(),
-            "request 4: the request has no slots",
-        ),
-        (
-            [hello_bytes(), request_bytes(4, 0, &tick)].concat(),
-            "only the frame itself",
-        ),
-        (
-            [hello_bytes(), request_bytes(4, read_bit, &transfers(1, 1))].concat(),
-            "READ flag",
-        ),
+        ([hello_bytes(), request_bytes(4, 0, &[])].concat(), "request 4: the request has no slots"),
+        ([hello_bytes(), request_bytes(4, 0, &tick)].concat(), "only the frame itself"),
+        ([hello_bytes(), request_bytes(4, read_bit, &transfers(1, 1))].concat(), "READ flag"),
         ([hello_bytes(), long].concat(), "too long"),
         (good, "must be a hello"),
         (version, "wire version 2"),
@@ -175,12 +141,7 @@ async fn what_cannot_be_read_is_answered_with_a_close() {
         assert!(text.contains(words), "{text}");
     }
     assert_eq!(frame.metric("protocol_errors"), 7);
-    assert!(
-        frame
-            .seen()
-            .iter()
-            .all(|(_, kinds)| kinds[0] == Kind::Identify.number())
-    );
+    assert!(frame.seen().iter().all(|(_, kinds)| kinds[0] == Kind::Identify.number()));
     frame.stop().await;
 }
 
@@ -196,10 +157,7 @@ async fn what_came_before_a_broken_frame_is_answered_before_the_close() {
     while let Some((kind, _)) = next_frame(&mut recv).await {
         kinds.push(kind);
     }
-    assert_eq!(
-        kinds,
-        [FrameKind::Hello, FrameKind::Reply, FrameKind::Close]
-    );
+    assert_eq!(kinds, [FrameKind::Hello, FrameKind::Reply, FrameKind::Close]);
     drop(connection);
     frame.stop().await;
 }

@@ -38,16 +38,8 @@ async fn an_unknown_outcome_is_resolved_by_the_same_ids() {
     let reply = paying.await.unwrap().unwrap();
     assert_eq!(reply.first_refusal(), None);
     assert!(reply.outcomes().iter().all(|outcome| outcome.repeat));
-    let sequences: Vec<_> = reply
-        .outcomes()
-        .iter()
-        .map(|outcome| outcome.sequence)
-        .collect();
-    assert_eq!(
-        sequences,
-        [3, 4, 5, 6, 7],
-        "the outcomes of the first attempt"
-    );
+    let sequences: Vec<_> = reply.outcomes().iter().map(|outcome| outcome.sequence).collect();
+    assert_eq!(sequences, [3, 4, 5, 6, 7], "the outcomes of the first attempt");
     assert_ne!(reply.first_sequence(), Sequence(3));
 }
 
@@ -93,10 +85,6 @@ async fn a_full_journal_is_waited_for() {
     short.retry_pause = Duration::from_secs(60);
     let session = Session::new(frame.connector(short));
     let reply = session.execute(&transfers(1, 2)).await.unwrap();
-    assert_eq!(
-        reply.refused(),
-        Some(Status::JournalFull),
-        "known not to be executed"
-    );
+    assert_eq!(reply.refused(), Some(Status::JournalFull), "known not to be executed");
     drop(session);
 }

@@ -24,19 +24,14 @@ async fn what_was_read_is_answered_before_the_goodbye() {
         // New connections are refused from now on.
         while frame.connect_with(Options::default()).await.is_ok() {}
     };
-    tokio::time::timeout(Duration::from_secs(20), refused)
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
     frame.switches.is_held.store(false, Ordering::SeqCst);
     for reply in pending {
         assert!(reply.await.unwrap().is_all_ok());
     }
     assert!(closing.await.unwrap());
     until(|| client.ended().is_some()).await;
-    assert_eq!(
-        client.ended().unwrap().code(),
-        Some(CloseCode::ShuttingDown)
-    );
+    assert_eq!(client.ended().unwrap().code(), Some(CloseCode::ShuttingDown));
     let error = client.request(&transfers(1, 99)).await.unwrap_err();
     assert!(matches!(error, Error::Closed { .. }), "{error}");
     drop(client);

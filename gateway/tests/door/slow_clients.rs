@@ -20,33 +20,17 @@ async fn a_client_that_does_not_read_holds_no_envelope_and_is_closed() {
     let flood = tokio::spawn(async move {
         let _ = send.write_all(&hello_bytes()).await;
         for number in 0..64 {
-            if send
-                .write_all(&request_bytes(number, READ, &reads))
-                .await
-                .is_err()
-            {
+            if send.write_all(&request_bytes(number, READ, &reads)).await.is_err() {
                 return;
             }
         }
     });
     until(|| frame.metric("requests") >= 3).await;
     let other = frame.connect().await;
-    assert!(
-        other
-            .request(&transfers(8_190, 1))
-            .await
-            .unwrap()
-            .is_all_ok()
-    );
+    assert!(other.request(&transfers(8_190, 1)).await.unwrap().is_all_ok());
     until(|| frame.metric("write_timeouts") == 1).await;
     until(|| frame.pool.in_flight() == 0).await;
-    assert!(
-        other
-            .request(&transfers(8_190, 2))
-            .await
-            .unwrap()
-            .is_all_ok()
-    );
+    assert!(other.request(&transfers(8_190, 2)).await.unwrap().is_all_ok());
     drop((recv, connection));
     flood.await.unwrap();
     drop(other);

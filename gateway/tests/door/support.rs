@@ -62,15 +62,12 @@ impl Frame {
     /// With a pool and a configuration of one's own.
     pub(crate) fn with(pool: PoolConfig, configure: impl FnOnce(&mut Config)) -> Self {
         let ca = DevCa::in_memory(&domain(), UnixTime::now()).unwrap();
-        let own = ca
-            .issue(Role::Peer, "engine", ttl(), UnixTime::now())
-            .unwrap();
+        let own = ca.issue(Role::Peer, "engine", ttl(), UnixTime::now()).unwrap();
         let pool = Pool::new(pool);
         let parts = ring::build(ring::Config::default());
         let switches = Arc::new(Switches::default());
-        let queues: Vec<_> = (0..3)
-            .map(|_| Arc::new(ReplyQueue::new(pool.config().requests_max)))
-            .collect();
+        let queues: Vec<_> =
+            (0..3).map(|_| Arc::new(ReplyQueue::new(pool.config().requests_max))).collect();
         let engine = Engine {
             journal: parts.journal,
             engine: parts.engine,
@@ -150,10 +147,7 @@ impl Frame {
     pub(crate) async fn raw_with(
         &self,
         tls: rustls::ClientConfig,
-    ) -> (
-        quinn::Endpoint,
-        Result<quinn::Connection, quinn::ConnectionError>,
-    ) {
+    ) -> (quinn::Endpoint, Result<quinn::Connection, quinn::ConnectionError>) {
         let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         let crypto = Arc::new(QuicClientConfig::try_from(tls).unwrap());
         let config = quinn::ClientConfig::new(crypto);
@@ -173,9 +167,7 @@ impl Frame {
         }
         self.publisher = None;
         let engine = self.engine.take().unwrap();
-        tokio::task::spawn_blocking(move || engine.join().unwrap())
-            .await
-            .unwrap();
+        tokio::task::spawn_blocking(move || engine.join().unwrap()).await.unwrap();
         assert_eq!(self.pool.in_flight(), 0, "every envelope came back");
     }
 
@@ -195,9 +187,7 @@ pub(crate) async fn until(mut is_true: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), looked)
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(30), looked).await.unwrap();
 }
 
 pub(crate) fn transfers(count: u64, salt: u64) -> Vec<Command> {
@@ -214,11 +204,7 @@ pub(crate) fn hello_bytes() -> Vec<u8> {
 }
 
 pub(crate) fn request_bytes(number: u64, flags: u16, slots: &[Command]) -> Vec<u8> {
-    let head = Request {
-        request: number,
-        flags,
-        ..Request::default()
-    };
+    let head = Request { request: number, flags, ..Request::default() };
     let mut bytes = Vec::new();
     client::framing::encode_request(head, slots, &mut bytes);
     bytes
@@ -315,11 +301,7 @@ impl Engine {
             });
         }
         assert_eq!(kinds.len(), envelope.commands as usize);
-        self.switches
-            .seen
-            .lock()
-            .unwrap()
-            .push((envelope.head, kinds));
+        self.switches.seen.lock().unwrap().push((envelope.head, kinds));
         envelope.outcomes.encode(head, &mut envelope.reply);
     }
 }

@@ -22,17 +22,9 @@ fn mode(path: &std::path::Path) -> u32 {
 #[test]
 fn every_role_gets_an_svid_that_passes() {
     let ca = DevCa::in_memory(&domain(HOME), now()).unwrap();
-    let material = ca
-        .issue(Role::Peer, "engine", HOUR, now())
-        .unwrap()
-        .material()
-        .unwrap();
+    let material = ca.issue(Role::Peer, "engine", HOUR, now()).unwrap().material().unwrap();
     for role in Role::ALL {
-        let name = if role == Role::Agent {
-            &AGENT["/agent/".len()..]
-        } else {
-            "north"
-        };
+        let name = if role == Role::Agent { &AGENT["/agent/".len()..] } else { "north" };
         let issued = ca.issue(role, name, HOUR, now()).unwrap();
         let der = CertificateDer::from_pem_slice(issued.certificate_pem().as_bytes()).unwrap();
         // A clock that is a minute behind accepts it too; one that is two behind does not.
@@ -53,30 +45,18 @@ fn names_that_do_not_fit_are_refused() {
     let ca = DevCa::in_memory(&domain(HOME), now()).unwrap();
     let refused = |role, name: &str| ca.issue(role, name, HOUR, now()).err().unwrap();
     for name in ["", "a/b", "..", "a b", "é"] {
-        assert!(
-            matches!(refused(Role::Mint, name), DevCaError::Name),
-            "{name}"
-        );
+        assert!(matches!(refused(Role::Mint, name), DevCaError::Name), "{name}");
     }
-    assert!(matches!(
-        refused(Role::Agent, "north"),
-        DevCaError::Principal(_)
-    ));
+    assert!(matches!(refused(Role::Agent, "north"), DevCaError::Principal(_)));
     let foreign = SpiffeId::parse("spiffe://frame-b.example/frame/b").unwrap();
     let error = ca.issue_id(&foreign, &[], HOUR, now()).err().unwrap();
     assert!(matches!(error, DevCaError::OtherTrustDomain { .. }));
     let late = ca.issue(Role::Mint, "m", HOUR, at(u64::MAX)).err().unwrap();
     assert!(matches!(late, DevCaError::Clock));
     let after = at(NOW_S + 11 * 365 * 24 * 3600);
-    assert!(matches!(
-        ca.issue(Role::Mint, "m", HOUR, after).err(),
-        Some(DevCaError::Expired)
-    ));
+    assert!(matches!(ca.issue(Role::Mint, "m", HOUR, after).err(), Some(DevCaError::Expired)));
     let own = SpiffeId::parse(&format!("spiffe://{HOME}/frame/a")).unwrap();
-    assert!(
-        ca.issue_id(&own, &["localhost"], Duration::MAX, now())
-            .is_ok()
-    );
+    assert!(ca.issue_id(&own, &["localhost"], Duration::MAX, now()).is_ok());
 }
 
 #[test]
@@ -90,26 +70,15 @@ fn the_first_start_creates_and_the_second_one_opens() {
 
     // What the opened one issues, the bundle of the created one accepts.
     let svid_dir = root.path().join("svid");
-    created
-        .issue(Role::Peer, "a", HOUR, now())
-        .unwrap()
-        .write_to(&svid_dir)
-        .unwrap();
-    assert_eq!(
-        (mode(&svid_dir), mode(&svid_dir.join(KEY_FILE))),
-        (0o700, 0o600)
-    );
+    created.issue(Role::Peer, "a", HOUR, now()).unwrap().write_to(&svid_dir).unwrap();
+    assert_eq!((mode(&svid_dir), mode(&svid_dir.join(KEY_FILE))), (0o700, 0o600));
     let source = FileSource::open(&svid_dir).unwrap();
     let issued = opened.issue(Role::Admin, "root", HOUR, now()).unwrap();
     let der = CertificateDer::from_pem_slice(issued.certificate_pem().as_bytes()).unwrap();
     assert!(peer(&[der], &source.current(), &RolePatterns::default(), now()).is_ok());
 
     // Rotation in place.
-    opened
-        .issue(Role::Peer, "a", HOUR, now())
-        .unwrap()
-        .write_to(&svid_dir)
-        .unwrap();
+    opened.issue(Role::Peer, "a", HOUR, now()).unwrap().write_to(&svid_dir).unwrap();
     assert!(source.reload_if_changed().unwrap());
 }
 
@@ -119,10 +88,7 @@ fn an_unsafe_foreign_or_broken_directory_is_refused() {
     let dir = root.path().join("ca");
     DevCa::open_or_create(&dir, &domain(HOME), now()).unwrap();
     let open = |name: &str, seconds| DevCa::open_or_create(&dir, &domain(name), at(seconds)).err();
-    assert!(matches!(
-        open("frame-b.example", NOW_S),
-        Some(DevCaError::OtherTrustDomain { .. })
-    ));
+    assert!(matches!(open("frame-b.example", NOW_S), Some(DevCaError::OtherTrustDomain { .. })));
     let later_s = NOW_S + 11 * 365 * 24 * 3600;
     assert!(matches!(open(HOME, later_s), Some(DevCaError::Expired)));
 
@@ -130,21 +96,12 @@ fn an_unsafe_foreign_or_broken_directory_is_refused() {
         fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
     };
     set(CA_KEY_FILE, 0o644);
-    assert!(matches!(
-        open(HOME, NOW_S),
-        Some(DevCaError::File(FileError::Mode { .. }))
-    ));
+    assert!(matches!(open(HOME, NOW_S), Some(DevCaError::File(FileError::Mode { .. }))));
     set(CA_KEY_FILE, 0o600);
     set("", 0o755);
-    assert!(matches!(
-        open(HOME, NOW_S),
-        Some(DevCaError::File(FileError::Mode { .. }))
-    ));
+    assert!(matches!(open(HOME, NOW_S), Some(DevCaError::File(FileError::Mode { .. }))));
     set("", 0o700);
     assert!(open(HOME, NOW_S).is_none());
     fs::remove_file(dir.join(CA_FILE)).unwrap();
-    assert!(matches!(
-        open(HOME, NOW_S),
-        Some(DevCaError::File(FileError::Io { .. }))
-    ));
+    assert!(matches!(open(HOME, NOW_S), Some(DevCaError::File(FileError::Io { .. }))));
 }

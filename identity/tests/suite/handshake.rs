@@ -18,21 +18,11 @@ const ALPN: &[&[u8]] = &[b"bezant/1"];
 
 fn server_of(source: &Arc<HeldSource>) -> Arc<ServerConfig> {
     let clock = Arc::new(Fixed(NOW_S));
-    Arc::new(server_config_at(
-        source,
-        RolePatterns::default(),
-        ALPN,
-        clock,
-    ))
+    Arc::new(server_config_at(source, RolePatterns::default(), ALPN, clock))
 }
 
 fn client_of(source: &Arc<HeldSource>, expected: Expected) -> Arc<ClientConfig> {
-    Arc::new(client_config_at(
-        source,
-        expected,
-        ALPN,
-        Arc::new(Fixed(NOW_S)),
-    ))
+    Arc::new(client_config_at(source, expected, ALPN, Arc::new(Fixed(NOW_S))))
 }
 
 fn home() -> Expected {
@@ -49,10 +39,7 @@ fn shake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Result<Ends,
     let name = "ignored.invalid".try_into().unwrap();
     let client = ClientConnection::new(Arc::clone(client), name).unwrap();
     let server = ServerConnection::new(Arc::clone(server)).unwrap();
-    let mut ends = Ends {
-        client: client.into(),
-        server: server.into(),
-    };
+    let mut ends = Ends { client: client.into(), server: server.into() };
     loop {
         let sent = carry(&mut ends.client, &mut ends.server)?;
         let answered = carry(&mut ends.server, &mut ends.client)?;
@@ -77,12 +64,8 @@ fn carry(from: &mut Connection, to: &mut Connection) -> Result<usize, Error> {
 }
 
 fn refused(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> PeerError {
-    let error = shake(client, server)
-        .err()
-        .expect("the handshake is refused");
-    refusal(&error)
-        .unwrap_or_else(|| panic!("not one of our refusals: {error}"))
-        .clone()
+    let error = shake(client, server).err().expect("the handshake is refused");
+    refusal(&error).unwrap_or_else(|| panic!("not one of our refusals: {error}")).clone()
 }
 
 #[test]
@@ -91,10 +74,7 @@ fn both_sides_prove_themselves() {
     let server = authority.source("/frame/a");
     let client = authority.source(AGENT);
     let ends = shake(&client_of(&client, home()), &server_of(&server)).unwrap();
-    assert_eq!(
-        ends.server.protocol_version(),
-        Some(rustls::ProtocolVersion::TLSv1_3)
-    );
+    assert_eq!(ends.server.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
     assert_eq!(ends.server.alpn_protocol(), Some(ALPN[0]));
     let chain = ends.server.peer_certificates().unwrap();
     let known = peer(chain, &server.current(), &RolePatterns::default(), now());
@@ -107,10 +87,7 @@ fn a_client_without_a_certificate_gets_nothing() {
     let with = client_of(&authority.source(AGENT), home());
     let mut without = ClientConfig::clone(&with);
     without.client_auth_cert_resolver = Arc::new(NoCertificate);
-    let error = shake(
-        &Arc::new(without),
-        &server_of(&authority.source("/frame/a")),
-    );
+    let error = shake(&Arc::new(without), &server_of(&authority.source("/frame/a")));
     assert_eq!(error.err(), Some(Error::NoCertificatesPresented));
 }
 
@@ -136,10 +113,7 @@ fn a_client_of_an_unknown_trust_domain_is_refused() {
     let (authority, other) = (Authority::new(HOME), Authority::new("frame-b.example"));
     let server = server_of(&authority.source("/frame/a"));
     // The client trusts the server; the server does not trust the client.
-    let material = other
-        .material("/frame/b")
-        .with_federated(authority.bundle())
-        .unwrap();
+    let material = other.material("/frame/b").with_federated(authority.bundle()).unwrap();
     let client = Arc::new(HeldSource::new(material));
     let error = refused(&client_of(&client, home()), &server);
     assert_eq!(error, PeerError::Svid(SvidError::UnknownTrustDomain));
@@ -150,12 +124,9 @@ fn a_server_other_than_the_expected_one_is_refused() {
     let authority = Authority::new(HOME);
     let client = authority.source(AGENT);
     let against = |path: &str, expected| {
-        shake(
-            &client_of(&client, expected),
-            &server_of(&authority.source(path)),
-        )
-        .map(|_| ())
-        .map_err(|error| refusal(&error).unwrap().reason())
+        shake(&client_of(&client, expected), &server_of(&authority.source(path)))
+            .map(|_| ())
+            .map_err(|error| refusal(&error).unwrap().reason())
     };
     let id = |path: &str| Expected::Id(SpiffeId::parse(&format!("spiffe://{HOME}{path}")).unwrap());
     assert_eq!(against("/frame/a", home()), Ok(()));
@@ -212,10 +183,7 @@ fn the_given_clock_judges_validity() {
 fn no_session_can_be_resumed_and_no_data_comes_early() {
     let authority = Authority::new(HOME);
     let server = server_of(&authority.source("/frame/a"));
-    assert_eq!(
-        (server.send_tls13_tickets, server.max_early_data_size),
-        (0, 0)
-    );
+    assert_eq!((server.send_tls13_tickets, server.max_early_data_size), (0, 0));
     assert!(!server.ticketer.enabled() && !server.session_storage.can_cache());
     assert!(!server.send_half_rtt_data);
     let strict = client_of(&authority.source(AGENT), home());
@@ -228,9 +196,7 @@ fn no_session_can_be_resumed_and_no_data_comes_early() {
     for _ in 0..2 {
         let ends = shake(&eager, &server).unwrap();
         assert_eq!(ends.client.handshake_kind(), Some(HandshakeKind::Full));
-        let Connection::Client(client) = &ends.client else {
-            panic!("the client end")
-        };
+        let Connection::Client(client) = &ends.client else { panic!("the client end") };
         assert_eq!(client.tls13_tickets_received(), 0);
     }
 }
@@ -241,9 +207,7 @@ fn a_tls_1_2_hello_is_refused() {
     let mut server = ServerConnection::new(server_of(&authority.source("/frame/a"))).unwrap();
     let hello = tls12_hello();
     server.read_tls(&mut hello.as_slice()).unwrap();
-    let error = server
-        .process_new_packets()
-        .expect_err("TLS 1.2 is refused");
+    let error = server.process_new_packets().expect_err("TLS 1.2 is refused");
     assert!(matches!(error, Error::PeerIncompatible(_)), "{error}");
 }
 

@@ -5,10 +5,7 @@ use identity::{Principal, PrincipalError, Role, SpiffeId, UuidText, parse_uuid};
 use crate::support::{AGENT, HOME};
 
 fn principal(path: &str, role: Role) -> Result<Principal, PrincipalError> {
-    Principal::of(
-        &SpiffeId::parse(&format!("spiffe://{HOME}{path}")).unwrap(),
-        role,
-    )
+    Principal::of(&SpiffeId::parse(&format!("spiffe://{HOME}{path}")).unwrap(), role)
 }
 
 #[test]
@@ -16,10 +13,7 @@ fn an_agents_number_is_its_uuid_read_big_endian() {
     let agent = principal(AGENT, Role::Agent).unwrap();
     assert_eq!(agent.id, 0x0190_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
     assert_eq!(agent.role, Role::Agent);
-    assert_eq!(
-        agent.to_string(),
-        "agent:0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-    );
+    assert_eq!(agent.to_string(), "agent:0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b");
 }
 
 #[test]
@@ -46,10 +40,7 @@ fn other_numbers_are_hashes_marked_version_8() {
     assert_eq!(registry.id & free_bits, first & free_bits);
     assert_eq!(registry.id >> 76 & 0xF, 8);
     assert_eq!(registry.id >> 62 & 0b11, 0b10);
-    assert_eq!(
-        UuidText(registry.id).to_string(),
-        "4ec9db61-51cc-8386-a021-9dfdc22a0a9f"
-    );
+    assert_eq!(UuidText(registry.id).to_string(), "4ec9db61-51cc-8386-a021-9dfdc22a0a9f");
     let south = principal("/registry/south", Role::Registry).unwrap();
     assert_ne!(south.id, registry.id);
 }
@@ -61,14 +52,7 @@ fn a_uuid_has_one_spelling() {
     let upper = text.to_uppercase();
     let braced = format!("{{{text}}}");
     let moved = "0190a1b2c-3d4-7e5f-8a9b-0c1d2e3f4a5b";
-    for bad in [
-        "",
-        &upper,
-        &braced,
-        &text[..35],
-        "0190a1b2c3d47e5f8a9b0c1d2e3f4a5b",
-        moved,
-    ] {
+    for bad in ["", &upper, &braced, &text[..35], "0190a1b2c3d47e5f8a9b0c1d2e3f4a5b", moved] {
         assert_eq!(parse_uuid(bad), None, "{bad}");
     }
 }

@@ -23,11 +23,7 @@ fn numbers_and_names_are_stable() {
         assert_eq!(role as u16, role.number());
     }
     assert_eq!(Role::from_number(0), None);
-    assert_eq!(
-        Role::from_number(7),
-        None,
-        "the frame itself never comes from a certificate"
-    );
+    assert_eq!(Role::from_number(7), None, "the frame itself never comes from a certificate");
 }
 
 #[test]
@@ -90,27 +86,15 @@ fn a_federated_identity_is_a_peer_and_nothing_more() {
     let patterns = RolePatterns::default();
     let foreign = |path| role_with(&patterns, "frame-b.example", path);
     assert_eq!(foreign("/frame/b"), Ok(Role::Peer));
-    for path in [
-        AGENT,
-        "/registry/north",
-        "/mint/m",
-        "/admin/root",
-        "/auditor/a",
-    ] {
+    for path in [AGENT, "/registry/north", "/mint/m", "/admin/root", "/auditor/a"] {
         assert_eq!(foreign(path), Err(RoleError::NoRole), "{path}");
     }
     for stays in [Role::Agent, Role::Mint, Role::Admin] {
         let refused = RolePatterns::new(&[], &[(stays, "/x/<name>")]);
-        assert_eq!(
-            refused.unwrap_err(),
-            PatternError::RoleStaysHome { role: stays }
-        );
+        assert_eq!(refused.unwrap_err(), PatternError::RoleStaysHome { role: stays });
     }
     let wider = RolePatterns::new(&[], &[(Role::Auditor, "/auditor/<name>")]).unwrap();
-    assert_eq!(
-        role_with(&wider, "frame-b.example", "/auditor/a"),
-        Ok(Role::Auditor)
-    );
+    assert_eq!(role_with(&wider, "frame-b.example", "/auditor/a"), Ok(Role::Auditor));
 }
 
 #[test]
@@ -128,40 +112,16 @@ fn patterns_are_checked_when_they_are_configured() {
     assert_eq!(new(role, "/tools/mint-<name>"), Ok(()));
     assert_eq!(new(role, "/mint/main"), Ok(()));
     assert_eq!(new(Role::Peer, "/frame/<name...>"), Ok(()));
-    assert_eq!(
-        new(role, "mint/<name>"),
-        Err(PatternError::NoLeadingSlash { role })
-    );
-    for bad in [
-        "/",
-        "/mint//x",
-        "/mint/*",
-        "/mint/.*",
-        "/mint/<name>x",
-        "/mint/<any>",
-        "/mint/..",
-    ] {
-        assert_eq!(
-            new(role, bad),
-            Err(PatternError::BadSegment { role }),
-            "{bad}"
-        );
+    assert_eq!(new(role, "mint/<name>"), Err(PatternError::NoLeadingSlash { role }));
+    for bad in ["/", "/mint//x", "/mint/*", "/mint/.*", "/mint/<name>x", "/mint/<any>", "/mint/.."]
+    {
+        assert_eq!(new(role, bad), Err(PatternError::BadSegment { role }), "{bad}");
     }
-    assert_eq!(
-        new(role, "/<name…>/mint"),
-        Err(PatternError::RestNotLast { role })
-    );
-    assert_eq!(
-        new(role, "/mint/<uuid>"),
-        Err(PatternError::UuidPlace { role })
-    );
+    assert_eq!(new(role, "/<name…>/mint"), Err(PatternError::RestNotLast { role }));
+    assert_eq!(new(role, "/mint/<uuid>"), Err(PatternError::UuidPlace { role }));
     let role = Role::Agent;
     for bad in ["/agent/<name>", "/<uuid>/agent", "/<uuid>/<uuid>"] {
-        assert_eq!(
-            new(role, bad),
-            Err(PatternError::UuidPlace { role }),
-            "{bad}"
-        );
+        assert_eq!(new(role, bad), Err(PatternError::UuidPlace { role }), "{bad}");
     }
 }
 
@@ -169,9 +129,6 @@ fn patterns_are_checked_when_they_are_configured() {
 fn two_roles_for_one_path_are_none() {
     let both = [(Role::Mint, "/ops/<name>"), (Role::Admin, "/ops/root")];
     let patterns = RolePatterns::new(&both, &[]).unwrap();
-    assert_eq!(
-        role_with(&patterns, HOME, "/ops/root"),
-        Err(RoleError::Ambiguous)
-    );
+    assert_eq!(role_with(&patterns, HOME, "/ops/root"), Err(RoleError::Ambiguous));
     assert_eq!(role_with(&patterns, HOME, "/ops/m"), Ok(Role::Mint));
 }

@@ -41,15 +41,9 @@ fn a_rotation_is_taken_over_and_a_broken_one_is_not() {
     // The writer is half-way: the new certificate with the old key.
     put(dir.path(), SVID_FILE, &second.pem);
     let refused = source.reload_if_changed().unwrap_err();
-    assert!(matches!(
-        refused,
-        SourceError::Material(MaterialError::KeyMismatch)
-    ));
+    assert!(matches!(refused, SourceError::Material(MaterialError::KeyMismatch)));
     assert_eq!(source.current().generation(), before.generation());
-    assert!(
-        source.reload_if_changed().is_err(),
-        "it tries again and says so again"
-    );
+    assert!(source.reload_if_changed().is_err(), "it tries again and says so again");
 
     put_key(dir.path(), &second.key_pem, 0o600);
     assert!(source.reload_if_changed().unwrap());
@@ -100,11 +94,7 @@ fn federated_bundles_and_the_deny_list_are_followed() {
     assert!(source.current().denied().denies(&denied, None));
 
     // A list with a broken line is not taken in part.
-    put(
-        dir.path(),
-        DENY_FILE,
-        "# ok\nspiffe://frame-b.example/frame/c\nfrme-b\n",
-    );
+    put(dir.path(), DENY_FILE, "# ok\nspiffe://frame-b.example/frame/c\nfrme-b\n");
     let error = source.reload_if_changed().unwrap_err();
     assert!(error.to_string().contains("line 3"), "{error}");
     assert!(source.current().denied().denies(&denied, None));
@@ -126,11 +116,7 @@ fn bundles_of_one_trust_domain_are_never_merged() {
     put(&federated, "frame-a.example.pem", &Authority::new(HOME).pem);
     assert!(FileSource::open(dir.path()).is_err());
     fs::remove_file(federated.join("frame-a.example.pem")).unwrap();
-    put(
-        &federated,
-        "Frame B.pem",
-        &Authority::new("frame-b.example").pem,
-    );
+    put(&federated, "Frame B.pem", &Authority::new("frame-b.example").pem);
     let error = FileSource::open(dir.path()).err().unwrap();
     assert!(matches!(error, SourceError::FederatedName { .. }));
 }
@@ -152,10 +138,7 @@ fn no_key_shows_in_a_debug_form_or_an_error() {
     let own = home.leaf("/frame/a", |_| {});
     let secret = own.key_pem.lines().nth(1).unwrap();
     let shown = format!("{:?}", home.material("/frame/a"));
-    assert!(
-        shown.contains("/frame/a") && !shown.contains("PRIVATE"),
-        "{shown}"
-    );
+    assert!(shown.contains("/frame/a") && !shown.contains("PRIVATE"), "{shown}");
     let broken = own.key_pem.replace("BEGIN PRIVATE", "BEGIN PRIVATE x");
     let junk = own.key_pem.replace(secret, &secret.to_lowercase());
     for key in [broken, junk] {

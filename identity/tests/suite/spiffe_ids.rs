@@ -65,15 +65,9 @@ fn every_other_form_is_refused_by_name() {
 fn lengths_are_bounded_on_both_sides_of_the_bound() {
     let of_len = |len: usize| format!("spiffe://td/{}", "a".repeat(len - 12));
     assert!(SpiffeId::parse(&of_len(2048)).is_ok());
-    assert_eq!(
-        SpiffeId::parse(&of_len(2049)),
-        Err(E::TooLong { len: 2049 })
-    );
+    assert_eq!(SpiffeId::parse(&of_len(2049)), Err(E::TooLong { len: 2049 }));
     assert!(TrustDomain::parse(&"a".repeat(255)).is_ok());
-    assert_eq!(
-        TrustDomain::parse(&"a".repeat(256)),
-        Err(E::TrustDomainTooLong { len: 256 })
-    );
+    assert_eq!(TrustDomain::parse(&"a".repeat(256)), Err(E::TrustDomainTooLong { len: 256 }));
     assert!(TrustDomain::parse("spiffe://td").is_err());
     assert!(TrustDomain::parse("td/a").is_err());
 }

@@ -46,9 +46,7 @@ pub(crate) fn window(params: &mut CertificateParams, from_s: u64, to_s: u64) {
 fn named(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
+    params.distinguished_name.push(DnType::CommonName, common_name);
     window(&mut params, NOW_S - 3600, NOW_S + 3600);
     params
 }
@@ -58,10 +56,8 @@ pub(crate) fn good_leaf(id: &str) -> CertificateParams {
     let mut params = named("leaf");
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ClientAuth,
-        ExtendedKeyUsagePurpose::ServerAuth,
-    ];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     params.subject_alt_names = vec![uri(id)];
     params
 }
@@ -124,11 +120,7 @@ impl Authority {
         edit(&mut params);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
-        Leaf {
-            der: cert.der().clone(),
-            pem: cert.pem(),
-            key_pem: key.serialize_pem(),
-        }
+        Leaf { der: cert.der().clone(), pem: cert.pem(), key_pem: key.serialize_pem() }
     }
 
     /// A leaf for a key that nobody holds here.

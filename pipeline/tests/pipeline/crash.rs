@@ -39,20 +39,14 @@ fn crash(rig: Rig, seed: u64, answered: &mut BTreeMap<u64, Decoded>) -> Rig {
     let (rig, found) = rig.crash(seed);
     for (request, reply) in answered.iter() {
         if reply.refused.is_some() {
-            assert!(
-                !found.outcomes.contains_key(request),
-                "refused is not journaled"
-            );
+            assert!(!found.outcomes.contains_key(request), "refused is not journaled");
             continue;
         }
         let replayed = found.outcomes.get(request);
         let replayed = replayed.unwrap_or_else(|| panic!("request {request} was answered"));
         assert_eq!(replayed.outcomes, reply.outcomes, "request {request}");
     }
-    assert_eq!(
-        found.digests.get(&executed.sequence),
-        Some(&executed.run_digest)
-    );
+    assert_eq!(found.digests.get(&executed.sequence), Some(&executed.run_digest));
     rig
 }
 
@@ -119,10 +113,7 @@ fn a_failed_sync_is_final_and_answers_nothing_more() {
     let now = rig.now();
     rig.stages.journal.step(now);
     assert_eq!(rig.stages.sync.step(), pipeline::Progress::Halted);
-    assert!(matches!(
-        rig.stages.sync.halt(),
-        Some(pipeline::Halt::Sync(_))
-    ));
+    assert!(matches!(rig.stages.sync.halt(), Some(pipeline::Halt::Sync(_))));
     assert_eq!(rig.stages.sync.step(), pipeline::Progress::Halted);
     rig.step_engine();
     assert!(rig.replies().is_empty());

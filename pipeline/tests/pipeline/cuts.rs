@@ -42,9 +42,7 @@ fn a_second_cut_is_refused_while_one_is_open_and_taken_later() {
 fn questions_are_bounded_and_answered() {
     let mut rig = Rig::new();
     rig.open_accounts();
-    let answers: Vec<_> = (0..16)
-        .map(|_| rig.stages.control.digests().unwrap())
-        .collect();
+    let answers: Vec<_> = (0..16).map(|_| rig.stages.control.digests().unwrap()).collect();
     assert_eq!(rig.stages.control.supply().unwrap_err(), Busy);
     rig.turn();
     let boundary = rig.stages.marks.boundary();
@@ -55,10 +53,8 @@ fn questions_are_bounded_and_answered() {
             (boundary.sequence, boundary.run_digest)
         );
     }
-    let (supply, recount) = (
-        rig.stages.control.supply().unwrap(),
-        rig.stages.control.recount().unwrap(),
-    );
+    let (supply, recount) =
+        (rig.stages.control.supply().unwrap(), rig.stages.control.recount().unwrap());
     rig.turn();
     assert_eq!(supply.try_recv().unwrap(), recount.try_recv().unwrap());
 }

@@ -5,11 +5,7 @@ use protocol::{Command, CommandId, Kind, Role, Status};
 use crate::rig::{Rig, SEGMENT, agent};
 
 fn read_account(n: u128) -> Command {
-    Command {
-        debit: agent(n),
-        asset: 1,
-        ..Command::new(Kind::ReadAccount, CommandId(0))
-    }
+    Command { debit: agent(n), asset: 1, ..Command::new(Kind::ReadAccount, CommandId(0)) }
 }
 
 #[test]

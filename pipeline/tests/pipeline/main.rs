@@ -1,8 +1,5 @@
 //! The whole pipeline in one thread on a simulated disk, one module per property.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed step of the rig is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed step of the rig is a failed test")]
 
 mod rig;
 

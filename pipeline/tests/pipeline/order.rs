@@ -42,11 +42,8 @@ fn a_read_sees_what_stands_before_it_in_the_same_group() {
     rig.open_accounts();
     let before = rig.stages.marks.watermarks().executed;
     rig.pay(1, 3).unwrap();
-    let read = Command {
-        debit: agent(1),
-        asset: 1,
-        ..Command::new(Kind::ReadAccount, CommandId(0))
-    };
+    let read =
+        Command { debit: agent(1), asset: 1, ..Command::new(Kind::ReadAccount, CommandId(0)) };
     let read = rig.send(Role::Agent, agent(1), &[read]).unwrap();
     rig.pay(1, 4).unwrap();
     rig.turn();

@@ -54,10 +54,7 @@ fn a_replay_gives_the_same_state_twice_and_from_every_reader() {
 #[test]
 fn a_wrong_record_is_named() {
     let good = records();
-    let at = good
-        .iter()
-        .rposition(|(header, _)| header.kind() == Some(Kind::Commands))
-        .unwrap();
+    let at = good.iter().rposition(|(header, _)| header.kind() == Some(Kind::Commands)).unwrap();
     let index = good[at].0.index;
     let broken = |change: fn(&mut Record)| {
         let mut records = good.clone();
@@ -87,16 +84,11 @@ fn a_wrong_record_is_named() {
 #[test]
 fn an_altered_payment_is_caught_by_the_next_digest() {
     let mut records = records();
-    let at = records
-        .iter()
-        .position(|(header, _)| header.kind() == Some(Kind::Commands))
-        .unwrap()
-        + 2;
+    let at =
+        records.iter().position(|(header, _)| header.kind() == Some(Kind::Commands)).unwrap() + 2;
     // The amount of the record's first command, a payment.
     records[at].1[64 + 48] ^= 1;
-    let error = replay(&records)
-        .err()
-        .expect("an altered payment is refused");
+    let error = replay(&records).err().expect("an altered payment is refused");
     assert!(matches!(error, ReplayError::Digest { .. }), "{error}");
 }
 

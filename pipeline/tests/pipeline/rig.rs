@@ -14,9 +14,7 @@ use ring::{Pool, PoolConfig, ReplyQueue, Ticket};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 pub(crate) const START: u64 = 1_700_000_000 * SECOND;
-pub(crate) const SEGMENT: Config = Config {
-    segment_size: 64 * 1024,
-};
+pub(crate) const SEGMENT: Config = Config { segment_size: 64 * 1024 };
 const REQUESTS_MAX: usize = 48;
 const AGENTS: u128 = 4;
 
@@ -100,25 +98,17 @@ impl Rig {
                     }
                 })?;
                 let engine = replayer.engine().unwrap();
-                found
-                    .digests
-                    .insert(engine.executed().0, engine.run_digest());
+                found.digests.insert(engine.executed().0, engine.run_digest());
                 Ok(())
             },
         )
         .unwrap();
         let boundary = replayer.boundary();
         let (appender, syncer, preparer) = journal.split();
-        let pool = Pool::new(PoolConfig {
-            bytes_max: 64 << 20,
-            requests_max: REQUESTS_MAX,
-        });
+        let pool = Pool::new(PoolConfig { bytes_max: 64 << 20, requests_max: REQUESTS_MAX });
         let queue = Arc::new(ReplyQueue::new(REQUESTS_MAX));
         let stages = assemble(Wiring {
-            ring: ring::build(ring::Config {
-                size: 64,
-                ..ring::Config::default()
-            }),
+            ring: ring::build(ring::Config { size: 64, ..ring::Config::default() }),
             engine: replayer.into_engine().unwrap(),
             appender,
             syncer,
@@ -129,27 +119,13 @@ impl Rig {
         });
         let _: Boundary = boundary;
         let ids = u128::from(requests) << 16;
-        let rig = Self {
-            disk,
-            stages,
-            preparer,
-            pool,
-            queue,
-            now_ns,
-            requests,
-            ids,
-        };
+        let rig = Self { disk, stages, preparer, pool, queue, now_ns, requests, ids };
         (rig, found)
     }
 
     /// Power cut: everything in memory is gone and the disk keeps what it likes.
     pub(crate) fn crash(self, seed: u64) -> (Self, Found) {
-        let Self {
-            disk,
-            now_ns,
-            requests,
-            ..
-        } = self;
+        let Self { disk, now_ns, requests, .. } = self;
         disk.crash(seed);
         Self::recover(disk, now_ns, requests)
     }
@@ -172,11 +148,7 @@ impl Rig {
         }
         envelope.slots.extend_from_slice(slots);
         envelope.commands = slots.len() as u32;
-        envelope.ticket = Ticket {
-            worker: 0,
-            connection: 1,
-            stream: 2,
-        };
+        envelope.ticket = Ticket { worker: 0, connection: 1, stream: 2 };
         envelope.stamps.received = self.now_ns;
         match self.stages.publisher.try_publish(envelope) {
             Ok(()) => Some(self.requests),
@@ -215,10 +187,7 @@ impl Rig {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now {
-            journal_ns: self.now_ns,
-            monotonic_ns: self.now_ns,
-        }
+        Now { journal_ns: self.now_ns, monotonic_ns: self.now_ns }
     }
 
     pub(crate) fn step_engine(&mut self) -> pipeline::Progress {
@@ -234,11 +203,8 @@ impl Rig {
         loop {
             let _ = self.preparer.prepare();
             let now = self.now();
-            let steps = [
-                self.stages.journal.step(now),
-                self.stages.sync.step(),
-                self.step_engine(),
-            ];
+            let steps =
+                [self.stages.journal.step(now), self.stages.sync.step(), self.step_engine()];
             assert!(steps.iter().all(|step| matches!(step, Idle | Worked)));
             if steps == [Idle; 3] {
                 break;

@@ -5,11 +5,8 @@ use protocol::{Command, CommandId, Kind, Role};
 use crate::rig::{Rig, SECOND, agent};
 
 fn liquid(rig: &mut Rig, n: u128) -> (i128, u128) {
-    let read = Command {
-        debit: agent(n),
-        asset: 1,
-        ..Command::new(Kind::ReadAccount, CommandId(0))
-    };
+    let read =
+        Command { debit: agent(n), asset: 1, ..Command::new(Kind::ReadAccount, CommandId(0)) };
     let read = rig.send(Role::Agent, agent(n), &[read]).unwrap();
     rig.turn();
     let answer = rig.replies()[&read].answers[0];
@@ -69,10 +66,7 @@ fn reads_alone_do_not_starve_the_tick() {
     hold(&mut rig, 1_000);
     let executed = rig.stages.marks.watermarks().executed;
     rig.now_ns += 2 * SECOND;
-    let read = Command {
-        asset: 1,
-        ..Command::new(Kind::ReadSupply, CommandId(0))
-    };
+    let read = Command { asset: 1, ..Command::new(Kind::ReadSupply, CommandId(0)) };
     for _ in 0..3 {
         rig.send(Role::Auditor, 7 << 64, &[read]).unwrap();
         let now = rig.now();

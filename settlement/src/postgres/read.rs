@@ -52,10 +52,8 @@ pub(super) fn watermark(row: Option<Row>) -> Result<Option<(Watermark, i64)>, Si
         return Ok(None);
     };
     let frame: String = row.try_get(0).map_err(error)?;
-    let [hash, digest]: [Vec<u8>; 2] = [
-        row.try_get(3).map_err(error)?,
-        row.try_get(4).map_err(error)?,
-    ];
+    let [hash, digest]: [Vec<u8>; 2] =
+        [row.try_get(3).map_err(error)?, row.try_get(4).map_err(error)?];
     let watermark = Watermark {
         frame: column(TABLE, "frame").uuid(&frame)?,
         epoch: integer(&row, 1, TABLE, "epoch")?,
@@ -76,15 +74,10 @@ pub(super) async fn everything(client: &mut Client) -> Result<ReadBack, SinkErro
         .start()
         .await
         .map_err(error)?;
-    transaction
-        .batch_execute("SET LOCAL statement_timeout = 0")
-        .await
-        .map_err(error)?;
+    transaction.batch_execute("SET LOCAL statement_timeout = 0").await.map_err(error)?;
     let stored = transaction.query_opt(WATERMARK, &[]).await.map_err(error)?;
-    let counted = transaction
-        .query_one("SELECT count(*) FROM bezant.effects", &[])
-        .await
-        .map_err(error)?;
+    let counted =
+        transaction.query_one("SELECT count(*) FROM bezant.effects", &[]).await.map_err(error)?;
     let mut batches = BatchAudit::default();
     each(&transaction, BATCHES, |row| add_batch(&mut batches, row)).await?;
     Ok(ReadBack {
@@ -118,10 +111,7 @@ async fn each(
 ) -> Result<(), SinkError> {
     let portal = transaction.bind(sql, &[]).await.map_err(error)?;
     loop {
-        let rows = transaction
-            .query_portal(&portal, FETCH)
-            .await
-            .map_err(error)?;
+        let rows = transaction.query_portal(&portal, FETCH).await.map_err(error)?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -192,9 +182,7 @@ fn posting(row: &Row) -> Result<PostingSum, SinkError> {
     const TABLE: &str = "effects";
     let owner: Option<&str> = row.try_get(0).map_err(error)?;
     Ok(PostingSum {
-        owner: owner
-            .map(|owner| column(TABLE, "debit, credit").uuid(owner))
-            .transpose()?,
+        owner: owner.map(|owner| column(TABLE, "debit, credit").uuid(owner)).transpose()?,
         asset: integer(row, 1, TABLE, "asset")?,
         bucket: integer(row, 2, TABLE, "debit_bucket, credit_bucket")?,
         debit: wide(row, 3, TABLE, "amount")?,
@@ -210,9 +198,7 @@ fn add_batch(audit: &mut BatchAudit, row: &Row) -> Result<(), SinkError> {
         Sequence(integer(row, 0, TABLE, "from_sequence")?),
         Sequence(integer(row, 1, TABLE, "through_sequence")?),
         column(TABLE, "chain_hash").bytes(hash)?,
-        effects
-            .map(|effects| column(TABLE, "effects").number(effects))
-            .transpose()?,
+        effects.map(|effects| column(TABLE, "effects").number(effects)).transpose()?,
     );
     Ok(())
 }

@@ -46,19 +46,13 @@ impl From<u128> for Numeric {
 
 impl From<i128> for Numeric {
     fn from(value: i128) -> Self {
-        Self {
-            negative: value < 0,
-            magnitude: Wide::from(value.unsigned_abs()),
-        }
+        Self { negative: value < 0, magnitude: Wide::from(value.unsigned_abs()) }
     }
 }
 
 impl From<Wide> for Numeric {
     fn from(magnitude: Wide) -> Self {
-        Self {
-            negative: false,
-            magnitude,
-        }
+        Self { negative: false, magnitude }
     }
 }
 
@@ -102,12 +96,7 @@ fn low_group(group: u128) -> u16 {
 fn divide(wide: &mut Wide) -> u16 {
     let low_half = u128::from(u64::MAX);
     let mut rest = 0;
-    let mut limbs = [
-        wide.high >> 64,
-        wide.high & low_half,
-        wide.low >> 64,
-        wide.low & low_half,
-    ];
+    let mut limbs = [wide.high >> 64, wide.high & low_half, wide.low >> 64, wide.low & low_half];
     for limb in &mut limbs {
         let value = (rest << 64) | *limb;
         *limb = value / u128::from(GROUP);
@@ -148,11 +137,8 @@ mod tests {
 
     fn text(number: Numeric) -> String {
         let (groups, count) = number.groups();
-        let digits: String = groups[..count]
-            .iter()
-            .rev()
-            .map(|group| format!("{group:04}"))
-            .collect();
+        let digits: String =
+            groups[..count].iter().rev().map(|group| format!("{group:04}")).collect();
         let digits = match digits.trim_start_matches('0') {
             "" => "0",
             digits => digits,
@@ -179,24 +165,17 @@ mod tests {
         for value in [i128::MIN, -1, 0, i128::MAX] {
             assert_eq!(text(value.into()), value.to_string());
         }
-        let largest = Wide {
-            high: u128::MAX,
-            low: u128::MAX,
-        };
+        let largest = Wide { high: u128::MAX, low: u128::MAX };
         assert_eq!(text(largest.into()), largest.to_string());
     }
 
     #[test]
     fn the_bytes_are_those_of_postgres() {
         let mut out = BytesMut::new();
-        Numeric::from(-12_345_i128)
-            .to_sql(&Type::NUMERIC, &mut out)
-            .unwrap();
+        Numeric::from(-12_345_i128).to_sql(&Type::NUMERIC, &mut out).unwrap();
         assert_eq!(out[..], [0, 2, 0, 1, 0x40, 0, 0, 0, 0, 1, 9, 41]);
         out.clear();
-        Numeric::from(0_u128)
-            .to_sql(&Type::NUMERIC, &mut out)
-            .unwrap();
+        Numeric::from(0_u128).to_sql(&Type::NUMERIC, &mut out).unwrap();
         assert_eq!(out[..], [0; 8]);
     }
 }

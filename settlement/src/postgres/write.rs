@@ -128,10 +128,7 @@ pub(super) fn batch(
     expected: Option<&Watermark>,
     effects: &mut dyn EffectSource,
 ) -> Result<(), SinkError> {
-    let row = wait(
-        runtime,
-        transaction.query_opt(&statements.lock_watermark, &[]),
-    )?;
+    let row = wait(runtime, transaction.query_opt(&statements.lock_watermark, &[]))?;
     let stored = read::watermark(row)?;
     let (before, number) = match &stored {
         Some((watermark, number)) => (watermark.next_sequence, number + 1),
@@ -148,10 +145,7 @@ pub(super) fn batch(
         let upsert = &statements.upsert_supply;
         write_supply(runtime, transaction, upsert, row, batch.cut.through)?;
     }
-    wait(
-        runtime,
-        transaction.execute(&statements.append_supply, &[&number]),
-    )?;
+    wait(runtime, transaction.execute(&statements.append_supply, &[&number]))?;
     let mut written = 0;
     if batch.history {
         effects.deliver(&mut |block| {
@@ -222,14 +216,8 @@ fn write_supply(
     row: &SupplyRow,
     through: Sequence,
 ) -> Result<(), SinkError> {
-    let [held, staked, bonded, granted, used] = [
-        row.held,
-        row.staked,
-        row.bonded,
-        row.credit_granted,
-        row.credit_used,
-    ]
-    .map(Numeric::from);
+    let [held, staked, bonded, granted, used] =
+        [row.held, row.staked, row.bonded, row.credit_granted, row.credit_used].map(Numeric::from);
     let values: [&(dyn ToSql + Sync); 12] = [
         &i64::from(row.asset),
         &i32::from(row.scale),
@@ -319,10 +307,7 @@ fn write_watermark(
         &numbers.batch,
         &numbers.before,
     ];
-    let moved = wait(
-        runtime,
-        transaction.execute(&statements.set_watermark, &row),
-    )?;
+    let moved = wait(runtime, transaction.execute(&statements.set_watermark, &row))?;
     if moved != 1 {
         // Two writers met on an empty database; the other was first.
         return Err(retryable("another writer made the first watermark"));

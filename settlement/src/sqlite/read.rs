@@ -166,9 +166,7 @@ fn batches(connection: &Connection) -> Result<BatchAudit, SinkError> {
                 Sequence(integer(row, 0, TABLE, "from_sequence")?),
                 Sequence(integer(row, 1, TABLE, "through_sequence")?),
                 column(TABLE, "chain_hash").bytes(&hash)?,
-                effects
-                    .map(|effects| column(TABLE, "effects").number(effects))
-                    .transpose()?,
+                effects.map(|effects| column(TABLE, "effects").number(effects)).transpose()?,
             );
             Ok(())
         },
@@ -194,9 +192,8 @@ fn postings(connection: &Connection) -> Result<(u64, Vec<PostingSum>), SinkError
             }
             for (at, is_debit) in [(1, true), (3, false)] {
                 let owner: Option<String> = row.get(at).map_err(error)?;
-                let owner = owner
-                    .map(|owner| column(TABLE, "debit, credit").uuid(&owner))
-                    .transpose()?;
+                let owner =
+                    owner.map(|owner| column(TABLE, "debit, credit").uuid(&owner)).transpose()?;
                 let bucket = integer(row, at + 1, TABLE, "debit_bucket, credit_bucket")?;
                 let (debit, credit) = sums.entry((owner, asset, bucket)).or_default();
                 let side = if is_debit { debit } else { credit };

@@ -43,10 +43,7 @@ pub(crate) fn address(server: &Config, database: &str) -> String {
 
 /// Does something with a client of its own.
 pub(crate) fn with_client<T>(address: &str, work: impl AsyncFnOnce(Client) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config: Config = address.parse().unwrap();
     runtime.block_on(async {
         let (client, connection) = config.connect(NoTls).await.unwrap();
@@ -73,10 +70,7 @@ impl Database {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("settlement_{}_{number}", std::process::id());
         let database = Self { server, name };
-        database.administer(&format!(
-            "CREATE DATABASE {} TEMPLATE template0",
-            database.name
-        ));
+        database.administer(&format!("CREATE DATABASE {} TEMPLATE template0", database.name));
         database
     }
 
@@ -148,20 +142,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let cluster = Self {
-            directory,
-            programs: programs(),
-        };
+        let cluster = Self { directory, programs: programs() };
         if is_root() {
             let path = cluster.directory.path();
             let owned = Command::new("chown").arg("postgres").arg(path).status();
             assert!(owned.unwrap().success(), "chown to postgres");
         }
         let data = cluster.data();
-        cluster.program(
-            "initdb",
-            &["-D", &data, "-A", "trust", "-U", "postgres", "-E", "UTF8"],
-        );
+        cluster.program("initdb", &["-D", &data, "-A", "trust", "-U", "postgres", "-E", "UTF8"]);
         cluster.go();
         cluster
     }
@@ -184,10 +172,7 @@ impl Cluster {
         );
         let log = self.directory.path().join("log").display().to_string();
         let data = self.data();
-        self.program(
-            "pg_ctl",
-            &["-D", &data, "-w", "-l", &log, "-o", &options, "start"],
-        );
+        self.program("pg_ctl", &["-D", &data, "-w", "-l", &log, "-o", &options, "start"]);
     }
 
     /// Stops the server as a crash would.
@@ -201,9 +186,7 @@ impl Cluster {
         let path = self.programs.join(name);
         let mut command = if is_root() {
             let mut command = Command::new("setpriv");
-            command
-                .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
-                .arg(path);
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
             command
         } else {
             Command::new(path)

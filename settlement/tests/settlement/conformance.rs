@@ -46,11 +46,7 @@ pub(crate) fn commit(
 ) -> Result<Watermark, SinkError> {
     let cut = journal.cut(false);
     let after = expected.map_or(0, |expected| expected.through().0);
-    let batch = Batch {
-        cut: &cut,
-        after: protocol::Sequence(after),
-        history: true,
-    };
+    let batch = Batch { cut: &cut, after: protocol::Sequence(after), history: true };
     let mut effects = Blocks(journal.effects(after, cut.through.0), false);
     sink.commit(&batch, expected, &mut effects)?;
     Ok(batch.target())
@@ -92,10 +88,7 @@ pub(crate) fn it_reads_back_what_was_settled(place: &impl Place) {
     assert_eq!(sql.balances, journal.accounts());
     assert_eq!(sql.supply, journal.supply());
     let issued: Wide = sql.postings[0].debit;
-    assert_eq!(
-        (sql.postings[0].owner, issued),
-        (None, sql.supply[0].issued)
-    );
+    assert_eq!((sql.postings[0].owner, issued), (None, sql.supply[0].issued));
     assert_eq!(sql.batches.count, 4);
 }
 
@@ -108,14 +101,8 @@ pub(crate) fn an_unexpected_watermark_leaves_everything_as_it_was(place: &impl P
     let second = commit(&mut sink, &mut journal, Some(&first)).unwrap();
     let before = sink.read_back().unwrap();
     journal.execute(5);
-    let later = Watermark {
-        next_sequence: protocol::Sequence(13),
-        ..second.clone()
-    };
-    let other = Watermark {
-        run_digest: [0; 16],
-        ..second.clone()
-    };
+    let later = Watermark { next_sequence: protocol::Sequence(13), ..second.clone() };
+    let other = Watermark { run_digest: [0; 16], ..second.clone() };
     for expected in [None, Some(&first), Some(&later), Some(&other)] {
         let refused = commit(&mut sink, &mut journal, expected).unwrap_err();
         let right = match expected {
@@ -155,14 +142,8 @@ pub(crate) fn another_frames_database_is_not_touched(place: &impl Place) {
     let before = sink.read_back().unwrap();
     let mut cut = journal.cut(true);
     cut.frame = FRAME + 1;
-    let batch = Batch {
-        cut: &cut,
-        after: protocol::Sequence(0),
-        history: false,
-    };
-    let refused = sink
-        .commit(&batch, None, &mut Blocks(Vec::new(), false))
-        .unwrap_err();
+    let batch = Batch { cut: &cut, after: protocol::Sequence(0), history: false };
+    let refused = sink.commit(&batch, None, &mut Blocks(Vec::new(), false)).unwrap_err();
     assert!(matches!(refused, SinkError::Foreign { .. }), "{refused}");
     sink.connect().unwrap();
     assert_eq!(sink.read_back().unwrap(), before);
@@ -173,11 +154,7 @@ pub(crate) fn a_batch_that_fails_half_way_leaves_nothing(place: &impl Place) {
     let mut sink = connected(place);
     journal.execute(50);
     let cut = journal.cut(true);
-    let batch = Batch {
-        cut: &cut,
-        after: protocol::Sequence(0),
-        history: true,
-    };
+    let batch = Batch { cut: &cut, after: protocol::Sequence(0), history: true };
     let mut effects = Blocks(journal.effects(0, 50), true);
     sink.commit(&batch, None, &mut effects).unwrap_err();
     sink.connect().unwrap();
@@ -191,13 +168,7 @@ pub(crate) fn a_newer_schema_is_refused(place: &impl Place) {
     connected(place);
     place.run("INSERT INTO {schema}schema_version (version) VALUES (99)");
     let refused = place.sink().connect().unwrap_err();
-    let newer = matches!(
-        refused,
-        SinkError::Schema {
-            found: 99,
-            known: 1
-        }
-    );
+    let newer = matches!(refused, SinkError::Schema { found: 99, known: 1 });
     assert!(newer, "{refused}");
 }
 

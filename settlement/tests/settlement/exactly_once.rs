@@ -197,14 +197,7 @@ impl Rig {
         let journal = Journal::shared(seed);
         let now_ms = Arc::new(Mutex::new(0));
         let (runner, handle, inbox) = start(&world, &journal, &now_ms);
-        Self {
-            world,
-            journal,
-            now_ms,
-            runner,
-            handle,
-            inbox,
-        }
+        Self { world, journal, now_ms, runner, handle, inbox }
     }
 
     fn turn(&mut self, advance_ms: u64) {
@@ -245,10 +238,7 @@ impl Rig {
                     amount * (i128::from(credited) - i128::from(debited))
                 })
                 .sum();
-            assert_eq!(
-                row.liquid, net,
-                "balances and effects are of the same moment"
-            );
+            assert_eq!(row.liquid, net, "balances and effects are of the same moment");
         }
     }
 
@@ -302,7 +292,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 1_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_sequence_is_settled_exactly_once(seed in any::<u64>(), steps in steps()) {

@@ -43,28 +43,15 @@ impl Settlement {
             check_every_ms: 20,
             backoff_first_ms: 5,
             backoff_max_ms: 50,
-            ..Settings::new(
-                FRAME,
-                journal.lock().unwrap().epoch,
-                true,
-                protocol::Sequence(0),
-            )
+            ..Settings::new(FRAME, journal.lock().unwrap().epoch, true, protocol::Sequence(0))
         };
         let (handle, inbox) = channel();
         let status = Arc::new(Status::default());
-        let hooks = Live {
-            start: Instant::now(),
-            journal: journal.clone(),
-            handle: handle.clone(),
-        };
+        let hooks =
+            Live { start: Instant::now(), journal: journal.clone(), handle: handle.clone() };
         let mut runner = Runner::new(settings, sink, Past(journal.clone()), hooks, status.clone());
         let thread = thread::spawn(move || runner.run(&inbox));
-        Self {
-            thread,
-            handle,
-            journal: journal.clone(),
-            status,
-        }
+        Self { thread, handle, journal: journal.clone(), status }
     }
 
     /// Executes commands until `done`, a few at a time.
@@ -73,11 +60,7 @@ impl Settlement {
         while !done(&self.status) {
             self.journal.lock().unwrap().execute(3);
             thread::sleep(Duration::from_millis(1));
-            assert!(
-                started.elapsed() < Duration::from_secs(300),
-                "no progress: {:?}",
-                self.status
-            );
+            assert!(started.elapsed() < Duration::from_secs(300), "no progress: {:?}", self.status);
         }
     }
 

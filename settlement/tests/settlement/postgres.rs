@@ -20,9 +20,7 @@ fn a_connection_cut_at_commit_neither_loses_nor_doubles() {
     let mut through = shared();
     through = format!(
         "{} host=127.0.0.1 port={}",
-        through
-            .get_user()
-            .map_or_else(String::new, |user| format!("user='{user}'")),
+        through.get_user().map_or_else(String::new, |user| format!("user='{user}'")),
         proxy.port()
     )
     .parse()
@@ -35,11 +33,7 @@ fn a_connection_cut_at_commit_neither_loses_nor_doubles() {
     let settlement = Settlement::start(sink, &journal);
     settlement.load(2);
     for round in 0..10 {
-        proxy.arm(if round % 2 == 0 {
-            Cut::Before
-        } else {
-            Cut::After
-        });
+        proxy.arm(if round % 2 == 0 { Cut::Before } else { Cut::After });
         settlement.load_until(|_| proxy.cuts() > round);
         settlement.load(1);
     }
@@ -113,10 +107,7 @@ fn consumers_are_told_when_a_batch_is_committed() {
     let mut journal = Journal::new(23);
     let mut sink = place.sink();
     sink.connect().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let payload = runtime.block_on(async {
         let config: tokio_postgres::Config = place.address().parse().unwrap();
         let (client, mut connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
@@ -130,20 +121,14 @@ fn consumers_are_told_when_a_batch_is_committed() {
                 }
             }
         });
-        client
-            .batch_execute("LISTEN bezant_settlement")
-            .await
-            .unwrap();
+        client.batch_execute("LISTEN bezant_settlement").await.unwrap();
         let told = tokio::task::spawn_blocking(move || {
             journal.execute(5);
             commit(&mut sink, &mut journal, None).unwrap();
             drop(sink);
         });
         told.await.unwrap();
-        tokio::time::timeout(Duration::from_secs(10), receiver.recv())
-            .await
-            .unwrap()
-            .unwrap()
+        tokio::time::timeout(Duration::from_secs(10), receiver.recv()).await.unwrap().unwrap()
     });
     assert_eq!(payload, r#"{"batch" : 1, "from" : 1, "through" : 5}"#);
 }
@@ -170,18 +155,12 @@ fn two_first_writers_make_one_watermark() {
 
 #[test]
 fn a_network_without_tls_is_refused() {
-    for allowed in [
-        "host=/run/postgresql user=a",
-        "host=localhost user=a",
-        "postgresql://[::1]/a",
-    ] {
+    for allowed in ["host=/run/postgresql user=a", "host=localhost user=a", "postgresql://[::1]/a"]
+    {
         PostgresSink::new(allowed).unwrap();
     }
-    for address in [
-        "host=db.example user=a",
-        "host=127.0.0.1,10.0.0.1",
-        "hostaddr=10.0.0.1 user=a",
-    ] {
+    for address in ["host=db.example user=a", "host=127.0.0.1,10.0.0.1", "hostaddr=10.0.0.1 user=a"]
+    {
         let refused = PostgresSink::new(address).unwrap_err();
         assert!(matches!(refused, SinkError::Settings { .. }), "{refused}");
     }

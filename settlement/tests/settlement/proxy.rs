@@ -34,10 +34,7 @@ impl Proxy {
     pub(crate) fn start(target: Socket) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(State {
-            armed: AtomicU8::new(0),
-            cuts: AtomicU32::new(0),
-        });
+        let state = Arc::new(State { armed: AtomicU8::new(0), cuts: AtomicU32::new(0) });
         let shared = state.clone();
         thread::spawn(move || {
             for client in listener.incoming() {

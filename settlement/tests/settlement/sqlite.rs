@@ -31,9 +31,7 @@ impl Files {
 
     fn connection(&self) -> Connection {
         let connection = Connection::open(self.path()).unwrap();
-        connection
-            .busy_timeout(std::time::Duration::from_secs(5))
-            .unwrap();
+        connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
         connection
     }
 }
@@ -46,9 +44,7 @@ impl Place for Files {
     }
 
     fn backup(&self) {
-        self.connection()
-            .execute("VACUUM INTO ?1", [self.copy().to_str().unwrap()])
-            .unwrap();
+        self.connection().execute("VACUUM INTO ?1", [self.copy().to_str().unwrap()]).unwrap();
     }
 
     fn restore(&self) {
@@ -82,10 +78,8 @@ fn the_file_is_private_and_its_commits_are_synced() {
         let mode = entry.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{entry:?}");
     }
-    let mode: String = place
-        .connection()
-        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .unwrap();
+    let mode: String =
+        place.connection().query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }
 
