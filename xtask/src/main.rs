@@ -14,6 +14,7 @@ mod spdx;
 mod steps;
 mod suite;
 mod tidy;
+mod tracer;
 
 use std::process::ExitCode;
 

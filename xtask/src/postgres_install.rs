@@ -66,6 +66,12 @@ fn choose(path: Vec<PathBuf>, mut installed: Vec<PathBuf>) -> Option<PathBuf> {
 
 fn install() -> Result<(), String> {
     println!("postgres: not on this machine; installing the distribution's package as root");
+    apt_install("postgresql")
+        .map_err(|why| format!("cannot install PostgreSQL, install it by hand: {why}"))
+}
+
+/// Installs one package of the distribution; we are root.
+pub(crate) fn apt_install(package: &str) -> Result<(), String> {
     let apt = |words: &[&str]| {
         let mut command = Command::new("apt-get");
         // Another installation may hold the lock for a while.
@@ -73,9 +79,8 @@ fn install() -> Result<(), String> {
         command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
         steps::run(&mut command)
     };
-    let advice = |why| format!("cannot install PostgreSQL, install it by hand: {why}");
-    apt(&["update"]).map_err(advice)?;
-    apt(&["install", "-y", "--no-install-recommends", "postgresql"]).map_err(advice)
+    apt(&["update"])?;
+    apt(&["install", "-y", "--no-install-recommends", package])
 }
 
 /// Root runs the cluster as the user `postgres`, or as `nobody` where there is none.

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::postgres::Cluster;
 use crate::steps::{Steps, cargo, has_subcommand, run};
-use crate::{metadata, policy, tidy};
+use crate::{metadata, policy, tidy, tracer};
 
 /// Everything that can pass or fail.
 pub(crate) fn test() -> Result<(), String> {
@@ -99,6 +99,7 @@ fn loom() -> Result<(), String> {
 
 /// Unit and integration tests of every crate, with PostgreSQL beside them.
 fn suites() -> Result<(), String> {
+    tracer::ensure()?;
     let cluster = Cluster::start()?;
     let mut test = cargo();
     if has_subcommand("nextest") {
