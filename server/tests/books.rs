@@ -15,10 +15,7 @@ pub(crate) const SMALL: Load = Load {
     seed: 7,
     accounts: 200,
     skew: Skew::Zipfian,
-    mix: Mix {
-        holds: 30,
-        reads: 2,
-    },
+    mix: Mix { holds: 30, reads: 2 },
     batch: 32,
     connections: 2,
     in_flight: 8,

@@ -27,9 +27,7 @@ fn made_at(seconds_from_now: i64) -> Frame {
         ..Entry::default()
     };
     std::fs::remove_dir_all(&dir).unwrap();
-    let size = Config {
-        segment_size: 8 << 20,
-    };
+    let size = Config { segment_size: 8 << 20 };
     Journal::create(storage(), size, header.frame, &entry, &[payload]).unwrap();
     frame
 }
@@ -40,10 +38,7 @@ fn a_clock_behind_or_far_ahead_is_refused_until_it_is_accepted() {
         let mut frame = made_at(seconds_from_now);
         let (code, log) = frame.refuses_to_start();
         assert_eq!(code, 81, "{log}");
-        assert!(
-            log.contains(word) && log.contains("clock.accept_step"),
-            "{log}"
-        );
+        assert!(log.contains(word) && log.contains("clock.accept_step"), "{log}");
         frame.set("clock.accept_step=true");
         frame.start();
         frame.stop();

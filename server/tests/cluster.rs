@@ -15,31 +15,15 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("pg")
-            .tempdir_in("/tmp")
-            .unwrap();
+        let dir = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
         let programs = programs();
         let cluster = Self { dir, programs };
         if is_root() {
-            let owned = Command::new("chown")
-                .arg("postgres")
-                .arg(cluster.dir.path())
-                .status();
+            let owned = Command::new("chown").arg("postgres").arg(cluster.dir.path()).status();
             assert!(owned.unwrap().success(), "chown to postgres");
         }
         let data = cluster.data();
-        let init = [
-            "-D",
-            &data,
-            "-A",
-            "trust",
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        ];
+        let init = ["-D", &data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"];
         cluster.program("initdb", &init);
         cluster.go();
         cluster
@@ -51,10 +35,7 @@ impl Cluster {
 
     /// The connection string.
     pub(crate) fn address(&self) -> String {
-        format!(
-            "host={} user=postgres dbname=postgres",
-            self.dir.path().display()
-        )
+        format!("host={} user=postgres dbname=postgres", self.dir.path().display())
     }
 
     /// Starts it, after a crash with recovery.
@@ -62,38 +43,20 @@ impl Cluster {
         let socket = self.dir.path().display();
         let options = format!("-k {socket} -c listen_addresses= -c shared_buffers=16MB");
         let log = self.dir.path().join("log").display().to_string();
-        let start = [
-            "-D",
-            &self.data(),
-            "-w",
-            "-l",
-            &log,
-            "-o",
-            &options,
-            "start",
-        ];
+        let start = ["-D", &self.data(), "-w", "-l", &log, "-o", &options, "start"];
         self.program("pg_ctl", &start);
     }
 
     /// Stops it as a crash would.
     pub(crate) fn crash(&self) {
-        self.program(
-            "pg_ctl",
-            &["-D", &self.data(), "-w", "-m", "immediate", "stop"],
-        );
+        self.program("pg_ctl", &["-D", &self.data(), "-w", "-m", "immediate", "stop"]);
     }
 
     /// Somebody who holds a table's lock until the server crashes.
     pub(crate) fn holds_lock(&self, table: &str) -> Child {
         let mut psql = self.psql();
-        psql.args([
-            "-c",
-            &format!("BEGIN; LOCK TABLE {table}; SELECT pg_sleep(600)"),
-        ]);
-        psql.stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
+        psql.args(["-c", &format!("BEGIN; LOCK TABLE {table}; SELECT pg_sleep(600)")]);
+        psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     fn psql(&self) -> Command {
@@ -124,10 +87,7 @@ impl Cluster {
             Command::new(path)
         };
         command.args(arguments).current_dir(self.dir.path());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         assert!(command.status().unwrap().success(), "{name} {arguments:?}");
     }
 }
@@ -147,10 +107,7 @@ pub(crate) fn is_root() -> bool {
 /// Where `initdb` really is: a link on the path leads to the directory that has the others.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let debian = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = debian.map(|version| version.path().join("bin"));
     std::env::split_paths(&path)
         .chain(debian)

@@ -13,14 +13,7 @@ const BOB: &str = "01900000-0000-7000-8000-00000000000b";
 fn client(frame: &Frame, name: &str, arguments: &[&str]) -> (i32, Value) {
     let server = frame.quic().to_string();
     let identity = frame.home.identity(name).display().to_string();
-    let mut all = vec![
-        "client",
-        "--json",
-        "--server",
-        &server,
-        "--identity",
-        &identity,
-    ];
+    let mut all = vec!["client", "--json", "--server", &server, "--identity", &identity];
     all.extend_from_slice(arguments);
     let finished = frame.run(&all);
     let said = serde_json::from_str(&finished.stdout);
@@ -36,9 +29,7 @@ fn ok(frame: &Frame, name: &str, arguments: &[&str]) -> Value {
 }
 
 fn text<'a>(said: &'a Value, name: &str) -> &'a str {
-    said[name]
-        .as_str()
-        .unwrap_or_else(|| panic!("{name} in {said}"))
+    said[name].as_str().unwrap_or_else(|| panic!("{name} in {said}"))
 }
 
 /// A running frame with two funded agents; alice is `alice`, bob `bob`.
@@ -64,10 +55,7 @@ fn a_shell_can_open_pay_hold_capture_release_and_ask() {
     assert_eq!(text(&paid, "status"), "ok");
     let id = text(&paid, "id").to_owned();
     let again = ok(&frame, "alice", &["pay", ALICE, BOB, "100", "--id", &id]);
-    assert_eq!(
-        again["sequence"], paid["sequence"],
-        "the first answer stands"
-    );
+    assert_eq!(again["sequence"], paid["sequence"], "the first answer stands");
     let outcome = ok(&frame, "alice", &["outcome", ALICE, &id]);
     assert!(text(&outcome, "outcome").contains("Ok"), "{outcome}");
 
@@ -75,16 +63,8 @@ fn a_shell_can_open_pay_hold_capture_release_and_ask() {
     let hold = text(&hold, "id").to_owned();
     let held = ok(&frame, "alice", &["balance", ALICE]);
     assert_eq!(text(&held, "held"), "10.000000");
-    ok(
-        &frame,
-        "bob",
-        &["capture", ALICE, BOB, &hold, "--amount", "4"],
-    );
-    let hold = ok(
-        &frame,
-        "alice",
-        &["hold", ALICE, BOB, "10", "--timeout-ms", "60000"],
-    );
+    ok(&frame, "bob", &["capture", ALICE, BOB, &hold, "--amount", "4"]);
+    let hold = ok(&frame, "alice", &["hold", ALICE, BOB, "10", "--timeout-ms", "60000"]);
     let hold = text(&hold, "id").to_owned();
     ok(&frame, "bob", &["release", ALICE, BOB, &hold]);
 
@@ -109,18 +89,12 @@ fn a_shell_can_open_pay_hold_capture_release_and_ask() {
     frame.stop();
     frame.is_sound();
     let cat = frame.ends_with(0, &["journal", "cat", "--json", "--limit", "100"]);
-    let line = cat
-        .lines()
-        .find(|line| line.contains(&id))
-        .expect("the payment is there");
+    let line = cat.lines().find(|line| line.contains(&id)).expect("the payment is there");
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!(text(&line, "status"), "ok");
     assert_eq!(text(&line, "amount"), "100000000");
     let stat = frame.ends_with(0, &["journal", "stat"]);
-    assert!(
-        stat.contains("segments") && stat.contains("last hash"),
-        "{stat}"
-    );
+    assert!(stat.contains("segments") && stat.contains("last hash"), "{stat}");
 }
 
 #[test]
@@ -128,20 +102,9 @@ fn without_json_a_shell_reads_names_and_values() {
     let mut frame = town();
     let server = frame.quic().to_string();
     let identity = frame.home.identity("alice").display().to_string();
-    let ask = [
-        "client",
-        "--server",
-        &server,
-        "--identity",
-        &identity,
-        "balance",
-        ALICE,
-    ];
+    let ask = ["client", "--server", &server, "--identity", &identity, "balance", ALICE];
     let printed = frame.ends_with(0, &ask);
-    assert!(
-        printed.contains("liquid") && printed.contains("1000.000000"),
-        "{printed}"
-    );
+    assert!(printed.contains("liquid") && printed.contains("1000.000000"), "{printed}");
     frame.stop();
 }
 
@@ -181,8 +144,7 @@ fn settings_show_their_origin_and_unknown_ones_are_refused() {
     let shown = frame.ends_with(0, &["--config", &path, "config", "show"]);
     let line = |key: &str| {
         let line = shown.lines().find(|line| line.contains(key));
-        line.unwrap_or_else(|| panic!("{key} is not in:\n{shown}"))
-            .to_owned()
+        line.unwrap_or_else(|| panic!("{key} is not in:\n{shown}")).to_owned()
     };
     assert!(line("log.level").contains("warn") && line("log.level").contains("file"));
     assert!(line("journal.segment_mib").contains("flag"));
@@ -204,11 +166,7 @@ fn commands_on_nothing_say_what_is_missing() {
     for command in [&["serve"][..], &["journal", "verify"], &["audit"]] {
         let finished = frame.run(command);
         let code = finished.status.code();
-        assert!(
-            matches!(code, Some(66 | 77)),
-            "{command:?}: {code:?} {}",
-            finished.stderr
-        );
+        assert!(matches!(code, Some(66 | 77)), "{command:?}: {code:?} {}", finished.stderr);
     }
     frame.ends_with(2, &["no-such-command"]);
     frame.ends_with(2, &["identity", "issue", "nobody", "--out", "x"]);
@@ -251,16 +209,10 @@ fn a_signal_ends_the_frame_with_everything_settled() {
     let database = Connection::open(frame.sqlite()).unwrap();
     let sql = "SELECT next_sequence FROM settlement_watermark";
     let next: f64 = database.query_row(sql, [], |row| row.get(0)).unwrap();
-    assert!(
-        next > executed,
-        "settled through {next}, executed {executed}"
-    );
+    assert!(next > executed, "settled through {next}, executed {executed}");
     frame.is_sound();
     frame.start();
-    assert_eq!(
-        text(&ok(&frame, "alice", &["balance", ALICE]), "liquid"),
-        "1000.000000"
-    );
+    assert_eq!(text(&ok(&frame, "alice", &["balance", ALICE]), "liquid"), "1000.000000");
     frame.stop();
 }
 
@@ -276,19 +228,9 @@ fn the_admin_door_answers_health_and_open_metrics() {
         let ready: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(ready["ready"], true);
         let checks = ready["checks"].as_array().unwrap();
-        for name in [
-            "journal",
-            "stages",
-            "supply",
-            "identity",
-            "clock",
-            "settlement",
-        ] {
+        for name in ["journal", "stages", "supply", "identity", "clock", "settlement"] {
             let check = checks.iter().find(|check| check["name"] == name);
-            assert!(
-                check.is_some_and(|check| check["ok"] == true),
-                "{name}: {body}"
-            );
+            assert!(check.is_some_and(|check| check["ok"] == true), "{name}: {body}");
         }
         assert_eq!(frame.page("/nothing").0, 404);
         let (status, head, body) = page(frame.admin(), "/metrics");

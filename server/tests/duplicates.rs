@@ -52,11 +52,7 @@ fn one_command_sent_from_everywhere_has_one_effect_and_one_answer() {
         let mut ids = north.ids();
         must(north, Command::open(ids.next_id(), ALICE, NATIVE)).await;
         must(north, Command::open(ids.next_id(), BOB, NATIVE)).await;
-        must(
-            &mint,
-            Command::issue(mint.ids().next_id(), ALICE, NATIVE, 1_000_000),
-        )
-        .await;
+        must(&mint, Command::issue(mint.ids().next_id(), ALICE, NATIVE, 1_000_000)).await;
         let pay = Command::transfer(ids.next_id(), ALICE, BOB, NATIVE, 1_000);
         let answers = burst(&clients, pay).await;
         assert_eq!(answers.len(), 1, "{answers:?}");

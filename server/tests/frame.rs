@@ -14,11 +14,7 @@ use tempfile::TempDir;
 /// Longest wait for something that happens soon on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Settings that keep a frame small, so that many fit one machine.
-const SMALL: [&str; 3] = [
-    "journal.segment_mib=8",
-    "ring.pool_mib=32",
-    "ring.requests=256",
-];
+const SMALL: [&str; 3] = ["journal.segment_mib=8", "ring.pool_mib=32", "ring.requests=256"];
 
 /// A frame and where it lives.
 pub(crate) struct Frame {
@@ -47,11 +43,7 @@ impl Frame {
         for setting in SMALL.iter().chain(settings) {
             home = home.with(setting);
         }
-        Self {
-            home,
-            process: None,
-            dir,
-        }
+        Self { home, process: None, dir }
     }
 
     /// A place beside the data directory.
@@ -145,9 +137,7 @@ impl Frame {
     /// A connection with the identity `name`.
     pub(crate) async fn client(&self, role: &str, name: &str) -> Client {
         let dir = self.identity(role, name);
-        loadgen::run::connect(self.quic(), &dir, patient())
-            .await
-            .unwrap()
+        loadgen::run::connect(self.quic(), &dir, patient()).await.unwrap()
     }
 
     /// Where a load goes.
@@ -175,11 +165,7 @@ impl Frame {
 
     /// The stopped frame's journal, recount and SQL must agree.
     pub(crate) fn is_sound(&self) {
-        for command in [
-            &["journal", "verify"][..],
-            &["audit"],
-            &["verify-settlement"],
-        ] {
+        for command in [&["journal", "verify"][..], &["audit"], &["verify-settlement"]] {
             self.ends_with(0, command);
         }
     }
@@ -234,10 +220,7 @@ pub(crate) fn page(admin: SocketAddr, path: &str) -> (u16, String, String) {
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(
-            started.elapsed() < PATIENCE,
-            "in {PATIENCE:?} never: {what}"
-        );
+        assert!(started.elapsed() < PATIENCE, "in {PATIENCE:?} never: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -245,9 +228,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 /// Executes one command and returns what became of it.
 pub(crate) async fn say(client: &Client, command: Command) -> Status {
     let reply = client.request(&[command]).await.unwrap();
-    reply
-        .refused()
-        .unwrap_or_else(|| reply.outcomes()[0].status)
+    reply.refused().unwrap_or_else(|| reply.outcomes()[0].status)
 }
 
 /// Executes one command that must be executed.
@@ -265,9 +246,6 @@ pub(crate) fn number(variable: &str, default: u64) -> u64 {
 
 /// Copies a directory with everything in it.
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
-    let status = std::process::Command::new("cp")
-        .arg("-a")
-        .args([from, to])
-        .status();
+    let status = std::process::Command::new("cp").arg("-a").args([from, to]).status();
     assert!(status.unwrap().success(), "copying {}", from.display());
 }

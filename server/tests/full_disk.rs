@@ -21,13 +21,8 @@ use crate::cluster::is_root;
 use crate::frame::{Frame, PATIENCE, until};
 
 /// Fills a segment of 8 MiB quickly.
-const BULKY: Load = Load {
-    accounts: 500,
-    batch: 1_000,
-    connections: 1,
-    in_flight: 4,
-    ..books::SMALL
-};
+const BULKY: Load =
+    Load { accounts: 500, batch: 1_000, connections: 1, in_flight: 4, ..books::SMALL };
 
 /// A small file system, gone with its guard.
 struct Disk(PathBuf);
@@ -39,11 +34,7 @@ impl Disk {
             .args(["-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs"])
             .arg(at)
             .status();
-        assert!(
-            mount.unwrap().success(),
-            "mounting a tmpfs on {}",
-            at.display()
-        );
+        assert!(mount.unwrap().success(), "mounting a tmpfs on {}", at.display());
         Self(at.to_owned())
     }
 
@@ -102,9 +93,7 @@ fn a_full_disk_refuses_payments_only_and_passes() {
         let filler = disk.fill();
         books::drive_until(&frame, &mut driver, async {
             refused(&progress).await;
-            until("it says that it is not ready", || {
-                frame.page("/readyz").0 == 503
-            });
+            until("it says that it is not ready", || frame.page("/readyz").0 == 503);
             let (_, body) = frame.page("/readyz");
             assert!(body.contains("journal_full"), "{body}");
             assert_eq!(frame.page("/livez").0, 200);

@@ -42,9 +42,7 @@ fn stranger(frame: &Frame) -> PathBuf {
 /// The same name under an authority that only calls itself the frame's.
 fn forged(frame: &Frame) -> Arc<HeldSource> {
     let forger = DevCa::in_memory(&own(), UnixTime::now()).unwrap();
-    let svid = forger
-        .issue(Role::Mint, "treasury", HOUR, UnixTime::now())
-        .unwrap();
+    let svid = forger.issue(Role::Mint, "treasury", HOUR, UnixTime::now()).unwrap();
     let bundle = ca(frame).bundle_pem().to_owned();
     let (chain, key) = (svid.certificate_pem(), svid.key_pem());
     let material =
@@ -79,14 +77,8 @@ fn whoever_has_no_right_to_be_here_gets_no_application_byte() {
             ("not yet valid", of(&issued(&frame, north, later))),
             ("no role", of(&issued(&frame, "/guest/north", now))),
             ("another case", of(&issued(&frame, "/Registry/north", now))),
-            (
-                "a longer path",
-                of(&issued(&frame, "/registry/north/x", now)),
-            ),
-            (
-                "an agent without a UUID",
-                of(&issued(&frame, "/agent/1", now)),
-            ),
+            ("a longer path", of(&issued(&frame, "/registry/north/x", now))),
+            ("an agent without a UUID", of(&issued(&frame, "/agent/1", now))),
         ];
         for (who, tls) in refused {
             match quic::connect(frame.quic(), tls).await {
@@ -104,13 +96,9 @@ fn whoever_has_no_right_to_be_here_gets_no_application_byte() {
 
 /// The certificate that the frame shows a new connection.
 async fn shown(frame: &Frame, identity: &Path) -> Vec<u8> {
-    let raw = quic::connect(frame.quic(), quic::tls(identity))
-        .await
-        .unwrap();
+    let raw = quic::connect(frame.quic(), quic::tls(identity)).await.unwrap();
     let chain = raw.connection.peer_identity().unwrap();
-    let chain = chain
-        .downcast::<Vec<identity::CertificateDer<'static>>>()
-        .unwrap();
+    let chain = chain.downcast::<Vec<identity::CertificateDer<'static>>>().unwrap();
     chain[0].to_vec()
 }
 
@@ -119,11 +107,7 @@ fn a_new_certificate_is_used_without_a_failed_request() {
     books::run(async {
         let mut frame = Frame::new();
         frame.start();
-        let light = loadgen::Load {
-            batch: 4,
-            in_flight: 1,
-            ..books::SMALL
-        };
+        let light = loadgen::Load { batch: 4, in_flight: 1, ..books::SMALL };
         let mut driver = Driver::prepare(&frame.target(), light).await.unwrap();
         let progress = Arc::clone(&driver.progress);
         let identity = frame.identity("auditor", "reader");
@@ -135,10 +119,7 @@ fn a_new_certificate_is_used_without_a_failed_request() {
             svid.unwrap().write_to(&dir).unwrap();
             let started = tokio::time::Instant::now();
             while shown(&frame, &identity).await == before {
-                assert!(
-                    started.elapsed() < PATIENCE,
-                    "the old certificate is still shown"
-                );
+                assert!(started.elapsed() < PATIENCE, "the old certificate is still shown");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             books::executed(&progress, 50).await;

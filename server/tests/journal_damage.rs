@@ -47,10 +47,7 @@ fn copy() -> Frame {
     let frame = Frame::unmade(&["settlement.sink=none"]);
     copy_dir(&original().join("data"), &frame.home.data_dir);
     std::fs::write(frame.home.data_dir.join("serve.log"), "").unwrap();
-    let used = medium::records(&frame.journal_dir())
-        .last()
-        .unwrap()
-        .segment;
+    let used = medium::records(&frame.journal_dir()).last().unwrap().segment;
     assert!(used >= 3, "the journal has {used} segments");
     frame
 }
@@ -63,10 +60,7 @@ fn refuses(frame: &Frame, code: i32, words: &[&str]) {
     for word in words {
         assert!(log.contains(word), "{word} is not in:\n{log}");
     }
-    assert!(
-        medium::content(&frame.journal_dir()) == before,
-        "files were changed"
-    );
+    assert!(medium::content(&frame.journal_dir()) == before, "files were changed");
     frame.ends_with(code, &["journal", "verify"]);
 }
 
@@ -139,10 +133,7 @@ fn a_torn_end_is_cut_off_and_told() {
     let mut frame = copy();
     let records = medium::records(&frame.journal_dir());
     // What a crash before the last sync leaves: some sectors of a record, and not its others.
-    let torn = records
-        .iter()
-        .rfind(|record| record.payload_len > 4_096)
-        .unwrap();
+    let torn = records.iter().rfind(|record| record.payload_len > 4_096).unwrap();
     let segments = medium::segments(&frame.journal_dir());
     let file = &segments[usize::try_from(torn.segment).unwrap() - 1];
     let end = std::fs::metadata(file).unwrap().len();
@@ -156,11 +147,7 @@ fn a_torn_end_is_cut_off_and_told() {
     books::run(async {
         let north = frame.client("registry", "north").await;
         let owner = 0x0190_0000_0000_7000_8000_0000_0000_000a;
-        must(
-            &north,
-            client::Command::open(north.ids().next_id(), owner, NATIVE),
-        )
-        .await;
+        must(&north, client::Command::open(north.ids().next_id(), owner, NATIVE)).await;
     });
     frame.stop();
     frame.ends_with(0, &["journal", "verify"]);
@@ -173,11 +160,7 @@ fn a_second_process_on_the_directory_is_refused() {
     frame.start();
     let (code, log) = frame.refuses_to_start();
     assert_eq!(code, 75, "{log}");
-    assert_eq!(
-        frame.page("/readyz").0,
-        200,
-        "the first one is not disturbed"
-    );
+    assert_eq!(frame.page("/readyz").0, 200, "the first one is not disturbed");
     frame.stop();
 }
 
@@ -186,9 +169,7 @@ fn a_failed_sync_stops_the_process_and_keeps_what_was_acknowledged() {
     books::run(async {
         let mut frame = Frame::new();
         frame.start();
-        let mut driver = Driver::prepare(&frame.target(), books::SMALL)
-            .await
-            .unwrap();
+        let mut driver = Driver::prepare(&frame.target(), books::SMALL).await.unwrap();
         let progress = Arc::clone(&driver.progress);
         let pid = frame.process().id().to_string();
         let target = frame.target();
@@ -228,8 +209,5 @@ fn init_leaves_a_directory_with_a_journal_alone() {
     let before = medium::content(&frame.journal_dir());
     let finished = frame.run(&["init"]);
     assert_ne!(finished.status.code(), Some(0));
-    assert!(
-        medium::content(&frame.journal_dir()) == before,
-        "files were changed"
-    );
+    assert!(medium::content(&frame.journal_dir()) == before, "files were changed");
 }

@@ -24,9 +24,7 @@ fn kills_under_load_lose_and_double_nothing() {
     books::run(async move {
         let mut frame = Frame::with(&[], &["settlement.history=full"]);
         frame.start();
-        let mut driver = Driver::prepare(&frame.target(), books::SMALL)
-            .await
-            .unwrap();
+        let mut driver = Driver::prepare(&frame.target(), books::SMALL).await.unwrap();
         let mut random = Random::new(0x5eed);
         let mut lost = 0;
         for round in 1..=rounds {
@@ -54,14 +52,8 @@ fn kills_under_load_lose_and_double_nothing() {
         frame.wait_settled();
         frame.stop();
         frame.is_sound();
-        let segments = medium::records(&frame.journal_dir())
-            .last()
-            .unwrap()
-            .segment;
-        assert!(
-            segments > rounds / 10,
-            "{segments} segments: kills met few rolls"
-        );
+        let segments = medium::records(&frame.journal_dir()).last().unwrap().segment;
+        assert!(segments > rounds / 10, "{segments} segments: kills met few rolls");
     });
 }
 
@@ -72,9 +64,7 @@ async fn kill_under_load(frame: &mut Frame, driver: &mut Driver, after: Duration
     let progress = Arc::clone(&driver.progress);
     let kill = async move {
         tokio::time::sleep(after).await;
-        tokio::task::spawn_blocking(move || process.kill())
-            .await
-            .unwrap();
+        tokio::task::spawn_blocking(move || process.kill()).await.unwrap();
         progress.disconnect();
     };
     // An error says that the kill came before the connections: a round without load.

@@ -10,14 +10,9 @@ use journal::{MappedStorage, Reader, RecordHeader};
 
 /// Segment files in order of their number.
 pub(crate) fn segments(journal: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(journal)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "segment")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "segment"))
         .collect();
     files.sort();
     files
@@ -35,11 +30,7 @@ pub(crate) fn records(journal: &Path) -> Vec<RecordHeader> {
 
 /// Changes bytes of a file in place.
 pub(crate) fn change(file: &Path, offset: u64, len: usize, change: impl Fn(&mut [u8])) {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(file)
-        .unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(file).unwrap();
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, offset).unwrap();
     change(&mut bytes);

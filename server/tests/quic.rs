@@ -61,10 +61,7 @@ pub(crate) async fn connect(
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let connecting = endpoint.connect_with(config, addr, "bezant").unwrap();
     let connection = tokio::time::timeout(PATIENCE, connecting).await.unwrap()?;
-    Ok(Raw {
-        connection,
-        _endpoint: endpoint,
-    })
+    Ok(Raw { connection, _endpoint: endpoint })
 }
 
 /// A connection that says whatever it wants.
@@ -77,11 +74,7 @@ impl Raw {
     /// A stream that has not greeted.
     pub(crate) async fn stream(&self) -> Talk {
         let (send, recv) = self.connection.open_bi().await.unwrap();
-        Talk {
-            send,
-            recv,
-            frames: Frames::default(),
-        }
+        Talk { send, recv, frames: Frames::default() }
     }
 
     /// A stream after the greetings of both sides.
@@ -104,9 +97,7 @@ impl Raw {
             let read = tokio::time::timeout(PATIENCE, recv.read(&mut byte)).await;
             assert!(read.unwrap().is_err(), "an application byte came");
         }
-        tokio::time::timeout(PATIENCE, self.connection.closed())
-            .await
-            .unwrap()
+        tokio::time::timeout(PATIENCE, self.connection.closed()).await.unwrap()
     }
 }
 

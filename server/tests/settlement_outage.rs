@@ -15,22 +15,13 @@ use crate::cluster::Cluster;
 use crate::frame::{Frame, copy_dir, number, until};
 
 /// A load that leaves the machine to others.
-const LIGHT: Load = Load {
-    batch: 8,
-    connections: 1,
-    in_flight: 1,
-    ..books::SMALL
-};
+const LIGHT: Load = Load { batch: 8, connections: 1, in_flight: 1, ..books::SMALL };
 /// Crashes of the server in the middle of the load.
 const CRASHES: u32 = 6;
 
 fn on_postgres(cluster: &Cluster) -> Frame {
     let address = format!("settlement.postgres={}", cluster.address());
-    let settings = [
-        "settlement.sink=postgres",
-        &address,
-        "settlement.interval_ms=20",
-    ];
+    let settings = ["settlement.sink=postgres", &address, "settlement.interval_ms=20"];
     Frame::with(&[], &settings)
 }
 
@@ -53,9 +44,7 @@ fn sql_stopped_under_load_stops_nobody_and_is_caught_up() {
         let progress = Arc::clone(&driver.progress);
         books::drive_until(&frame, &mut driver, async {
             books::executed(&progress, 100).await;
-            until("something is settled", || {
-                frame.figure("bezant_settled_sequence") > 0.0
-            });
+            until("something is settled", || frame.figure("bezant_settled_sequence") > 0.0);
             cluster.crash();
             let settled = frame.figure("bezant_settled_sequence");
             books::executed(&progress, 200).await;

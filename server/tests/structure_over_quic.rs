@@ -11,10 +11,7 @@ use crate::frame::Frame;
 use crate::quic::{self, Heard};
 
 fn framed(slots: &[Command], change: impl FnOnce(&mut Request)) -> Vec<u8> {
-    let mut head = Request {
-        request: 1,
-        ..Request::default()
-    };
+    let mut head = Request { request: 1, ..Request::default() };
     change(&mut head);
     let mut bytes = Vec::new();
     encode_request(head, slots, &mut bytes);
@@ -47,14 +44,8 @@ fn mistakes() -> Vec<(&'static str, Vec<u8>)> {
         ("a role", framed(&[pay], |head| head.role = 4)),
         ("an unknown flag", framed(&[pay], |head| head.flags = 2)),
         ("reads without the flag", framed(&[read], |_| {})),
-        (
-            "commands with the flag",
-            framed(&[pay], |head| head.flags = 1),
-        ),
-        (
-            "data that does not follow",
-            framed(&[Command { data: 3, ..pay }], |_| {}),
-        ),
+        ("commands with the flag", framed(&[pay], |head| head.flags = 1)),
+        ("data that does not follow", framed(&[Command { data: 3, ..pay }], |_| {})),
         ("a tick", framed(&[Command::new(Kind::Tick, id)], |_| {})),
         ("noise", vec![0xa5; 300]),
     ]
