@@ -6,7 +6,7 @@
 //! watermark before it decides anything.
 //!
 //! ```text
-//! Disconnected ─connect─► Connecting ─► Reading ─watermark─► Idle ─100 ms─► Cutting ─cut►Committing
+//! Disconnected ─connect─► Connecting ─► Reading ─watermark─► Idle ─100ms─► Cutting ─cut►Committing
 //!      ▲                      │            │                  ▲                              │  │
 //!      └────── backoff ◄──────┴────────────┴──────────────────┼──────────── failed ──────────┘  │
 //!                                                             └──────────── committed ──────────┘
