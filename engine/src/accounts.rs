@@ -111,15 +111,37 @@ impl Accounts {
     /// The account of `owner` in the asset at `place`; `hash` is that of owner and asset id.
     #[inline]
     pub(crate) fn find(&self, hash: u64, owner: OwnerId, place: u8) -> Option<u32> {
-        self.index.find(hash, |number| {
-            let row = self.hot.row(number);
-            row.owner == owner && row.asset == place
-        })
+        self.index.find(hash, |number| self.is(number, owner, place))
+    }
+
+    /// Whether an account, or [`NONE`], is that of `owner` in the asset at `place`.
+    #[inline]
+    pub(crate) fn is(&self, number: u32, owner: OwnerId, place: u8) -> bool {
+        if number == NONE {
+            return false;
+        }
+        let row = self.hot.row(number);
+        row.owner == owner && row.asset == place
     }
 
     /// See [`Index::peek`].
     pub(crate) fn peek(&self, hash: u64) -> u64 {
         self.index.peek(hash)
+    }
+
+    /// The account that a search would look at first.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> u32 {
+        self.index.candidate(hash).unwrap_or(NONE)
+    }
+
+    /// Reads the hot line of a candidate, so that it is in the cache.
+    #[inline]
+    pub(crate) fn touch(&self, number: u32) -> u64 {
+        if number == NONE {
+            return 0;
+        }
+        self.hot.row(number).sequence
     }
 
     /// Hot line of an account.
@@ -163,8 +185,7 @@ impl Accounts {
         let hot = self.hot.pop().expect("a chain takes back what it added");
         let cold = self.cold.pop().expect("both lines are added together");
         let number = u32::try_from(self.hot.len()).expect("tables have at most 2^30 rows");
-        self.index
-            .remove(hash.key(hot.owner, asset_of(hot.asset)), number);
+        self.index.remove(hash.key(hot.owner, asset_of(hot.asset)), number);
         (hot, cold)
     }
 

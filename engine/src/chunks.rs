@@ -1,4 +1,5 @@
-//! A growing table in chunks: rows keep their number and their place, and growth never copies.
+//! A growing table in chunks of `ROWS`: rows keep their number, and growth copies at most the
+//! first chunk while it is small.
 
 use alloc::vec::Vec;
 
@@ -6,21 +7,18 @@ use crate::limits::CHUNK_ROWS;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(crate) struct Chunks<T> {
+pub(crate) struct Chunks<T, const ROWS: usize = CHUNK_ROWS> {
     chunks: Vec<Vec<T>>,
     len: usize,
 }
 
-impl<T> Default for Chunks<T> {
+impl<T, const ROWS: usize> Default for Chunks<T, ROWS> {
     fn default() -> Self {
-        Self {
-            chunks: Vec::new(),
-            len: 0,
-        }
+        Self { chunks: Vec::new(), len: 0 }
     }
 }
 
-impl<T> Chunks<T> {
+impl<T, const ROWS: usize> Chunks<T, ROWS> {
     /// Rows.
     pub(crate) const fn len(&self) -> usize {
         self.len
@@ -34,28 +32,30 @@ impl<T> Chunks<T> {
     #[inline]
     pub(crate) fn row(&self, number: u32) -> &T {
         let number = number as usize;
-        &self.chunks[number / CHUNK_ROWS][number % CHUNK_ROWS]
+        &self.chunks[number / ROWS][number % ROWS]
     }
 
     /// One row, to change it.
     #[inline]
     pub(crate) fn row_mut(&mut self, number: u32) -> &mut T {
         let number = number as usize;
-        &mut self.chunks[number / CHUNK_ROWS][number % CHUNK_ROWS]
+        &mut self.chunks[number / ROWS][number % ROWS]
     }
 
     /// Adds a row and returns its number.
     pub(crate) fn push(&mut self, row: T) -> u32 {
-        self.push_with(row, || Vec::with_capacity(CHUNK_ROWS))
+        self.push_with(row, || Vec::with_capacity(ROWS))
     }
 
-    /// As [`Self::push`], with a spare chunk when one is needed.
+    /// As [`Self::push`], with a spare chunk when another one is needed.
     pub(crate) fn push_with(&mut self, row: T, spare: impl FnOnce() -> Vec<T>) -> u32 {
         let number = u32::try_from(self.len).expect("tables have at most 2^30 rows");
-        if self.len == self.chunks.len() * CHUNK_ROWS {
+        if self.chunks.is_empty() {
+            self.chunks.push(Vec::new());
+        } else if self.len == self.chunks.len() * ROWS {
             self.chunks.push(spare());
         }
-        self.chunks[self.len / CHUNK_ROWS].push(row);
+        self.chunks[self.len / ROWS].push(row);
         self.len += 1;
         number
     }
@@ -63,8 +63,8 @@ impl<T> Chunks<T> {
     /// Takes the last row back.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let last = self.len.checked_sub(1)?;
-        let row = self.chunks[last / CHUNK_ROWS].pop();
-        if last % CHUNK_ROWS == 0 {
+        let row = self.chunks[last / ROWS].pop();
+        if last.is_multiple_of(ROWS) {
             self.chunks.pop();
         }
         self.len = last;
@@ -76,7 +76,7 @@ impl<T> Chunks<T> {
         self.chunks.iter().flatten()
     }
 
-    /// The chunks themselves, for reuse.
+    /// The chunks themselves, for reuse; the first may be small.
     pub(crate) fn into_chunks(self) -> Vec<Vec<T>> {
         self.chunks
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn rows_keep_their_numbers_over_chunk_borders() {
-        let mut chunks = Chunks::default();
+        let mut chunks: Chunks<u32> = Chunks::default();
         let count = u32::try_from(CHUNK_ROWS).unwrap() + 1;
         for number in 0..count {
             assert_eq!(chunks.push(number), number);

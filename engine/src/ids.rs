@@ -1,17 +1,20 @@
 //! Remembered ids: what became of each command in the window, in slices of one second of the id's
-//! own time that are dropped whole.
+//! own time that are dropped whole. A slice is kept in tables of a few milliseconds, so that a
+//! busy frame works on few of them at a time.
 //!
 //! The invariant (H8): an id at or above the floor that was remembered is found; the floor never
 //! falls, and what lies below it is refused, never executed.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::chunks::Chunks;
 use crate::index::Index;
-use crate::limits::{CHUNK_ROWS, SPARE_CHUNKS_MAX};
+use crate::limits::{ID_CHUNK_ROWS, ID_TABLE_MS, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX};
 
 const SLICE_MS: u64 = 1_000;
+const TABLES_PER_SLICE: u64 = SLICE_MS / ID_TABLE_MS;
 
 /// What became of one command: 40 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,10 +64,11 @@ impl Key {
     }
 }
 
+/// The ids of [`ID_TABLE_MS`]; those of a second are dropped together.
 #[derive(Debug, Default)]
-struct Slice {
+struct Table {
     index: Index,
-    rows: Chunks<Row>,
+    rows: Chunks<Row, ID_CHUNK_ROWS>,
 }
 
 /// See the module.
@@ -72,14 +76,15 @@ struct Slice {
 pub(crate) struct Ids {
     /// First second that is remembered.
     floor: u64,
-    /// A slice for each second from the floor on; `None` while empty.
-    slices: VecDeque<Option<Slice>>,
+    /// A table for each [`ID_TABLE_MS`] from the floor on; `None` while empty.
+    tables: VecDeque<Option<Box<Table>>>,
     held: usize,
-    /// No slice before this second has rows.
+    /// No table before this one, counted from time 0, has rows.
     oldest: u64,
-    /// Rows of the fullest slice dropped lately: what the next ones are planned for.
+    /// Rows of the fullest table dropped lately: what the next ones are planned for.
     planned: usize,
-    spare: Vec<Vec<Row>>,
+    spare_rows: Vec<Vec<Row>>,
+    spare_indexes: Vec<Index>,
 }
 
 impl Ids {
@@ -88,69 +93,65 @@ impl Ids {
         self.floor * SLICE_MS
     }
 
-    fn slice(&self, unix_ms: u64) -> Option<&Slice> {
-        let place = (unix_ms / SLICE_MS).checked_sub(self.floor)?;
-        self.slices.get(usize::try_from(place).ok()?)?.as_ref()
+    /// Place of the table for ids of this time.
+    fn place(&self, unix_ms: u64) -> Option<usize> {
+        let place = (unix_ms / ID_TABLE_MS).checked_sub(self.floor * TABLES_PER_SLICE)?;
+        usize::try_from(place).ok()
+    }
+
+    fn table(&self, unix_ms: u64) -> Option<&Table> {
+        self.tables.get(self.place(unix_ms)?)?.as_deref()
     }
 
     /// Reads where a search for `key` would begin.
     pub(crate) fn peek(&self, key: &Key) -> u64 {
-        self.slice(key.unix_ms())
-            .map_or(0, |slice| slice.index.peek(key.hash))
+        self.table(key.unix_ms()).map_or(0, |table| table.index.peek(key.hash))
     }
 
     /// What became of the command with `key`.
     #[inline]
     pub(crate) fn find(&self, key: &Key) -> Option<Row> {
-        let slice = self.slice(key.unix_ms())?;
+        let table = self.table(key.unix_ms())?;
         let halves = key.halves();
-        let number = slice.index.find(key.hash, |number| {
-            let row = slice.rows.row(number);
+        let number = table.index.find(key.hash, |number| {
+            let row = table.rows.row(number);
             row.id == halves && row.scope == key.scope
         })?;
-        Some(*slice.rows.row(number))
+        Some(*table.rows.row(number))
     }
 
     /// Remembers what became of a command whose id is at or above the floor.
     pub(crate) fn insert(&mut self, key: &Key, sequence: u64, check: u32, outcome: (u16, u16)) {
-        let second = key.unix_ms() / SLICE_MS;
-        let place = second
-            .checked_sub(self.floor)
-            .and_then(|place| usize::try_from(place).ok())
-            .expect("ids below the floor are refused before they run");
-        // Only the newest second is planned for: late ids must not buy memory.
-        let is_newest = self.slices.len() <= place;
-        while self.slices.len() <= place {
-            self.slices.push_back(None);
+        let place =
+            self.place(key.unix_ms()).expect("ids below the floor are refused before they run");
+        if self.tables.get(place).is_none_or(Option::is_none) {
+            self.add_table(place);
         }
-        let Self {
-            slices,
-            spare,
-            planned,
-            ..
-        } = self;
-        let slice = slices[place].get_or_insert_with(|| Slice {
-            index: Index::with_capacity(if is_newest { *planned } else { 0 }),
-            rows: Chunks::default(),
-        });
         let (status, rate) = outcome;
-        let row = Row {
-            id: key.halves(),
-            scope: key.scope,
-            sequence,
-            check,
-            status,
-            rate,
-        };
-        let number = slice.rows.push_with(row, || {
-            spare
-                .pop()
-                .unwrap_or_else(|| Vec::with_capacity(CHUNK_ROWS))
-        });
-        slice.index.insert(key.hash, number);
-        *planned = (*planned).max(slice.rows.len());
+        let row = Row { id: key.halves(), scope: key.scope, sequence, check, status, rate };
+        let spare = &mut self.spare_rows;
+        let table = self.tables[place].as_mut().expect("the table has just been added");
+        let number = table
+            .rows
+            .push_with(row, || spare.pop().unwrap_or_else(|| Vec::with_capacity(ID_CHUNK_ROWS)));
+        table.index.insert(key.hash, number);
+        self.planned = self.planned.max(table.rows.len());
         self.held += 1;
-        self.oldest = self.oldest.min(second);
+        self.oldest = self.oldest.min(key.unix_ms() / ID_TABLE_MS);
+    }
+
+    fn add_table(&mut self, place: usize) {
+        // Only the newest table is planned for: late ids must not buy memory.
+        let is_newest = self.tables.len() <= place;
+        while self.tables.len() <= place {
+            self.tables.push_back(None);
+        }
+        let index = if is_newest {
+            self.spare_indexes.pop().unwrap_or_else(|| Index::with_capacity(self.planned))
+        } else {
+            Index::default()
+        };
+        self.tables[place] = Some(Box::new(Table { index, rows: Chunks::default() }));
     }
 
     /// At a record: the floor rises with the window.
@@ -159,30 +160,37 @@ impl Ids {
     }
 
     fn raise(&mut self, floor: u64) {
-        while self.floor < floor {
-            match self.slices.pop_front() {
-                Some(Some(slice)) => self.forget(slice),
-                Some(None) => {}
-                None => {
-                    self.floor = floor;
-                    break;
-                }
-            }
-            self.floor += 1;
+        if floor <= self.floor {
+            return;
         }
-        self.oldest = self.oldest.max(self.floor);
+        let rises = (floor - self.floor).saturating_mul(TABLES_PER_SLICE);
+        let rises = usize::try_from(rises).unwrap_or(usize::MAX);
+        for _ in 0..rises.min(self.tables.len()) {
+            if let Some(Some(table)) = self.tables.pop_front() {
+                self.forget(*table);
+            }
+        }
+        self.floor = floor;
+        self.oldest = self.oldest.max(floor * TABLES_PER_SLICE);
     }
 
-    fn forget(&mut self, slice: Slice) {
-        let rows = slice.rows.len();
+    fn forget(&mut self, table: Table) {
+        let rows = table.rows.len();
         self.held -= rows;
         // The plan follows the traffic down slowly and up at once.
-        self.planned = rows.max(self.planned - self.planned / 8);
-        for mut chunk in slice.rows.into_chunks() {
-            if self.spare.len() < SPARE_CHUNKS_MAX {
+        self.planned = rows.max(self.planned - self.planned / 64);
+        for mut chunk in table.rows.into_chunks() {
+            if self.spare_rows.len() < SPARE_CHUNKS_MAX && chunk.capacity() >= ID_CHUNK_ROWS {
                 chunk.clear();
-                self.spare.push(chunk);
+                self.spare_rows.push(chunk);
             }
+        }
+        let capacity = table.index.capacity();
+        let fits = (self.planned..=2 * self.planned.max(64)).contains(&capacity);
+        if fits && self.spare_indexes.len() < SPARE_TABLES_MAX {
+            let mut index = table.index;
+            index.clear();
+            self.spare_indexes.push(index);
         }
     }
 
@@ -195,15 +203,12 @@ impl Ids {
         now_ms: u64,
         min_window_ms: u64,
     ) -> bool {
-        assert!(
-            count <= capacity,
-            "a chain is never longer than the smallest window"
-        );
+        assert!(count <= capacity, "a chain is never longer than the smallest window");
         while self.held + count > capacity {
             while self.is_empty_at(self.oldest) {
                 self.oldest += 1;
             }
-            let end = self.oldest + 1;
+            let end = self.oldest / TABLES_PER_SLICE + 1;
             let youngest = now_ms.checked_sub(min_window_ms);
             if youngest.is_none_or(|youngest| end * SLICE_MS > youngest) {
                 return false;
@@ -213,13 +218,10 @@ impl Ids {
         true
     }
 
-    fn is_empty_at(&self, second: u64) -> bool {
-        let place = usize::try_from(second - self.floor).unwrap_or(usize::MAX);
-        assert!(
-            place < self.slices.len(),
-            "while ids are held, a slice holds them"
-        );
-        self.slices[place].is_none()
+    fn is_empty_at(&self, table: u64) -> bool {
+        let place = usize::try_from(table - self.floor * TABLES_PER_SLICE).unwrap_or(usize::MAX);
+        assert!(place < self.tables.len(), "while ids are held, a table holds them");
+        self.tables[place].is_none()
     }
 
     /// Ids held.
@@ -229,10 +231,7 @@ impl Ids {
 
     /// Every row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.slices
-            .iter()
-            .flatten()
-            .flat_map(|slice| slice.rows.iter())
+        self.tables.iter().flatten().flat_map(|table| table.rows.iter())
     }
 }
 
@@ -269,10 +268,7 @@ mod tests {
         let mut ids = Ids::default();
         ids.insert(&key(1_000, 1), 1, 0, (0, 0));
         ids.insert(&key(3_000, 2), 2, 0, (0, 0));
-        assert!(
-            !ids.make_room(1, 2, 3_999, 2_000),
-            "1 000 to 2 000 is too young"
-        );
+        assert!(!ids.make_room(1, 2, 3_999, 2_000), "1 000 to 2 000 is too young");
         assert!(ids.make_room(1, 2, 4_000, 2_000));
         assert_eq!((ids.len(), ids.floor_ms()), (1, 2_000));
         assert!(!ids.make_room(2, 2, 5_999, 2_000));

@@ -37,10 +37,7 @@ struct Table {
 
 impl Table {
     fn new(bits: u32) -> Self {
-        Self {
-            entries: vec![0; 1 << bits],
-            bits,
-        }
+        Self { entries: vec![0; 1 << bits], bits }
     }
 
     /// Where the search for a hash, or for an entry made from it, begins.
@@ -116,10 +113,28 @@ impl Index {
         }
     }
 
+    /// Numbers before it grows.
+    pub(crate) const fn capacity(&self) -> usize {
+        self.table.entries.len() / 2
+    }
+
+    /// Empties it and keeps its size.
+    pub(crate) fn clear(&mut self) {
+        self.table.entries.fill(0);
+        self.old = None;
+        self.len = 0;
+    }
+
     /// Reads the entry where a search would begin, so that a later search finds it in the cache.
     pub(crate) fn peek(&self, hash: u64) -> u64 {
         let home = self.table.home(hash);
         self.table.entries.get(home).copied().unwrap_or(0)
+    }
+
+    /// The first number under `hash`, if any, without comparing keys.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<u32> {
+        self.table.find(hash, |_| true).map(|(_, number)| number)
     }
 
     /// The number under `hash` that `is` accepts.
@@ -134,18 +149,14 @@ impl Index {
 
     /// Adds `number` under `hash`.
     pub(crate) fn insert(&mut self, hash: u64, number: u32) {
-        assert!(
-            u64::from(number) <= NUMBER,
-            "tables have at most 2^30 rows by their parameters"
-        );
+        assert!(u64::from(number) <= NUMBER, "tables have at most 2^30 rows by their parameters");
         if self.old.is_none() && (self.len + 1) * 2 > self.table.entries.len() {
             let larger = Table::new(self.table.bits + 1);
             self.old = Some(core::mem::replace(&mut self.table, larger));
             self.moved = 0;
         }
         self.move_some();
-        self.table
-            .put((hash >> TAG_SHIFT << TAG_SHIFT) | TAKEN | u64::from(number));
+        self.table.put((hash >> TAG_SHIFT << TAG_SHIFT) | TAKEN | u64::from(number));
         self.len += 1;
     }
 
@@ -193,9 +204,7 @@ mod tests {
         let mut map = BTreeMap::new();
         let mut random = 1_u64;
         for step in 0..20_000_u32 {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             // Few hashes, so that many share one home and one tag.
             let hash = ((random >> 33) % 997).wrapping_mul(0x0123_4567_89ab_cdef);
             if random.is_multiple_of(3) {

@@ -24,6 +24,8 @@ pub(crate) struct Hint {
     pub(crate) debit_hash: u64,
     /// Hash of creditor and asset.
     pub(crate) credit_hash: u64,
+    /// Hash of the pair of both.
+    pub(crate) pair_hash: u64,
     /// Id in its scope.
     pub(crate) key: Key,
 }
@@ -35,11 +37,8 @@ impl Hint {
         credit: NONE,
         debit_hash: 0,
         credit_hash: 0,
-        key: Key {
-            id: 0,
-            scope: 0,
-            hash: 0,
-        },
+        pair_hash: 0,
+        key: Key { id: 0, scope: 0, hash: 0 },
     };
 }
 
@@ -47,8 +46,7 @@ impl Engine {
     /// The account of `owner` in `asset`.
     pub(crate) fn account_number(&self, owner: OwnerId, asset: AssetId) -> Option<u32> {
         let place = self.assets.place(asset)?;
-        self.accounts
-            .find(self.hash.key(owner, asset), owner, place)
+        self.accounts.find(self.hash.key(owner, asset), owner, place)
     }
 
     /// Account of the debtor.
@@ -75,11 +73,14 @@ impl Engine {
             Kind::Capture | Kind::Release => command.credit,
             _ => self.caller.principal,
         };
+        let debit_hash = self.hash.key(command.debit, command.asset);
+        let credit_hash = self.hash.key(command.credit, command.asset);
         Hint {
             debit: NONE,
             credit: NONE,
-            debit_hash: self.hash.key(command.debit, command.asset),
-            credit_hash: self.hash.key(command.credit, command.asset),
+            debit_hash,
+            credit_hash,
+            pair_hash: self.hash.pair(debit_hash, credit_hash),
             key: self.key(scope, command.id),
         }
     }
@@ -87,19 +88,23 @@ impl Engine {
     /// The key of `id` in the scope of `owner`.
     pub(crate) fn key(&self, owner: OwnerId, id: u128) -> Key {
         let scope = self.hash.scope(owner);
-        Key {
-            id,
-            scope,
-            hash: self.hash.id(scope, id),
-        }
+        Key { id, scope, hash: self.hash.id(scope, id) }
     }
 
+    /// Turns the candidates of a hint, or [`NONE`], into the accounts of the command.
     fn find_accounts(&self, command: &Command, hint: &mut Hint) {
-        if let Some(place) = self.assets.place(command.asset) {
-            let find = |hash, owner| self.accounts.find(hash, owner, place).unwrap_or(NONE);
-            hint.debit = find(hint.debit_hash, command.debit);
-            hint.credit = find(hint.credit_hash, command.credit);
-        }
+        let Some(place) = self.assets.place(command.asset) else {
+            (hint.debit, hint.credit) = (NONE, NONE);
+            return;
+        };
+        let find = |candidate, hash, owner| {
+            if self.accounts.is(candidate, owner, place) {
+                return candidate;
+            }
+            self.accounts.find(hash, owner, place).unwrap_or(NONE)
+        };
+        hint.debit = find(hint.debit, hint.debit_hash, command.debit);
+        hint.credit = find(hint.credit, hint.credit_hash, command.credit);
     }
 
     /// Resolves one command.
@@ -116,24 +121,33 @@ impl Engine {
         hints.clear();
         let slots = slots.get(..RESOLVE_BLOCK).unwrap_or(slots);
         let is_transfer = |slot: &Command| slot.kind == Kind::Transfer.number();
+        hints.extend(slots.iter().map(|slot| {
+            if is_transfer(slot) { self.hashes(Kind::Transfer, slot) } else { Hint::NONE }
+        }));
+        // What the index suggests, the rows, then the comparison; ids and pairs: short loops, so
+        // that many loads are under way at once.
         let mut touched = 0;
-        for slot in slots {
-            let hint = if is_transfer(slot) {
-                let hint = self.hashes(Kind::Transfer, slot);
-                touched ^= self.accounts.peek(hint.debit_hash);
-                touched ^= self.accounts.peek(hint.credit_hash);
-                touched ^= self.ids.peek(&hint.key);
-                let pair = self.hash.pair(hint.debit_hash, hint.credit_hash);
-                touched ^= self.velocity.peek(pair);
-                hint
-            } else {
-                Hint::NONE
-            };
-            hints.push(hint);
+        for hint in &hints {
+            touched ^= self.velocity.peek(hint.pair_hash);
+        }
+        for hint in &hints {
+            touched ^= self.accounts.peek(hint.debit_hash) ^ self.accounts.peek(hint.credit_hash);
+        }
+        for hint in &hints {
+            touched ^= self.ids.peek(&hint.key);
+        }
+        for hint in &mut hints {
+            hint.debit = self.accounts.candidate(hint.debit_hash);
+            hint.credit = self.accounts.candidate(hint.credit_hash);
+        }
+        for hint in &hints {
+            touched ^= self.accounts.touch(hint.debit) ^ self.accounts.touch(hint.credit);
         }
         for (slot, hint) in slots.iter().zip(&mut hints) {
             if is_transfer(slot) {
                 self.find_accounts(slot, hint);
+            } else {
+                (hint.debit, hint.credit) = (NONE, NONE);
             }
         }
         black_box(touched);

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use crate::limits::PAIR_WAYS;
 
 const SET_WORDS: usize = 3 * PAIR_WAYS;
+const LINE_WORDS: usize = 8;
 const WINDOW_AT: usize = PAIR_WAYS;
 const COUNT_AT: usize = 2 * PAIR_WAYS;
 
@@ -36,6 +37,8 @@ pub(crate) struct Pair {
 #[derive(Debug)]
 pub(crate) struct Velocity {
     words: Vec<u64>,
+    /// Where the first set begins, so that each fills whole cache lines.
+    start: usize,
     sets_bits: u32,
     window_ms: u64,
     /// Index of the present window.
@@ -45,23 +48,23 @@ pub(crate) struct Velocity {
 
 /// Sets of a table for `capacity` pairs, as a power of two.
 const fn sets_bits(capacity: usize) -> u32 {
-    capacity
-        .div_ceil(PAIR_WAYS)
-        .next_power_of_two()
-        .trailing_zeros()
+    capacity.div_ceil(PAIR_WAYS).next_power_of_two().trailing_zeros()
+}
+
+/// Words for the sets and a cache line, and where the first set begins.
+fn allocate(sets_bits: u32) -> (Vec<u64>, usize) {
+    let words = vec![0; (SET_WORDS << sets_bits) + LINE_WORDS];
+    let start = words.as_ptr().align_offset(LINE_WORDS * size_of::<u64>());
+    // Where that is unknown, any place will do: it is unobservable.
+    (words, start % LINE_WORDS)
 }
 
 impl Velocity {
     /// A table for `capacity` pairs.
     pub(crate) fn new(capacity: usize, window_ms: u64) -> Self {
         let sets_bits = sets_bits(capacity);
-        Self {
-            words: vec![0; SET_WORDS << sets_bits],
-            sets_bits,
-            window_ms,
-            window: 0,
-            elapsed_ms: 0,
-        }
+        let (words, start) = allocate(sets_bits);
+        Self { words, start, sets_bits, window_ms, window: 0, elapsed_ms: 0 }
     }
 
     /// Time moves on.
@@ -86,9 +89,11 @@ impl Velocity {
         if bits <= self.sets_bits {
             return;
         }
-        let old = core::mem::replace(&mut self.words, vec![0; SET_WORDS << bits]);
-        self.sets_bits = bits;
-        for set in old.chunks_exact(SET_WORDS) {
+        let (words, start) = allocate(bits);
+        let old = core::mem::replace(&mut self.words, words);
+        let old_sets = old.get(self.start..).unwrap_or_default();
+        (self.start, self.sets_bits) = (start, bits);
+        for set in old_sets.chunks_exact(SET_WORDS) {
             for slot in 0..PAIR_WAYS {
                 let key = set[slot];
                 if key == 0 {
@@ -109,14 +114,17 @@ impl Velocity {
 
     /// The set is named by the lowest bits, so that growing splits sets and never mixes them.
     const fn base(&self, hash: u64) -> usize {
-        (hash & ((1 << self.sets_bits) - 1)) as usize * SET_WORDS
+        let set = hash & ((1 << self.sets_bits) - 1);
+        (set as usize).wrapping_mul(SET_WORDS).wrapping_add(self.start)
     }
 
     /// Reads what a search for `hash` would read.
     pub(crate) fn peek(&self, hash: u64) -> u64 {
         let base = self.base(hash);
-        let line = |at: usize| self.words.get(base + at).copied().unwrap_or(0);
-        line(0) ^ line(WINDOW_AT) ^ line(COUNT_AT)
+        match self.words.get(base..base + SET_WORDS) {
+            Some(set) => set[0] ^ set[WINDOW_AT] ^ set[COUNT_AT],
+            None => 0,
+        }
     }
 
     /// Looks up the pair of two accounts.
@@ -124,17 +132,14 @@ impl Velocity {
     pub(crate) fn find(&self, hash: u64, debtor: u32, creditor: u32) -> Pair {
         let set = self.base(hash);
         let key = ((u64::from(debtor) + 1) << 32) | u64::from(creditor);
-        let slot = self.words[set..set + PAIR_WAYS]
-            .iter()
-            .position(|&other| other == key);
+        let slot = self.words[set..set + PAIR_WAYS].iter().position(|&other| other == key);
         Pair { set, key, slot }
     }
 
     /// Earlier payments of the pair in the sliding window.
     #[inline]
     pub(crate) fn estimate(&self, pair: &Pair) -> u64 {
-        pair.slot
-            .map_or(0, |slot| self.estimate_at(pair.set + slot))
+        pair.slot.map_or(0, |slot| self.estimate_at(pair.set + slot))
     }
 
     fn estimate_at(&self, at: usize) -> u64 {
@@ -169,11 +174,7 @@ impl Velocity {
             window: self.words[at + WINDOW_AT],
             count: self.words[at + COUNT_AT],
         };
-        let (current, previous) = if pair.slot.is_some() {
-            self.counts(at)
-        } else {
-            (0, 0)
-        };
+        let (current, previous) = if pair.slot.is_some() { self.counts(at) } else { (0, 0) };
         let current = (current + 1).min(u64::from(u32::MAX));
         self.words[at] = pair.key;
         self.words[at + WINDOW_AT] = self.window;
@@ -206,19 +207,15 @@ impl Velocity {
 
     /// Every entry as set and slot, debtor, creditor, window, count.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u32, u32, u64, u64)> {
-        self.words
-            .chunks_exact(SET_WORDS)
-            .enumerate()
-            .flat_map(|(set, words)| {
-                (0..PAIR_WAYS)
-                    .filter(|&slot| words[slot] != 0)
-                    .map(move |slot| {
-                        let (debtor, creditor) = accounts_of(words[slot]);
-                        let place = (set * PAIR_WAYS + slot) as u64;
-                        let window = words[WINDOW_AT + slot];
-                        (place, debtor, creditor, window, words[COUNT_AT + slot])
-                    })
+        let sets = self.words.get(self.start..).unwrap_or_default();
+        sets.chunks_exact(SET_WORDS).enumerate().flat_map(|(set, words)| {
+            (0..PAIR_WAYS).filter(|&slot| words[slot] != 0).map(move |slot| {
+                let (debtor, creditor) = accounts_of(words[slot]);
+                let place = (set * PAIR_WAYS + slot) as u64;
+                let window = words[WINDOW_AT + slot];
+                (place, debtor, creditor, window, words[COUNT_AT + slot])
             })
+        })
     }
 }
 
@@ -240,13 +237,9 @@ mod tests {
         }
         assert_eq!(table.estimate(&table.find(5, 0, 1)), 10);
         assert_eq!(table.estimate(&table.find(5, 1, 0)), 0, "pairs are ordered");
-        for (now_ms, estimate) in [
-            (10_999, 10),
-            (11_000, 10),
-            (11_250, 7),
-            (11_999, 0),
-            (12_000, 0),
-        ] {
+        for (now_ms, estimate) in
+            [(10_999, 10), (11_000, 10), (11_250, 7), (11_999, 0), (12_000, 0)]
+        {
             table.advance(now_ms);
             assert_eq!(table.estimate(&table.find(5, 0, 1)), estimate, "{now_ms}");
         }
@@ -265,11 +258,7 @@ mod tests {
         let pair = table.find(0, 50, 99);
         let before = table.add(&pair);
         assert_eq!(table.estimate(&table.find(0, 50, 99)), 1);
-        assert_eq!(
-            table.estimate(&table.find(0, 0, 99)),
-            0,
-            "slot 0 had one, the lowest"
-        );
+        assert_eq!(table.estimate(&table.find(0, 0, 99)), 0, "slot 0 had one, the lowest");
         assert_eq!(table.estimate(&table.find(0, 4, 99)), 1);
         table.restore(before);
         assert_eq!(table.estimate(&table.find(0, 0, 99)), 1);
@@ -287,10 +276,7 @@ mod tests {
         }
         table.grow(1_000, hash_of);
         for debtor in 0..40 {
-            assert_eq!(
-                table.estimate(&table.find(hash_of(debtor, 7), debtor, 7)),
-                1
-            );
+            assert_eq!(table.estimate(&table.find(hash_of(debtor, 7), debtor, 7)), 1);
         }
         assert_eq!(table.iter().count(), 40);
         table.set_window(2_000, 10_000);

@@ -137,11 +137,7 @@ impl Engine {
         if host.debit_limit == 0 || command.asset != NATIVE {
             return Ok(());
         }
-        let used = if host.window == self.host_window() {
-            host.used
-        } else {
-            0
-        };
+        let used = if host.window == self.host_window() { host.used } else { 0 };
         if used.saturating_add(command.amount) > host.debit_limit {
             return Err(Status::HostLimit);
         }
@@ -175,8 +171,7 @@ impl Engine {
     /// The pair of a payment and the rate that it pays now.
     pub(crate) fn price(&self, hint: &Hint, pair: (u32, u32)) -> (Pair, u32) {
         let (debtor, creditor) = pair;
-        let hash = self.hash.pair(hint.debit_hash, hint.credit_hash);
-        let pair = self.velocity.find(hash, debtor, creditor);
+        let pair = self.velocity.find(hint.pair_hash, debtor, creditor);
         let rate = self.configuration.curve.rate(self.velocity.estimate(&pair));
         (pair, rate)
     }
@@ -205,11 +200,7 @@ impl Engine {
             let (pair, rate) = self.price(hint, (debtor, creditor));
             let base_rate = self.configuration.curve.base;
             let base = fee(amount, base_rate);
-            let extra = if rate == base_rate {
-                0
-            } else {
-                fee(amount, rate) - base
-            };
+            let extra = if rate == base_rate { 0 } else { fee(amount, rate) - base };
             let is_cross_host = debit.host != credit.host;
             let base = if is_cross_host && base_rate != CROSS_HOST_RATE {
                 fee(amount, CROSS_HOST_RATE)
@@ -222,33 +213,19 @@ impl Engine {
             if is_above_limit(rate, command.value) {
                 return Err(Status::FeeAboveLimit);
             }
-            Some(Fees {
-                rate,
-                base,
-                extra,
-                is_cross_host,
-                pair,
-            })
+            Some(Fees { rate, base, extra, is_cross_host, pair })
         };
         // At most 2^127 and a twentieth of it.
         let needed = amount + fees.map_or(0, |fees| fees.extra);
         if needed > debit.available(debit.floor) {
             return Err(Status::InsufficientFunds);
         }
-        Ok(Plan {
-            debtor,
-            creditor,
-            fees,
-        })
+        Ok(Plan { debtor, creditor, fees })
     }
 
     /// Pays.
     pub(super) fn transfer(&mut self, command: &Command, hint: &Hint) -> Result<u32, Status> {
-        let Plan {
-            debtor,
-            creditor,
-            fees,
-        } = self.plan_transfer(&self.caller, command, hint)?;
+        let Plan { debtor, creditor, fees } = self.plan_transfer(&self.caller, command, hint)?;
         // Point of no return.
         self.count_host(command);
         self.money_moved = true;
@@ -256,12 +233,7 @@ impl Engine {
         self.note.rate = rate;
         let (from, to) = (Side::liquid(debtor), Side::liquid(creditor));
         if let Some(fees) = fees {
-            self.post(
-                Event::TokensTransferred,
-                from,
-                to,
-                command.amount - fees.base,
-            );
+            self.post(Event::TokensTransferred, from, to, command.amount - fees.base);
             self.post_fees(debtor, creditor, &fees);
             if fees.is_cross_host {
                 let event = Event::CrossRegistryTransferCompleted;
@@ -298,16 +270,9 @@ impl Engine {
     pub(crate) fn quote(&self, caller: &Caller, command: &Command) -> Result<Quote, Status> {
         let hint = self.resolve(Kind::Transfer, command);
         let plan = self.plan_transfer(caller, command, &hint)?;
-        let (rate, base, extra) = plan
-            .fees
-            .map_or((0, 0, 0), |fees| (fees.rate, fees.base, fees.extra));
-        Ok(Quote {
-            pays: command.amount + extra,
-            gets: command.amount - base,
-            base,
-            extra,
-            rate,
-        })
+        let (rate, base, extra) =
+            plan.fees.map_or((0, 0, 0), |fees| (fees.rate, fees.base, fees.extra));
+        Ok(Quote { pays: command.amount + extra, gets: command.amount - base, base, extra, rate })
     }
 
     /// Moves the frame's own units.
@@ -323,9 +288,8 @@ impl Engine {
         if creditor.is_some_and(|number| self.accounts.hot(number).has(bits::CLOSED)) {
             return Err(Status::CreditorClosed);
         }
-        let creditor = creditor
-            .filter(|_| is_route(command.debit, command.credit))
-            .ok_or(Status::Route)?;
+        let creditor =
+            creditor.filter(|_| is_route(command.debit, command.credit)).ok_or(Status::Route)?;
         judge_amount(command.amount)?;
         if command.amount > self.accounts.hot(debtor).available(0) {
             return Err(Status::InsufficientFunds);
