@@ -47,26 +47,11 @@ const FUTURE: u64 = START_MS + 1_000_000;
 #[test]
 fn a_transfer_climbs_to_its_id() {
     let mut frame = Frame::new();
-    let old = Command::transfer(
-        CommandId::new(START_MS - 200_000, 1),
-        ALICE,
-        ALICE,
-        9,
-        u128::MAX,
-    );
-    let future = Command {
-        id: CommandId::new(FUTURE, 1).0,
-        ..old
-    };
-    let foreign = Command {
-        debit: CAROL,
-        ..future
-    };
+    let old = Command::transfer(CommandId::new(START_MS - 200_000, 1), ALICE, ALICE, 9, u128::MAX);
+    let future = Command { id: CommandId::new(FUTURE, 1).0, ..old };
+    let foreign = Command { debit: CAROL, ..future };
     let nameless = Command { id: 0, ..foreign };
-    let malformed = Command {
-        timeout_ms: 1,
-        ..nameless
-    };
+    let malformed = Command { timeout_ms: 1, ..nameless };
     for (status, command) in [
         (Status::Malformed, malformed),
         (Status::IdZero, nameless),
@@ -94,18 +79,13 @@ fn a_transfer_climbs_from_capacity_to_funds() {
             open(frame, ALICE, NORTH, 2);
             command.credit = BOB;
         }),
-        (Status::ReservedOwner, |_, command| {
-            command.credit = fee_collector(1)
-        }),
+        (Status::ReservedOwner, |_, command| command.credit = fee_collector(1)),
         (Status::SameAccount, |_, command| command.credit = ALICE),
         (Status::DebtorClosed, |frame, command| {
             open(frame, BOB, NORTH, 2);
             for kind in [Kind::Freeze, Kind::Close] {
                 for owner in [ALICE, BOB] {
-                    let command = Command {
-                        asset: 2,
-                        ..frame.about(kind, owner)
-                    };
+                    let command = Command { asset: 2, ..frame.about(kind, owner) };
                     frame.must(Role::Admin, ADMIN, command);
                 }
             }
@@ -114,10 +94,7 @@ fn a_transfer_climbs_from_capacity_to_funds() {
         (Status::CreditorClosed, |frame, command| {
             north_limit(frame, 0);
             command.asset = 1;
-            let close = Command {
-                credit: CAROL,
-                ..frame.about(Kind::Close, BOB)
-            };
+            let close = Command { credit: CAROL, ..frame.about(Kind::Close, BOB) };
             frame.must(Role::Admin, ADMIN, close);
             assert_eq!(frame.by_admin(Kind::Freeze, ALICE), Status::Ok);
         }),
@@ -127,12 +104,8 @@ fn a_transfer_climbs_from_capacity_to_funds() {
         }),
         (Status::AmountZero, |_, command| command.amount = 0),
         (Status::AmountBelowFee, |_, command| command.amount = 1),
-        (Status::FeeAboveLimit, |_, command| {
-            command.amount = GIVEN + 1
-        }),
-        (Status::InsufficientFunds, |_, command| {
-            command.value = 5_000
-        }),
+        (Status::FeeAboveLimit, |_, command| command.amount = GIVEN + 1),
+        (Status::InsufficientFunds, |_, command| command.value = 5_000),
         (Status::Ok, |_, command| command.amount = GIVEN),
     ];
     climb(&mut frame, Role::Registry, NORTH, broken, rungs);
@@ -140,9 +113,8 @@ fn a_transfer_climbs_from_capacity_to_funds() {
 
 #[test]
 fn a_hold_climbs_its_own_rungs() {
-    let parameters = Parameters::default()
-        .with(Parameter::HoldsCapacity, 2)
-        .with(Parameter::HoldsPerDebtor, 1);
+    let parameters =
+        Parameters::default().with(Parameter::HoldsCapacity, 2).with(Parameter::HoldsPerDebtor, 1);
     let mut frame = Frame::with(parameters);
     for debit in [ALICE, BOB] {
         let hold = frame.held(debit, CAROL, 10);
@@ -164,9 +136,7 @@ fn a_hold_climbs_its_own_rungs() {
             assert_eq!(frame.set(Parameter::HoldsPerDebtor, 10), Status::Ok);
         }),
         (Status::ReservedOwner, |frame, _| north_limit(frame, 0)),
-        (Status::ReservedOwner, |_, command| {
-            command.credit = GRANT_POOL
-        }),
+        (Status::ReservedOwner, |_, command| command.credit = GRANT_POOL),
         (Status::AmountZero, |_, command| {
             command.credit = CAROL;
             command.amount = 0;
@@ -174,9 +144,7 @@ fn a_hold_climbs_its_own_rungs() {
         (Status::ExpiryBounds, |_, command| command.amount = 1),
         (Status::AmountBelowFee, |_, command| command.timeout_ms = 0),
         (Status::FeeAboveLimit, |_, command| command.amount = GIVEN),
-        (Status::InsufficientFunds, |_, command| {
-            command.value = 5_000
-        }),
+        (Status::InsufficientFunds, |_, command| command.value = 5_000),
         (Status::Ok, |_, command| command.amount = GIVEN - 10),
     ];
     climb(&mut frame, Role::Registry, NORTH, broken, rungs);
@@ -203,23 +171,14 @@ fn a_capture_climbs_its_own_rungs() {
         (Status::AssetNotFound, |_, _| {}),
         (Status::DebtorNotFound, |_, command| command.asset = 1),
         (Status::HoldNotYours, |_, command| command.debit = ALICE),
-        (Status::HoldNotFound, |_, command| {
-            command.reference += 1_000
-        }),
+        (Status::HoldNotFound, |_, command| command.reference += 1_000),
     ];
     climb(&mut frame, Role::Agent, BOB, broken, rungs);
-    let broken = Command {
-        debit: ALICE,
-        asset: 1,
-        reference: hold.id,
-        ..broken
-    };
+    let broken = Command { debit: ALICE, asset: 1, reference: hold.id, ..broken };
     let rungs: &[Rung] = &[
         (Status::KeepNotAllowed, |_, _| {}),
         (Status::AmountZero, |_, command| command.flags = 0),
-        (Status::AmountTooLarge, |_, command| {
-            command.amount = u128::MAX
-        }),
+        (Status::AmountTooLarge, |_, command| command.amount = u128::MAX),
         (Status::HoldExceeded, |_, command| command.amount = 1_001),
         (Status::AmountBelowFee, |_, command| command.amount = 1),
         (Status::FeeAboveLimit, |_, command| command.amount = 1_000),
@@ -258,46 +217,28 @@ fn a_hold_past_its_time_is_expired_before_its_timer_fires() {
 type Scenario = (Status, Kind, fn(&mut Frame) -> Status);
 
 fn limits(frame: &mut Frame, owner: u128, asset: u32, minimum: u128, credit: u128) -> Status {
-    let limits = Command {
-        asset,
-        amount: minimum,
-        reference: credit,
-        ..frame.about(Kind::Limits, owner)
-    };
+    let limits =
+        Command { asset, amount: minimum, reference: credit, ..frame.about(Kind::Limits, owner) };
     frame.ask(Role::Admin, ADMIN, limits)
 }
 
 fn mint(frame: &mut Frame, owner: u128, asset: u32, amount: u128, code: u16) -> Status {
-    let issue = Command {
-        code,
-        ..Command::issue(frame.id(), owner, asset, amount)
-    };
+    let issue = Command { code, ..Command::issue(frame.id(), owner, asset, amount) };
     frame.ask(Role::Mint, MINT, issue)
 }
 
 fn burn(frame: &mut Frame, owner: u128, amount: u128) -> Status {
-    let burn = Command {
-        amount,
-        code: reason::ORDINARY,
-        ..frame.about(Kind::Burn, owner)
-    };
+    let burn = Command { amount, code: reason::ORDINARY, ..frame.about(Kind::Burn, owner) };
     frame.ask(Role::Agent, owner, burn)
 }
 
 fn rehost(frame: &mut Frame, role: Role, principal: u128, host: u128) -> Status {
-    let rehost = Command {
-        debit: ALICE,
-        credit: host,
-        ..Command::new(Kind::Rehost, frame.id())
-    };
+    let rehost = Command { debit: ALICE, credit: host, ..Command::new(Kind::Rehost, frame.id()) };
     frame.ask(role, principal, rehost)
 }
 
 fn close_to(frame: &mut Frame, owner: u128, credit: u128) -> Status {
-    let close = Command {
-        credit,
-        ..frame.about(Kind::Close, owner)
-    };
+    let close = Command { credit, ..frame.about(Kind::Close, owner) };
     frame.ask(Role::Agent, owner, close)
 }
 
@@ -314,92 +255,54 @@ fn small(accounts: u128) -> Frame {
 const SCENARIOS: &[Scenario] = &[
     (Status::Malformed, Kind::Configure, |frame| {
         let code = Parameter::FeeBase.number();
-        let wrong = Command {
-            credit: NORTH,
-            code,
-            ..Command::new(Kind::Configure, frame.id())
-        };
+        let wrong = Command { credit: NORTH, code, ..Command::new(Kind::Configure, frame.id()) };
         frame.ask(Role::Admin, ADMIN, wrong)
     }),
     (Status::UnknownKind, Kind::Transfer, |frame| {
-        let unknown = Command {
-            kind: 99,
-            ..frame.pay(ALICE, BOB, 5)
-        };
+        let unknown = Command { kind: 99, ..frame.pay(ALICE, BOB, 5) };
         frame.ask(Role::Agent, ALICE, unknown)
     }),
     (Status::DataMalformed, Kind::Transfer, |frame| {
-        let pay = Command {
-            data: 1,
-            ..frame.pay(ALICE, BOB, 5)
-        };
-        let dirty = Command {
-            id: 0xffff,
-            ..Command::default()
-        };
+        let pay = Command { data: 1, ..frame.pay(ALICE, BOB, 5) };
+        let dirty = Command { id: 0xffff, ..Command::default() };
         frame.send(Role::Agent, ALICE, &[pay, dirty])[0].status
     }),
-    (Status::ReasonMissing, Kind::Issue, |frame| {
-        mint(frame, ALICE, 1, 5, reason::CORRECTION)
-    }),
+    (Status::ReasonMissing, Kind::Issue, |frame| mint(frame, ALICE, 1, 5, reason::CORRECTION)),
     (Status::ReasonMissing, Kind::Asset, |frame| {
-        let asset = Command {
-            asset: 3,
-            ..Command::new(Kind::Asset, frame.id())
-        };
+        let asset = Command { asset: 3, ..Command::new(Kind::Asset, frame.id()) };
         frame.ask(Role::Admin, ADMIN, asset)
     }),
     (Status::ReasonMissing, Kind::Identify, |frame| {
         frame.ask(
             Role::Agent,
             ALICE,
-            Command {
-                id: 0,
-                ..Command::new(Kind::Identify, CommandId(0))
-            },
+            Command { id: 0, ..Command::new(Kind::Identify, CommandId(0)) },
         )
     }),
     (Status::ChainOpen, Kind::Transfer, |frame| {
-        let pay = Command {
-            flags: flags::LINKED,
-            ..frame.pay(ALICE, BOB, 5)
-        };
+        let pay = Command { flags: flags::LINKED, ..frame.pay(ALICE, BOB, 5) };
         frame.ask(Role::Agent, ALICE, pay)
     }),
     (Status::ChainTooLong, Kind::Transfer, |frame| {
         let mut slots: Vec<_> = (0..65).map(|_| frame.pay(ALICE, BOB, 5)).collect();
-        slots[..64]
-            .iter_mut()
-            .for_each(|slot| slot.flags = flags::LINKED);
+        slots[..64].iter_mut().for_each(|slot| slot.flags = flags::LINKED);
         frame.send(Role::Agent, ALICE, &slots)[64].status
     }),
     (Status::ChainKind, Kind::Burn, |frame| {
-        let pay = Command {
-            flags: flags::LINKED,
-            ..frame.pay(ALICE, BOB, 5)
-        };
+        let pay = Command { flags: flags::LINKED, ..frame.pay(ALICE, BOB, 5) };
         let halt = frame.about(Kind::Freeze, ALICE);
         frame.send(Role::Registry, NORTH, &[pay, halt])[1].status
     }),
-    (Status::CodeUnknown, Kind::Issue, |frame| {
-        mint(frame, ALICE, 1, 5, 5)
-    }),
+    (Status::CodeUnknown, Kind::Issue, |frame| mint(frame, ALICE, 1, 5, 5)),
     (Status::CodeUnknown, Kind::Configure, |frame| {
-        let wrong = Command {
-            code: 99,
-            ..Command::new(Kind::Configure, frame.id())
-        };
+        let wrong = Command { code: 99, ..Command::new(Kind::Configure, frame.id()) };
         frame.ask(Role::Admin, ADMIN, wrong)
     }),
     (Status::NotFound, Kind::Tick, |frame| {
         frame.ask(Role::Admin, ADMIN, Command::new(Kind::Tick, CommandId(0)))
     }),
     (Status::NotFound, Kind::Transfer, |frame| {
-        let only = Command {
-            debit: ALICE,
-            code: 1,
-            ..Command::new(Kind::AgentOnly, frame.id())
-        };
+        let only = Command { debit: ALICE, code: 1, ..Command::new(Kind::AgentOnly, frame.id()) };
         frame.must(Role::Agent, ALICE, only);
         let pay = frame.pay(ALICE, BOB, 5);
         frame.ask(Role::Registry, NORTH, pay)
@@ -407,14 +310,7 @@ const SCENARIOS: &[Scenario] = &[
     (Status::IdReused, Kind::Transfer, |frame| {
         let pay = frame.pay(ALICE, BOB, 5);
         frame.must(Role::Agent, ALICE, pay);
-        frame.ask(
-            Role::Agent,
-            ALICE,
-            Command {
-                user_data: 1,
-                ..pay
-            },
-        )
+        frame.ask(Role::Agent, ALICE, Command { user_data: 1, ..pay })
     }),
     (Status::Busy, Kind::Transfer, |_| {
         let mut frame = Frame::with(Parameters::default().with(Parameter::IdsCapacity, 64));
@@ -430,12 +326,8 @@ const SCENARIOS: &[Scenario] = &[
         let open = Command::open(frame.id(), DAVE, 1);
         frame.ask(Role::Registry, NORTH, open)
     }),
-    (Status::AccountsFull, Kind::Asset, |_| {
-        small(19).create_asset(3)
-    }),
-    (Status::AccountsFull, Kind::Rehost, |_| {
-        rehost(&mut small(19), Role::Admin, ADMIN, DAVE)
-    }),
+    (Status::AccountsFull, Kind::Asset, |_| small(19).create_asset(3)),
+    (Status::AccountsFull, Kind::Rehost, |_| rehost(&mut small(19), Role::Admin, ADMIN, DAVE)),
     (Status::AssetsFull, Kind::Asset, |_| {
         let mut frame = Frame::new();
         for asset in 3..=256 {
@@ -481,74 +373,34 @@ const SCENARIOS: &[Scenario] = &[
         let mut frame = Frame::empty(Mode::Operator, Parameters::default());
         limits(&mut frame, ALICE, 9, 0, 5)
     }),
-    (Status::TooLate, Kind::Issue, |frame| {
-        mint(frame, ALICE, 1, 5, reason::BASELINE)
-    }),
-    (Status::AssetExists, Kind::Asset, |frame| {
-        frame.create_asset(2)
-    }),
-    (Status::AssetNotFound, Kind::Asset, |frame| {
-        frame.create_asset(0)
-    }),
-    (Status::DebtorNotFound, Kind::Burn, |frame| {
-        burn(frame, DAVE, 5)
-    }),
+    (Status::TooLate, Kind::Issue, |frame| mint(frame, ALICE, 1, 5, reason::BASELINE)),
+    (Status::AssetExists, Kind::Asset, |frame| frame.create_asset(2)),
+    (Status::AssetNotFound, Kind::Asset, |frame| frame.create_asset(0)),
+    (Status::DebtorNotFound, Kind::Burn, |frame| burn(frame, DAVE, 5)),
     (Status::DebtorNotFound, Kind::AgentOnly, |frame| {
-        let only = Command {
-            debit: DAVE,
-            ..Command::new(Kind::AgentOnly, frame.id())
-        };
+        let only = Command { debit: DAVE, ..Command::new(Kind::AgentOnly, frame.id()) };
         frame.ask(Role::Agent, DAVE, only)
     }),
-    (Status::DebtorNotFound, Kind::SystemTransfer, |frame| {
-        route(frame, treasury(9), ALICE, 5)
-    }),
-    (Status::CreditorNotFound, Kind::Issue, |frame| {
-        mint(frame, DAVE, 1, 5, reason::ORDINARY)
-    }),
-    (Status::CreditorNotFound, Kind::Configure, |frame| {
-        frame.set(Parameter::HostDebitLimit, 5)
-    }),
-    (Status::CreditorNotFound, Kind::Close, |frame| {
-        close_to(frame, ALICE, DAVE)
-    }),
-    (Status::CreditorNotFound, Kind::SystemTransfer, |frame| {
-        route(frame, treasury(0), DAVE, 5)
-    }),
+    (Status::DebtorNotFound, Kind::SystemTransfer, |frame| route(frame, treasury(9), ALICE, 5)),
+    (Status::CreditorNotFound, Kind::Issue, |frame| mint(frame, DAVE, 1, 5, reason::ORDINARY)),
+    (Status::CreditorNotFound, Kind::Configure, |frame| frame.set(Parameter::HostDebitLimit, 5)),
+    (Status::CreditorNotFound, Kind::Close, |frame| close_to(frame, ALICE, DAVE)),
+    (Status::CreditorNotFound, Kind::SystemTransfer, |frame| route(frame, treasury(0), DAVE, 5)),
     (Status::ReservedOwner, Kind::Open, |frame| {
-        let open = Command {
-            credit: NORTH,
-            ..Command::open(frame.id(), 7, 1)
-        };
+        let open = Command { credit: NORTH, ..Command::open(frame.id(), 7, 1) };
         frame.ask(Role::Admin, ADMIN, open)
     }),
-    (Status::ReservedOwner, Kind::Issue, |frame| {
-        mint(frame, fee_collector(0), 1, 5, 1)
-    }),
-    (Status::ReservedOwner, Kind::Rehost, |frame| {
-        rehost(frame, Role::Agent, ALICE, 7)
-    }),
-    (Status::SystemAccount, Kind::Freeze, |frame| {
-        frame.by_admin(Kind::Freeze, treasury(0))
-    }),
-    (Status::SystemAccount, Kind::Close, |frame| {
-        frame.by_admin(Kind::Close, treasury(0))
-    }),
-    (Status::SystemAccount, Kind::Limits, |frame| {
-        limits(frame, treasury(0), 1, 5, 0)
-    }),
+    (Status::ReservedOwner, Kind::Issue, |frame| mint(frame, fee_collector(0), 1, 5, 1)),
+    (Status::ReservedOwner, Kind::Rehost, |frame| rehost(frame, Role::Agent, ALICE, 7)),
+    (Status::SystemAccount, Kind::Freeze, |frame| frame.by_admin(Kind::Freeze, treasury(0))),
+    (Status::SystemAccount, Kind::Close, |frame| frame.by_admin(Kind::Close, treasury(0))),
+    (Status::SystemAccount, Kind::Limits, |frame| limits(frame, treasury(0), 1, 5, 0)),
     (Status::SystemAccount, Kind::Burn, |frame| {
         let code = reason::CORRECTION;
-        let burn = Command {
-            amount: 5,
-            code,
-            ..frame.about(Kind::Burn, fee_collector(1))
-        };
+        let burn = Command { amount: 5, code, ..frame.about(Kind::Burn, fee_collector(1)) };
         frame.send(Role::Mint, MINT, &with_text(burn, data::TAG_REASON, "typo"))[0].status
     }),
-    (Status::SameAccount, Kind::Close, |frame| {
-        close_to(frame, ALICE, ALICE)
-    }),
+    (Status::SameAccount, Kind::Close, |frame| close_to(frame, ALICE, ALICE)),
     (Status::OwnerHostedElsewhere, Kind::Open, |frame| {
         let open = Command::open(frame.id(), ALICE, 2);
         frame.ask(Role::Registry, SOUTH, open)
@@ -601,12 +453,8 @@ const SCENARIOS: &[Scenario] = &[
         frame.must(Role::Agent, ALICE, pay);
         frame.close(ALICE)
     }),
-    (Status::Route, Kind::SystemTransfer, |frame| {
-        route(frame, treasury(0), treasury(1), 5)
-    }),
-    (Status::Route, Kind::SystemTransfer, |frame| {
-        route(frame, ALICE, BOB, 5)
-    }),
+    (Status::Route, Kind::SystemTransfer, |frame| route(frame, treasury(0), treasury(1), 5)),
+    (Status::Route, Kind::SystemTransfer, |frame| route(frame, ALICE, BOB, 5)),
     (Status::NativeOnly, Kind::Limits, |frame| {
         open(frame, ALICE, NORTH, 2);
         limits(frame, ALICE, 2, 0, 5)
@@ -620,24 +468,12 @@ const SCENARIOS: &[Scenario] = &[
         };
         frame.ask(Role::Agent, BOB, release)
     }),
-    (Status::AmountZero, Kind::Issue, |frame| {
-        mint(frame, ALICE, 1, 0, 1)
-    }),
-    (Status::AmountTooLarge, Kind::Burn, |frame| {
-        burn(frame, ALICE, u128::MAX)
-    }),
-    (Status::SupplyCap, Kind::Issue, |frame| {
-        mint(frame, ALICE, 1, SUPPLY_MAX, 1)
-    }),
-    (Status::SupplyCap, Kind::Limits, |frame| {
-        limits(frame, ALICE, 1, u128::MAX, u128::MAX)
-    }),
-    (Status::OutOfBounds, Kind::Limits, |frame| {
-        limits(frame, ALICE, 1, SUPPLY_MAX + 1, 1)
-    }),
-    (Status::OutOfBounds, Kind::Configure, |frame| {
-        frame.set(Parameter::FeeBase, 50_001)
-    }),
+    (Status::AmountZero, Kind::Issue, |frame| mint(frame, ALICE, 1, 0, 1)),
+    (Status::AmountTooLarge, Kind::Burn, |frame| burn(frame, ALICE, u128::MAX)),
+    (Status::SupplyCap, Kind::Issue, |frame| mint(frame, ALICE, 1, SUPPLY_MAX, 1)),
+    (Status::SupplyCap, Kind::Limits, |frame| limits(frame, ALICE, 1, u128::MAX, u128::MAX)),
+    (Status::OutOfBounds, Kind::Limits, |frame| limits(frame, ALICE, 1, SUPPLY_MAX + 1, 1)),
+    (Status::OutOfBounds, Kind::Configure, |frame| frame.set(Parameter::FeeBase, 50_001)),
     (Status::OutOfBounds, Kind::Configure, |frame| {
         let soon = Command {
             code: Parameter::FeeBase.number(),
@@ -651,25 +487,16 @@ const SCENARIOS: &[Scenario] = &[
         let slots = frame.asset(3, 19);
         frame.send(Role::Admin, ADMIN, &slots)[0].status
     }),
-    (Status::CreditCap, Kind::Limits, |frame| {
-        limits(frame, ALICE, 1, 0, 1)
-    }),
-    (Status::CapacityShrinks, Kind::Configure, |frame| {
-        frame.set(Parameter::HoldsCapacity, 5)
-    }),
+    (Status::CreditCap, Kind::Limits, |frame| limits(frame, ALICE, 1, 0, 1)),
+    (Status::CapacityShrinks, Kind::Configure, |frame| frame.set(Parameter::HoldsCapacity, 5)),
     (Status::InsufficientFunds, Kind::Burn, |frame| {
         assert_eq!(limits(frame, ALICE, 1, 10, 0), Status::Ok);
         assert_eq!(burn(frame, ALICE, GIVEN - 10), Status::Ok);
         burn(frame, ALICE, 1)
     }),
-    (Status::InsufficientFunds, Kind::SystemTransfer, |frame| {
-        route(frame, treasury(0), BOB, 5)
-    }),
+    (Status::InsufficientFunds, Kind::SystemTransfer, |frame| route(frame, treasury(0), BOB, 5)),
     (Status::LinkedFailed, Kind::Transfer, |frame| {
-        let pay = Command {
-            flags: flags::LINKED,
-            ..frame.pay(ALICE, BOB, 5)
-        };
+        let pay = Command { flags: flags::LINKED, ..frame.pay(ALICE, BOB, 5) };
         let poor = frame.pay(ALICE, BOB, GIVEN);
         frame.send(Role::Agent, ALICE, &[pay, poor])[0].status
     }),
@@ -702,11 +529,7 @@ const CLIMBED: &[Status] = &[
 
 /// What no command can get from a sound engine: the journal's own refusal, a delta, and a bucket
 /// that version 1 cannot fill without an open item.
-const UNREACHABLE: &[Status] = &[
-    Status::JournalFull,
-    Status::DeltaNotZero,
-    Status::BucketNotZero,
-];
+const UNREACHABLE: &[Status] = &[Status::JournalFull, Status::DeltaNotZero, Status::BucketNotZero];
 
 #[test]
 fn every_status_is_tested_or_said_to_be_unreachable() {
@@ -718,4 +541,16 @@ fn every_status_is_tested_or_said_to_be_unreachable() {
     for status in Status::ALL {
         assert!(tested.contains(status), "{status}");
     }
+}
+
+/// A host with principal 0, which no real registry has, once took over what was configured for the
+/// whole frame in the model; the engine is held to the same.
+#[test]
+fn the_frames_parameters_are_no_hosts_even_if_its_principal_is_zero() {
+    let mut frame = Frame::new();
+    open(&mut frame, DAVE, 0, 1);
+    assert_eq!(frame.set(Parameter::HoldMaxMs, 604_800_000), Status::Ok);
+    let hold = Command { timeout_ms: 604_800_001, ..frame.held(ALICE, BOB, 1_000) };
+    assert_eq!(frame.ask(Role::Agent, ALICE, hold), Status::ExpiryBounds);
+    assert_eq!(frame.set(Parameter::HostDebitLimit, 5), Status::Ok);
 }

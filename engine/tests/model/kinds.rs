@@ -98,21 +98,14 @@ impl Books {
             || (caller.role == Some(Role::Admin) && system::is_system(command.credit));
         refuse_if(reserved, Status::ReservedOwner)?;
         if let (Some(host), Some(asked)) = (bound_to, asked) {
-            refuse_if(
-                self.hosts[host].principal != Some(asked),
-                Status::OwnerHostedElsewhere,
-            )?;
+            refuse_if(self.hosts[host].principal != Some(asked), Status::OwnerHostedElsewhere)?;
         }
         let key = (command.debit, command.asset);
         refuse_if(self.accounts.contains_key(&key), Status::AccountExists)?;
 
         if bound_to.is_none() {
             let host = asked.map_or(0, |asked| self.host_index(asked));
-            let facts = Owner {
-                host,
-                agent_only: false,
-                pending_host: None,
-            };
+            let facts = Owner { host, agent_only: false, pending_host: None };
             self.owners.insert(command.debit, facts);
         }
         self.accounts.insert(key, Account::default());
@@ -123,10 +116,7 @@ impl Books {
         self.asset_exists(command.asset)?;
         self.debtor_exists(command)?;
         refuse_if(system::is_system(command.debit), Status::SystemAccount)?;
-        refuse_if(
-            self.is_closed(command.debit, command.asset),
-            Status::DebtorClosed,
-        )?;
+        refuse_if(self.is_closed(command.debit, command.asset), Status::DebtorClosed)?;
         self.account_mut(command.debit, command.asset).frozen = frozen;
         Ok(0)
     }
@@ -143,10 +133,7 @@ impl Books {
         refuse_if(system::is_system(debit), Status::SystemAccount)?;
         refuse_if(sweeps && debit == credit, Status::SameAccount)?;
         refuse_if(self.is_closed(debit, asset), Status::DebtorClosed)?;
-        refuse_if(
-            sweeps && self.is_closed(credit, asset),
-            Status::CreditorClosed,
-        )?;
+        refuse_if(sweeps && self.is_closed(credit, asset), Status::CreditorClosed)?;
         refuse_if(
             caller.role != Some(Role::Admin) && self.is_frozen(debit, asset),
             Status::DebtorFrozen,
@@ -182,25 +169,16 @@ impl Books {
         self.debtor_exists(command)?;
         refuse_if(system::is_system(debit), Status::SystemAccount)?;
         refuse_if(self.is_closed(debit, asset), Status::DebtorClosed)?;
-        refuse_if(
-            limit > 0 && asset != protocol::ids::NATIVE,
-            Status::NativeOnly,
-        )?;
+        refuse_if(limit > 0 && asset != protocol::ids::NATIVE, Status::NativeOnly)?;
         let others = self.credit_granted(asset) - present;
         let granted = others.checked_add(limit);
         let fits = granted
             .and_then(|granted| granted.checked_add(self.outstanding(asset)))
             .is_some_and(|sum| sum <= SUPPLY_MAX);
         refuse_if(!fits, Status::SupplyCap)?;
-        refuse_if(
-            minimum > SUPPLY_MAX || limit > SUPPLY_MAX,
-            Status::OutOfBounds,
-        )?;
+        refuse_if(minimum > SUPPLY_MAX || limit > SUPPLY_MAX, Status::OutOfBounds)?;
         let total = self.parameter(Parameter::CreditTotal);
-        refuse_if(
-            raises && granted.is_none_or(|granted| granted > total),
-            Status::CreditCap,
-        )?;
+        refuse_if(raises && granted.is_none_or(|granted| granted > total), Status::CreditCap)?;
 
         let account = self.account_mut(debit, asset);
         account.minimum = minimum;
@@ -229,15 +207,8 @@ impl Books {
             refuse_if(system::is_system(to), Status::ReservedOwner)?;
         }
 
-        let host = if agent {
-            None
-        } else {
-            Some(self.host_index(to))
-        };
-        let owner = self
-            .owners
-            .get_mut(&command.debit)
-            .expect("the owner was checked");
+        let host = if agent { None } else { Some(self.host_index(to)) };
+        let owner = self.owners.get_mut(&command.debit).expect("the owner was checked");
         if let Some(host) = host {
             owner.host = host;
             owner.pending_host = None;
@@ -263,10 +234,7 @@ impl Books {
         self.pair_may_move(debit, credit, asset)?;
         Self::amount_in_range(amount)?;
         if system::is_system(credit) {
-            refuse_if(
-                !self.can_pay(debit, asset, amount),
-                Status::InsufficientFunds,
-            )?;
+            refuse_if(!self.can_pay(debit, asset, amount), Status::InsufficientFunds)?;
             self.take(debit, asset, amount);
             self.give(credit, asset, amount);
             self.baseline_over = true;
@@ -278,20 +246,10 @@ impl Books {
         let velocity_fee = fee(amount, u128::from(rate)) - base_fee;
         let (debit_host, credit_host) = (self.host_of(debit), self.host_of(credit));
         let same_host = debit_host == credit_host;
-        let out_of_amount = if same_host {
-            base_fee
-        } else {
-            fee(amount, CROSS_HOST_RATE)
-        };
+        let out_of_amount = if same_host { base_fee } else { fee(amount, CROSS_HOST_RATE) };
         refuse_if(amount <= out_of_amount, Status::AmountBelowFee)?;
-        refuse_if(
-            command.value != 0 && u64::from(rate) > command.value,
-            Status::FeeAboveLimit,
-        )?;
-        refuse_if(
-            !self.can_pay(debit, asset, amount + velocity_fee),
-            Status::InsufficientFunds,
-        )?;
+        refuse_if(command.value != 0 && u64::from(rate) > command.value, Status::FeeAboveLimit)?;
+        refuse_if(!self.can_pay(debit, asset, amount + velocity_fee), Status::InsufficientFunds)?;
 
         self.take(debit, asset, amount + velocity_fee);
         self.give(credit, asset, amount - out_of_amount);
@@ -321,19 +279,11 @@ impl Books {
         let (debit, credit, asset) = (command.debit, command.credit, command.asset);
         let amount = command.amount;
         let open = self.holds.len() as u128;
-        refuse_if(
-            open >= self.parameter(Parameter::HoldsCapacity),
-            Status::HoldsFull,
-        )?;
-        let of_debtor = self
-            .holds
-            .keys()
-            .filter(|(debtor, of, _)| *debtor == debit && *of == asset)
-            .count() as u128;
-        refuse_if(
-            of_debtor >= self.parameter(Parameter::HoldsPerDebtor),
-            Status::HoldsPerDebtor,
-        )?;
+        refuse_if(open >= self.parameter(Parameter::HoldsCapacity), Status::HoldsFull)?;
+        let of_debtor =
+            self.holds.keys().filter(|(debtor, of, _)| *debtor == debit && *of == asset).count()
+                as u128;
+        refuse_if(of_debtor >= self.parameter(Parameter::HoldsPerDebtor), Status::HoldsPerDebtor)?;
         self.host_limit(caller, command)?;
         self.asset_exists(asset)?;
         self.debtor_exists(command)?;
@@ -348,23 +298,11 @@ impl Books {
         } else {
             u128::from(command.timeout_ms)
         };
-        refuse_if(
-            timeout_ms > self.parameter(Parameter::HoldMaxMs),
-            Status::ExpiryBounds,
-        )?;
+        refuse_if(timeout_ms > self.parameter(Parameter::HoldMaxMs), Status::ExpiryBounds)?;
         let rate = self.rate(debit, credit, asset);
-        refuse_if(
-            amount <= fee(amount, u128::from(rate)),
-            Status::AmountBelowFee,
-        )?;
-        refuse_if(
-            command.value != 0 && u64::from(rate) > command.value,
-            Status::FeeAboveLimit,
-        )?;
-        refuse_if(
-            !self.can_pay(debit, asset, amount),
-            Status::InsufficientFunds,
-        )?;
+        refuse_if(amount <= fee(amount, u128::from(rate)), Status::AmountBelowFee)?;
+        refuse_if(command.value != 0 && u64::from(rate) > command.value, Status::FeeAboveLimit)?;
+        refuse_if(!self.can_pay(debit, asset, amount), Status::InsufficientFunds)?;
 
         let debtor = self.account_mut(debit, asset);
         debtor.liquid -= signed(amount);
@@ -392,10 +330,7 @@ impl Books {
         self.asset_exists(command.asset)?;
         self.debtor_exists(command)?;
         self.creditor_may_receive(command)?;
-        refuse_if(
-            self.is_closed(command.credit, command.asset),
-            Status::CreditorClosed,
-        )?;
+        refuse_if(self.is_closed(command.credit, command.asset), Status::CreditorClosed)?;
         let key = (command.debit, command.asset, command.reference);
         let hold = self.holds.get(&key).ok_or(Status::HoldNotFound)?;
         refuse_if(hold.creditor != command.credit, Status::HoldNotYours)?;
@@ -408,11 +343,7 @@ impl Books {
         let hold = self.find_hold(command)?;
         let keep = command.has(flags::KEEP);
         refuse_if(keep && !hold.keep, Status::KeepNotAllowed)?;
-        let amount = if command.has(flags::ALL) {
-            hold.left
-        } else {
-            command.amount
-        };
+        let amount = if command.has(flags::ALL) { hold.left } else { command.amount };
         Self::amount_in_range(amount)?;
         refuse_if(amount > hold.left, Status::HoldExceeded)?;
         let part = fee(amount, u128::from(hold.rate));
@@ -423,11 +354,7 @@ impl Books {
         )?;
 
         let (debit_host, credit_host) = (self.host_of(debit), self.host_of(credit));
-        let to_treasury = if debit_host == credit_host {
-            0
-        } else {
-            fee(amount, CROSS_HOST_RATE)
-        };
+        let to_treasury = if debit_host == credit_host { 0 } else { fee(amount, CROSS_HOST_RATE) };
         self.account_mut(debit, asset).held -= amount;
         self.give(credit, asset, amount - part);
         let collector = system::fee_collector(debit_host as u32);
@@ -467,10 +394,7 @@ impl Books {
         };
         refuse_if(!routed || !credit_there, Status::Route)?;
         Self::amount_in_range(command.amount)?;
-        refuse_if(
-            self.liquid(debit, asset) < signed(command.amount),
-            Status::InsufficientFunds,
-        )?;
+        refuse_if(self.liquid(debit, asset) < signed(command.amount), Status::InsufficientFunds)?;
 
         self.take(debit, asset, command.amount);
         self.give(credit, asset, command.amount);
@@ -486,10 +410,7 @@ impl Books {
         refuse_if(baseline && self.baseline_over, Status::TooLate)?;
         self.asset_exists(asset)?;
         self.creditor_may_receive(command)?;
-        refuse_if(
-            self.is_closed(command.credit, asset),
-            Status::CreditorClosed,
-        )?;
+        refuse_if(self.is_closed(command.credit, asset), Status::CreditorClosed)?;
         Self::amount_in_range(command.amount)?;
         let after = self.outstanding(asset) + self.credit_granted(asset) + command.amount;
         refuse_if(after > SUPPLY_MAX, Status::SupplyCap)?;
@@ -508,15 +429,9 @@ impl Books {
         let ordinary = command.code == protocol::command::reason::ORDINARY;
         self.asset_exists(asset)?;
         self.debtor_exists(command)?;
-        refuse_if(
-            system::is_system(debit) && !is_treasury(debit),
-            Status::SystemAccount,
-        )?;
+        refuse_if(system::is_system(debit) && !is_treasury(debit), Status::SystemAccount)?;
         refuse_if(self.is_closed(debit, asset), Status::DebtorClosed)?;
-        refuse_if(
-            ordinary && self.is_frozen(debit, asset),
-            Status::DebtorFrozen,
-        )?;
+        refuse_if(ordinary && self.is_frozen(debit, asset), Status::DebtorFrozen)?;
         Self::amount_in_range(command.amount)?;
         let minimum = self.account_mut(debit, asset).minimum;
         let floor = if ordinary { signed(minimum) } else { 0 };
@@ -535,11 +450,11 @@ impl Books {
     fn configure(&mut self, command: &Command, sequence: u64) -> Ruling {
         let parameter = Parameter::from_number(command.code).expect("the shape was checked");
         let (value, now_ms) = (command.amount, self.now_ms());
-        refuse_if(
-            parameter.is_fee() && self.changes.len() >= CHANGES_MAX,
-            Status::ChangesFull,
-        )?;
-        let host = self.find_host(command.credit);
+        refuse_if(parameter.is_fee() && self.changes.len() >= CHANGES_MAX, Status::ChangesFull)?;
+        // A host may have any principal, 0 too, which no credit of another parameter names.
+        let host = (parameter == Parameter::HostDebitLimit)
+            .then(|| self.find_host(command.credit))
+            .flatten();
         refuse_if(
             parameter == Parameter::HostDebitLimit && host.is_none(),
             Status::CreditorNotFound,
@@ -561,12 +476,7 @@ impl Books {
         )?;
 
         if parameter.is_fee() {
-            self.changes.push(Change {
-                parameter,
-                value,
-                effective_ms,
-                sequence,
-            });
+            self.changes.push(Change { parameter, value, effective_ms, sequence });
         } else if let Some(host) = host {
             self.hosts[host].debit_limit = value;
         } else {
@@ -580,10 +490,7 @@ impl Books {
         self.fits(2 * self.hosts.len() + 2)?;
         refuse_if(self.assets.len() >= ASSETS_MAX, Status::AssetsFull)?;
         refuse_if(command.asset == 0, Status::AssetNotFound)?;
-        refuse_if(
-            self.assets.contains_key(&command.asset),
-            Status::AssetExists,
-        )?;
+        refuse_if(self.assets.contains_key(&command.asset), Status::AssetExists)?;
         let scale = u16::try_from(command.value).unwrap_or(u16::MAX);
         refuse_if(scale > SCALE_MAX, Status::OutOfBounds)?;
         let name = data::find_text(leg.data, data::TAG_NAME).expect("the shape was checked");
