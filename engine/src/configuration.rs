@@ -69,11 +69,7 @@ fn curve(parameters: &Parameters) -> Curve {
 impl Configuration {
     /// Of validated parameters.
     pub(crate) fn new(parameters: Parameters) -> Self {
-        Self {
-            parameters,
-            changes: Vec::with_capacity(CHANGES_MAX),
-            curve: curve(&parameters),
-        }
+        Self { parameters, changes: Vec::with_capacity(CHANGES_MAX), curve: curve(&parameters) }
     }
 
     /// One value.
@@ -114,9 +110,7 @@ impl Configuration {
     /// Announces a change.
     pub(crate) fn announce(&mut self, change: Change) {
         let order = |change: &Change| (change.effective_at_ms, change.sequence);
-        let place = self
-            .changes
-            .partition_point(|other| order(other) < order(&change));
+        let place = self.changes.partition_point(|other| order(other) < order(&change));
         self.changes.insert(place, change);
     }
 

@@ -196,11 +196,7 @@ impl Engine {
             effects: self.effects.take(),
         };
         let list = core::mem::take(&mut self.changes.list);
-        let limit = if complete {
-            self.accounts.len()
-        } else {
-            list.len()
-        };
+        let limit = if complete { self.accounts.len() } else { list.len() };
         self.changes.open = Some(Open {
             cut,
             list,
@@ -261,11 +257,7 @@ impl Engine {
             open.list[place]
         };
         let flags = self.accounts.hot(number).flags;
-        let waits = if complete {
-            flags & bits::COPIED == 0
-        } else {
-            flags & open.bit != 0
-        };
+        let waits = if complete { flags & bits::COPIED == 0 } else { flags & open.bit != 0 };
         if waits {
             open.copied.push(self.row_of(number));
         }

@@ -25,11 +25,7 @@ impl Digest {
     /// A command.
     #[inline]
     pub(crate) const fn command(&mut self, sequence: u64, answer: Answer, after: (i128, i128)) {
-        let Answer {
-            status,
-            rate,
-            repeat,
-        } = answer;
+        let Answer { status, rate, repeat } = answer;
         let head = (sequence as u128)
             | (status as u128) << 64
             | (rate as u128) << 80
@@ -77,11 +73,7 @@ mod tests {
     fn every_part_counts() {
         let fold = |sequence, status, repeat, after| {
             let mut digest = Digest::default();
-            let answer = Answer {
-                status,
-                rate: 1,
-                repeat,
-            };
+            let answer = Answer { status, rate: 1, repeat };
             digest.command(sequence, answer, after);
             digest.bytes()
         };

@@ -19,12 +19,7 @@ pub(crate) struct Effects {
 impl Effects {
     /// Kept if `on`, at most `max`.
     pub(crate) const fn new(on: bool, max: usize) -> Self {
-        Self {
-            on,
-            max,
-            rows: Vec::new(),
-            lost: false,
-        }
+        Self { on, max, rows: Vec::new(), lost: false }
     }
 
     /// Whether effects are wanted.

@@ -45,10 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            history: false,
-            effects_max: 1 << 20,
-        }
+        Self { history: false, effects_max: 1 << 20 }
     }
 }
 
@@ -170,10 +167,7 @@ impl Engine {
         );
         self.in_record = true;
         let now_ms = start.timestamp_ns / NS_PER_MS;
-        self.clock = Clock {
-            timestamp_ns: start.timestamp_ns,
-            now_ms,
-        };
+        self.clock = Clock { timestamp_ns: start.timestamp_ns, now_ms };
         self.digest.record(start.timestamp_ns, start.settled.0);
         self.velocity.advance(now_ms);
         while let Some(change) = self.configuration.take_due(now_ms) {
@@ -241,11 +235,7 @@ impl Engine {
 
     /// Supply of every asset by the running sums, in the order of the asset numbers.
     pub fn supply(&self) -> Vec<SupplyRow> {
-        let mut rows: Vec<_> = self
-            .assets
-            .iter()
-            .map(|asset| asset.supply(&asset.sums))
-            .collect();
+        let mut rows: Vec<_> = self.assets.iter().map(|asset| asset.supply(&asset.sums)).collect();
         rows.sort_unstable_by_key(|row| row.asset);
         rows
     }
@@ -286,11 +276,8 @@ impl Engine {
 
     /// Every account, sorted by owner and asset.
     pub fn accounts(&self) -> Vec<AccountRow> {
-        let mut rows: Vec<_> = self
-            .accounts
-            .iter()
-            .map(|(hot, cold)| self.row(hot, cold))
-            .collect();
+        let mut rows: Vec<_> =
+            self.accounts.iter().map(|(hot, cold)| self.row(hot, cold)).collect();
         rows.sort_unstable_by_key(|row| (row.owner, row.asset));
         rows
     }

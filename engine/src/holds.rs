@@ -74,8 +74,7 @@ impl Holds {
             u32::try_from(self.slab.len() - 1).expect("there are at most 2^28 holds")
         });
         self.slab[slot as usize].0 = hold;
-        self.index
-            .insert(Self::hash(hash, hold.debtor, hold.id), slot);
+        self.index.insert(Self::hash(hash, hold.debtor, hold.id), slot);
         self.heap.push(slot);
         self.rise(self.heap.len() - 1);
     }
@@ -83,8 +82,7 @@ impl Holds {
     /// Removes a hold.
     pub(crate) fn remove(&mut self, hash: &Hash, slot: u32) -> Hold {
         let (hold, place) = self.slab[slot as usize];
-        self.index
-            .remove(Self::hash(hash, hold.debtor, hold.id), slot);
+        self.index.remove(Self::hash(hash, hold.debtor, hold.id), slot);
         self.heap.swap_remove(place);
         if let Some(&moved) = self.heap.get(place) {
             self.slab[moved as usize].1 = place;

@@ -31,10 +31,7 @@ pub(crate) struct Hosts {
 impl Hosts {
     /// With the frame's own host only.
     pub(crate) fn new() -> Self {
-        Self {
-            rows: alloc::vec![Host::default()],
-            numbers: BTreeMap::new(),
-        }
+        Self { rows: alloc::vec![Host::default()], numbers: BTreeMap::new() }
     }
 
     /// Hosts, the frame's own included.
@@ -65,11 +62,7 @@ impl Hosts {
     /// Adds a host.
     pub(crate) fn add(&mut self, principal: u128, debit_limit: u128) -> u16 {
         let number = u16::try_from(self.rows.len()).expect("there are at most HOSTS_MAX hosts");
-        self.rows.push(Host {
-            principal,
-            debit_limit,
-            ..Host::default()
-        });
+        self.rows.push(Host { principal, debit_limit, ..Host::default() });
         self.numbers.insert(principal, number);
         number
     }

@@ -27,13 +27,7 @@ pub(crate) struct Owner {
 impl Owner {
     /// An owner without accounts.
     pub(crate) const fn new(id: OwnerId, host: u16) -> Self {
-        Self {
-            id,
-            pending_host: 0,
-            first_account: NONE,
-            host,
-            agent_only: false,
-        }
+        Self { id, pending_host: 0, first_account: NONE, host, agent_only: false }
     }
 }
 
@@ -47,8 +41,7 @@ pub(crate) struct Owners {
 impl Owners {
     /// Number of the owner with `id`.
     pub(crate) fn find(&self, hash: &Hash, id: OwnerId) -> Option<u32> {
-        self.index
-            .find(hash.key(id, 0), |number| self.rows.row(number).id == id)
+        self.index.find(hash.key(id, 0), |number| self.rows.row(number).id == id)
     }
 
     /// One owner.

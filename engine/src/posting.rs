@@ -20,25 +20,16 @@ pub(crate) struct Side {
 
 impl Side {
     /// The supply counters: units enter from it when debited and leave to it when credited.
-    pub(crate) const COUNTER: Self = Self {
-        account: NONE,
-        bucket: Bucket::Counter,
-    };
+    pub(crate) const COUNTER: Self = Self { account: NONE, bucket: Bucket::Counter };
 
     /// Liquid of an account.
     pub(crate) const fn liquid(account: u32) -> Self {
-        Self {
-            account,
-            bucket: Bucket::Liquid,
-        }
+        Self { account, bucket: Bucket::Liquid }
     }
 
     /// Held of an account.
     pub(crate) const fn held(account: u32) -> Self {
-        Self {
-            account,
-            bucket: Bucket::Held,
-        }
+        Self { account, bucket: Bucket::Held }
     }
 }
 
@@ -76,11 +67,7 @@ impl Engine {
     pub(crate) fn post(&mut self, event: Event, debit: Side, credit: Side, amount: u128) {
         let units = i128::try_from(amount).expect("amounts are at most 2^127 - 1");
         assert!(units > 0, "a posting moves something");
-        let known = if debit.account == NONE {
-            credit.account
-        } else {
-            debit.account
-        };
+        let known = if debit.account == NONE { credit.account } else { debit.account };
         let place = self.accounts.hot(known).asset;
         if self.undo.is_recording() {
             let step = Step::Sums(place, self.assets.row(place).sums);
@@ -130,24 +117,17 @@ impl Engine {
                 let hot = self.change(side.account);
                 assert!(hot.asset == place, "both sides are of one asset");
                 let held = &mut self.accounts.cold_mut(side.account).held;
-                *held = held
-                    .checked_add_signed(units)
-                    .expect("a hold releases no more than it holds");
+                *held =
+                    held.checked_add_signed(units).expect("a hold releases no more than it holds");
                 let after = i128::try_from(*held).expect("supply is at most 2^120");
                 let sums = &mut self.assets.row_mut(place).sums;
-                sums.held = sums
-                    .held
-                    .checked_add_signed(units)
-                    .expect("the sum is at least each part");
+                sums.held =
+                    sums.held.checked_add_signed(units).expect("the sum is at least each part");
                 after
             }
             _ => {
                 let sums = &mut self.assets.row_mut(place).sums;
-                let counter = if units < 0 {
-                    &mut sums.issued
-                } else {
-                    &mut sums.destroyed
-                };
+                let counter = if units < 0 { &mut sums.issued } else { &mut sums.destroyed };
                 counter.add(units.unsigned_abs());
                 0
             }
@@ -168,11 +148,7 @@ impl Engine {
     }
 
     fn push_effect(&mut self, effect: Effect) {
-        let Note {
-            reference,
-            user_data,
-            rate,
-        } = self.note;
+        let Note { reference, user_data, rate } = self.note;
         self.effects.push(Effect {
             sequence: self.sequence,
             leg: self.leg,

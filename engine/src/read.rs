@@ -24,11 +24,7 @@ impl Engine {
     ///
     /// On a request whose structure was not checked.
     pub fn read(&self, request: &Request, slots: &[Command], answers: &mut Vec<u8>) {
-        let mut caller = Caller {
-            principal: request.principal,
-            role: request.role,
-            host: None,
-        };
+        let mut caller = Caller { principal: request.principal, role: request.role, host: None };
         if caller.is(protocol::Role::Registry) {
             caller.host = self.hosts.find(caller.principal);
         }
@@ -36,10 +32,7 @@ impl Engine {
             let entry = entry.expect("the structure of a request is checked before it is read");
             let mut answer = self
                 .answer_read(&caller, entry.command, entry.data)
-                .unwrap_or_else(|status| Answer {
-                    status: status.number(),
-                    ..Answer::default()
-                });
+                .unwrap_or_else(|status| Answer { status: status.number(), ..Answer::default() });
             answer.kind = entry.command.kind;
             answer.asset = entry.command.asset;
             answers.extend_from_slice(answer.as_bytes());
@@ -81,9 +74,8 @@ impl Engine {
 
     fn read_account(&self, command: &Command) -> Result<Answer, Status> {
         self.asset_of(command)?;
-        let number = self
-            .account_number(command.debit, command.asset)
-            .ok_or(Status::DebtorNotFound)?;
+        let number =
+            self.account_number(command.debit, command.asset).ok_or(Status::DebtorNotFound)?;
         let (hot, cold) = (self.accounts.hot(number), self.accounts.cold(number));
         Ok(Answer {
             flags: u32::from(hot.flags & bits::SHOWN),
@@ -100,15 +92,13 @@ impl Engine {
 
     fn read_outcome(&self, command: &Command) -> Answer {
         let key = self.key(command.debit, command.reference);
-        self.ids
-            .find(&key)
-            .map_or_else(Answer::default, |row| Answer {
-                flags: FLAG,
-                sequence: row.sequence,
-                rate: u32::from(row.rate),
-                host: u32::from(row.status),
-                ..Answer::default()
-            })
+        self.ids.find(&key).map_or_else(Answer::default, |row| Answer {
+            flags: FLAG,
+            sequence: row.sequence,
+            rate: u32::from(row.rate),
+            host: u32::from(row.status),
+            ..Answer::default()
+        })
     }
 
     fn supply_answer(&self, asset: &Asset, sums: &Sums) -> Answer {
@@ -150,13 +140,10 @@ impl Engine {
 
     fn read_hold(&self, command: &Command) -> Result<Answer, Status> {
         self.asset_of(command)?;
-        let debtor = self
-            .account_number(command.debit, command.asset)
-            .ok_or(Status::DebtorNotFound)?;
-        let slot = self
-            .holds
-            .find(&self.hash, debtor, command.reference)
-            .ok_or(Status::HoldNotFound)?;
+        let debtor =
+            self.account_number(command.debit, command.asset).ok_or(Status::DebtorNotFound)?;
+        let slot =
+            self.holds.find(&self.hash, debtor, command.reference).ok_or(Status::HoldNotFound)?;
         let hold = self.holds.row(slot);
         Ok(Answer {
             flags: u32::from(hold.keep),
@@ -179,10 +166,7 @@ impl Engine {
         } else {
             self.configuration.value(parameter)
         };
-        Ok(Answer {
-            value,
-            ..Answer::default()
-        })
+        Ok(Answer { value, ..Answer::default() })
     }
 }
 

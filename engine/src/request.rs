@@ -34,10 +34,7 @@ impl Engine {
     /// Outside a record, or on a request whose structure was not checked before the journal.
     pub fn execute(&mut self, request: &Request, slots: &[Command], outcomes: &mut Outcomes) {
         assert!(self.in_record, "requests are executed inside a record");
-        assert!(
-            request.flags & request::flags::READ == 0,
-            "reads never reach the journal"
-        );
+        assert!(request.flags & request::flags::READ == 0, "reads never reach the journal");
         outcomes.clear(self.executed + 1);
         self.caller.principal = request.principal;
         self.caller.role = request.role;
@@ -135,22 +132,13 @@ impl Engine {
         self.sequence = self.executed;
         self.leg = 0;
         self.after = (0, 0);
-        self.note = Note {
-            reference: command.reference,
-            user_data: command.user_data,
-            rate: 0,
-        };
+        self.note = Note { reference: command.reference, user_data: command.user_data, rate: 0 };
         let rate = self.run(kind, command, data, hint)?;
         Ok(u16::try_from(rate).expect("rates are at most 50 000 millionths"))
     }
 
     fn judge_id_time(&self, hint: &Hint) -> Result<(), Status> {
-        if hint.key.unix_ms()
-            > self
-                .clock
-                .now_ms
-                .saturating_add(protocol::limits::ID_FUTURE_MS)
-        {
+        if hint.key.unix_ms() > self.clock.now_ms.saturating_add(protocol::limits::ID_FUTURE_MS) {
             return Err(Status::IdInFuture);
         }
         self.judge_floor(hint)
@@ -178,26 +166,13 @@ impl Engine {
     }
 
     fn answer(&mut self, sequence: u64, status: Status, rate: u16, after: (i128, i128)) -> Outcome {
-        let answer = Answer {
-            status: status.number(),
-            rate,
-            repeat: false,
-        };
+        let answer = Answer { status: status.number(), rate, repeat: false };
         self.digest.command(sequence, answer, after);
-        Outcome {
-            sequence,
-            status,
-            rate,
-            repeat: false,
-        }
+        Outcome { sequence, status, rate, repeat: false }
     }
 
     fn repeat(&mut self, sequence: u64, row: &Row) -> Outcome {
-        let answer = Answer {
-            status: row.status,
-            rate: row.rate,
-            repeat: true,
-        };
+        let answer = Answer { status: row.status, rate: row.rate, repeat: true };
         self.digest.command(sequence, answer, (0, 0));
         Outcome {
             sequence: row.sequence,
@@ -308,8 +283,7 @@ impl Engine {
             leg.body = self.hash.body(command, data);
         }
         for (place, leg) in legs.iter_mut().enumerate() {
-            self.judge_id_time(&leg.hint)
-                .map_err(|status| Verdict::Leg(place, status))?;
+            self.judge_id_time(&leg.hint).map_err(|status| Verdict::Leg(place, status))?;
             leg.known = self.ids.find(&leg.hint.key);
         }
         Ok(())

@@ -98,10 +98,7 @@ mod tests {
                 }
             }
         }
-        let linked = Command {
-            flags: flags::LINKED,
-            ..transfer
-        };
+        let linked = Command { flags: flags::LINKED, ..transfer };
         assert!(!is_plain_transfer(&linked));
         assert!(!is_plain_transfer(&Command { id: 0, ..transfer }));
     }

@@ -50,10 +50,7 @@ impl Sums {
             net.is_some() && net == total,
             "INV1: issued less destroyed are the units in accounts: {self:?}"
         );
-        assert!(
-            self.held == self.open_holds,
-            "INV6: what is held belongs to open holds: {self:?}"
-        );
+        assert!(self.held == self.open_holds, "INV6: what is held belongs to open holds: {self:?}");
     }
 
     /// What an asset could still take in: the supply cap less supply and credit.
@@ -211,10 +208,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "INV6")]
     fn a_hold_without_units_aborts() {
-        let sums = Sums {
-            open_holds: 1,
-            ..Sums::default()
-        };
+        let sums = Sums { open_holds: 1, ..Sums::default() };
         sums.assert_balanced();
     }
 }

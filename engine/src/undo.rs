@@ -106,9 +106,7 @@ impl Engine {
             Step::Sums(place, sums) => self.assets.row_mut(place).sums = sums,
             Step::AccountAdded => {
                 let assets = &self.assets;
-                let (hot, _) = self
-                    .accounts
-                    .take_back(&self.hash, |place| assets.row(place).id);
+                let (hot, _) = self.accounts.take_back(&self.hash, |place| assets.row(place).id);
                 self.assets.row_mut(hot.asset).accounts -= 1;
             }
             Step::Owner(number, owner) => *self.owners.row_mut(number) = owner,

@@ -25,33 +25,18 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(genesis: &Genesis, history: bool) -> Self {
-        Self::with(
-            genesis,
-            Options {
-                history,
-                effects_max: 1 << 16,
-            },
-        )
+        Self::with(genesis, Options { history, effects_max: 1 << 16 })
     }
 
     /// With history, in a pool of `effects_max`.
     pub(crate) fn with_effects_max(genesis: &Genesis, effects_max: usize) -> Self {
         let history = true;
-        Self::with(
-            genesis,
-            Options {
-                history,
-                effects_max,
-            },
-        )
+        Self::with(genesis, Options { history, effects_max })
     }
 
     fn with(genesis: &Genesis, options: Options) -> Self {
         let engine = Engine::new(genesis, options).expect("the genesis is valid");
-        Self {
-            engine,
-            outcomes: Outcomes::default(),
-        }
+        Self { engine, outcomes: Outcomes::default() }
     }
 
     pub(crate) fn begin(&mut self, timestamp_ns: u64) {
@@ -64,8 +49,7 @@ impl Bench {
     }
 
     pub(crate) fn execute(&mut self, sent: &Sent) -> Vec<Outcome> {
-        self.engine
-            .execute(&sent.request, &sent.slots, &mut self.outcomes);
+        self.engine.execute(&sent.request, &sent.slots, &mut self.outcomes);
         let mut bytes = Vec::new();
         self.outcomes.encode(Reply::default(), &mut bytes);
         reply::decode(&bytes).expect("a reply reads back").outcomes
@@ -74,11 +58,7 @@ impl Bench {
     /// One whole record.
     pub(crate) fn record(&mut self, record: &Record) -> Vec<Vec<Outcome>> {
         self.begin(record.timestamp_ns);
-        let outcomes = record
-            .requests
-            .iter()
-            .map(|sent| self.execute(sent))
-            .collect();
+        let outcomes = record.requests.iter().map(|sent| self.execute(sent)).collect();
         self.engine.end_record();
         outcomes
     }
@@ -153,10 +133,8 @@ fn the_streams_reach_nearly_every_refusal_of_nearly_every_kind() {
             seed: dice.roll(),
             requests: (0..4).map(|_| request(dice)).collect(),
         };
-        let plan = Plan {
-            seed: dice.roll(),
-            records: (0..24).map(|_| record(&mut dice)).collect(),
-        };
+        let plan =
+            Plan { seed: dice.roll(), records: (0..24).map(|_| record(&mut dice)).collect() };
         let stream = generators::stream(&plan);
         let mut model = Model::new(&stream.genesis);
         for record in &stream.records {
@@ -165,9 +143,7 @@ fn the_streams_reach_nearly_every_refusal_of_nearly_every_kind() {
                 let outcomes = model.execute(&sent.request, &sent.slots);
                 for (entry, outcome) in Commands::new(&sent.slots).zip(outcomes) {
                     let kind = entry.expect("the structure is good").command.kind;
-                    seen.entry(outcome.status.number())
-                        .or_default()
-                        .insert(kind);
+                    seen.entry(outcome.status.number()).or_default().insert(kind);
                 }
             }
         }
@@ -199,10 +175,7 @@ fn tiny_pairs(capacity: u128, window_ms: u128) -> Genesis {
         .with(Parameter::VelocityWindowMs, window_ms)
         .with(Parameter::VelocityFree, 2)
         .with(Parameter::VelocityCap, 12);
-    Genesis {
-        parameters,
-        ..generators::genesis(3)
-    }
+    Genesis { parameters, ..generators::genesis(3) }
 }
 
 /// Rates of random transfers by engine and model.
@@ -222,11 +195,7 @@ fn rates(genesis: &Genesis, owners: u64, seed: u64) -> Vec<(u16, u16)> {
                 let owner = agent(u128::from(number));
                 let open = Command::open(id(now_ns, &mut dice), owner, 1);
                 let issue = Command::issue(id(now_ns, &mut dice), owner, 1, 1 << 90);
-                requests.push(Sent::new(
-                    Role::Registry,
-                    registry(0),
-                    &[(open, Vec::new())],
-                ));
+                requests.push(Sent::new(Role::Registry, registry(0), &[(open, Vec::new())]));
                 requests.push(Sent::new(Role::Mint, MINT, &[(issue, Vec::new())]));
             }
         }
@@ -237,10 +206,7 @@ fn rates(genesis: &Genesis, owners: u64, seed: u64) -> Vec<(u16, u16)> {
             let pay = Command::transfer(id(now_ns, &mut dice), debit, credit, 1, 1_000);
             requests.push(Sent::new(Role::Agent, debit, &[(pay, Vec::new())]));
         }
-        let record = Record {
-            timestamp_ns: now_ns,
-            requests,
-        };
+        let record = Record { timestamp_ns: now_ns, requests };
         model.begin_record(now_ns);
         for (sent, outcomes) in record.requests.iter().zip(bench.record(&record)) {
             let expected = model.execute(&sent.request, &sent.slots);

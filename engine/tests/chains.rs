@@ -34,11 +34,7 @@ fn legs_see_earlier_ones_and_stand_or_fall_together() {
     assert!(again.iter().all(|outcome| outcome.repeat));
     assert_eq!(again[1].sequence, outcomes[1].sequence);
     let alone = frame.send(Role::Registry, NORTH, &chain[1..]);
-    assert_eq!(
-        alone[0].status,
-        Status::IdReused,
-        "a leg is not known without its chain"
-    );
+    assert_eq!(alone[0].status, Status::IdReused, "a leg is not known without its chain");
     let mut other = chain.clone();
     other[1] = frame.pay(ALICE, BOB, 5_000);
     let outcomes = frame.send(Role::Registry, NORTH, &other);
@@ -47,15 +43,9 @@ fn legs_see_earlier_ones_and_stand_or_fall_together() {
 
 /// Everything a chain can do, by a new registry: binding it, opening, paying, holding, capturing.
 fn everything(frame: &mut Frame, last: u128) -> Vec<Command> {
-    let hold = Command {
-        flags: flags::KEEP,
-        ..frame.held(ALICE, BOB, 1_000)
-    };
+    let hold = Command { flags: flags::KEEP, ..frame.held(ALICE, BOB, 1_000) };
     let second = frame.held(ALICE, BOB, 500);
-    let part = Command {
-        flags: flags::KEEP,
-        ..Command::capture(frame.id(), &hold, Some(300))
-    };
+    let part = Command { flags: flags::KEEP, ..Command::capture(frame.id(), &hold, Some(300)) };
     let legs = [
         Command::open(frame.id(), ALICE, 2),
         hold,
@@ -88,18 +78,11 @@ fn a_failed_leg_undoes_everything() {
     assert_eq!(statuses(&outcomes), expected);
     assert_eq!(seen(&frame), before);
     frame.engine.open_cut(false);
-    let cut = std::iter::from_fn(|| Some(frame.engine.cut_step(1)))
-        .flatten()
-        .next()
-        .unwrap();
+    let cut = std::iter::from_fn(|| Some(frame.engine.cut_step(1))).flatten().next().unwrap();
     let protocol::cut::Effects::All(effects) = cut.effects else {
         panic!("history is on");
     };
-    assert!(
-        effects
-            .iter()
-            .all(|effect| effect.sequence < outcomes[0].sequence)
-    );
+    assert!(effects.iter().all(|effect| effect.sequence < outcomes[0].sequence));
     let again = frame.send(Role::Registry, NORTH, &chain);
     assert!(again.iter().all(|outcome| outcome.repeat));
     assert_eq!(statuses(&again), expected);
@@ -116,20 +99,11 @@ fn a_new_host_is_taken_back_with_its_accounts() {
     let mut frame = Frame::new();
     let west = 0x999 << 64;
     let before = frame.engine.accounts();
-    let legs = [
-        Command::open(frame.id(), DAVE, 1),
-        Command::open(frame.id(), DAVE, 9),
-    ];
+    let legs = [Command::open(frame.id(), DAVE, 1), Command::open(frame.id(), DAVE, 9)];
     let outcomes = frame.send(Role::Registry, west, &linked(&legs));
-    assert_eq!(
-        statuses(&outcomes),
-        [Status::LinkedFailed, Status::AssetNotFound]
-    );
+    assert_eq!(statuses(&outcomes), [Status::LinkedFailed, Status::AssetNotFound]);
     assert_eq!(frame.engine.accounts(), before);
-    let legs = [
-        Command::open(frame.id(), DAVE, 1),
-        Command::open(frame.id(), DAVE, 2),
-    ];
+    let legs = [Command::open(frame.id(), DAVE, 1), Command::open(frame.id(), DAVE, 2)];
     let outcomes = frame.send(Role::Registry, west, &linked(&legs));
     assert_eq!(statuses(&outcomes), [Status::Ok; 2]);
     assert_eq!(frame.engine.account(DAVE, 2).unwrap().host, 3);
@@ -149,10 +123,7 @@ fn host_windows_are_taken_back() {
     for _ in 0..3 {
         let legs = [frame.pay(ALICE, BOB, 900), frame.pay(ALICE, BOB, 200)];
         let outcomes = frame.send(Role::Registry, NORTH, &linked(&legs));
-        assert_eq!(
-            statuses(&outcomes),
-            [Status::LinkedFailed, Status::HostLimit]
-        );
+        assert_eq!(statuses(&outcomes), [Status::LinkedFailed, Status::HostLimit]);
     }
     let pay = frame.pay(ALICE, BOB, 1_000);
     frame.must(Role::Registry, NORTH, pay);
@@ -176,10 +147,7 @@ fn what_is_no_chain_says_so_in_every_leg() {
     assert_eq!(statuses(&outcomes), [Status::ChainTooLong; 4]);
     let legs = [pay(&mut frame), frame.about(Kind::Close, ALICE)];
     let outcomes = frame.send(Role::Agent, ALICE, &linked(&legs));
-    assert_eq!(
-        statuses(&outcomes),
-        [Status::LinkedFailed, Status::ChainKind]
-    );
+    assert_eq!(statuses(&outcomes), [Status::LinkedFailed, Status::ChainKind]);
     let twin = pay(&mut frame);
     let outcomes = frame.send(Role::Agent, ALICE, &linked(&[twin, twin]));
     assert_eq!(statuses(&outcomes), [Status::IdReused; 2]);

@@ -20,9 +20,7 @@ use crate::generators::{self, Dice, Plan, Record, Stream};
 type Key = (OwnerId, AssetId);
 
 fn keyed(rows: Vec<AccountRow>) -> BTreeMap<Key, AccountRow> {
-    rows.into_iter()
-        .map(|row| ((row.owner, row.asset), row))
-        .collect()
+    rows.into_iter().map(|row| ((row.owner, row.asset), row)).collect()
 }
 
 /// Sums over `rows` agree with the supply vector, which balances.
@@ -135,27 +133,16 @@ impl Boundary {
 impl Follower {
     /// Takes one effect into account; what it says of the balances afterwards must be true.
     fn fold(&mut self, effect: &Effect) {
-        assert!(
-            self.legs.insert((effect.sequence, effect.leg)),
-            "{effect:?}"
-        );
+        assert!(self.legs.insert((effect.sequence, effect.leg)), "{effect:?}");
         let sides = [
             (effect.debit, effect.debit_bucket, effect.debit_after, true),
-            (
-                effect.credit,
-                effect.credit_bucket,
-                effect.credit_after,
-                false,
-            ),
+            (effect.credit, effect.credit_bucket, effect.credit_after, false),
         ];
         for (owner, bucket, after, is_debit) in sides {
             if bucket == Bucket::Counter as u8 {
                 continue;
             }
-            let balance = self
-                .balances
-                .entry((owner, effect.asset, bucket))
-                .or_default();
+            let balance = self.balances.entry((owner, effect.asset, bucket)).or_default();
             let amount = i128::try_from(effect.amount).expect("amounts are bounded");
             *balance += if is_debit { -amount } else { amount };
             assert_eq!(*balance, after, "{effect:?}");
@@ -175,11 +162,7 @@ impl Follower {
         assert_eq!(cut.complete, boundary.complete);
         assert_eq!(cut.supply, boundary.supply);
         self.through = boundary.through;
-        let keys: Vec<Key> = cut
-            .accounts
-            .iter()
-            .map(|row| (row.owner, row.asset))
-            .collect();
+        let keys: Vec<Key> = cut.accounts.iter().map(|row| (row.owner, row.asset)).collect();
         assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
         if cut.complete {
             assert_eq!(cut.accounts.len(), boundary.accounts.len());
@@ -319,9 +302,7 @@ fn local_settings_change_no_outcome() {
         let mut roomy = Bench::new(&genesis, true);
         let mut cramped = Bench::with_effects_max(&genesis, 5);
         let mut plain = Bench::new(&genesis, false);
-        let pairs = cuts_of(&mut roomy, &records)
-            .into_iter()
-            .zip(cuts_of(&mut cramped, &records));
+        let pairs = cuts_of(&mut roomy, &records).into_iter().zip(cuts_of(&mut cramped, &records));
         for (all, few) in pairs {
             assert_eq!(all.accounts, few.accounts);
             if few.effects != Effects::Rebuild {
@@ -348,11 +329,7 @@ fn quote(bench: &Bench, request: &Request, command: &Command) -> Answer {
         asset: command.asset,
         ..Command::default()
     };
-    let request = Request {
-        slots: 1,
-        flags: flags::READ,
-        ..*request
-    };
+    let request = Request { slots: 1, flags: flags::READ, ..*request };
     let mut bytes = Vec::new();
     bench.engine.read(&request, &[quote], &mut bytes);
     Answer::read_from_bytes(&bytes).expect("one answer")

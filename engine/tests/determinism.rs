@@ -20,10 +20,7 @@ fn script(frame: &mut Frame) {
             frame.send(Role::Agent, CAROL, &[capture]);
         }
         let chain = [
-            Command {
-                flags: flags::LINKED,
-                ..frame.pay(CAROL, ALICE, 40 + round)
-            },
+            Command { flags: flags::LINKED, ..frame.pay(CAROL, ALICE, 40 + round) },
             frame.pay(CAROL, BOB, if round % 5 == 0 { GIVEN * 2 } else { 9 }),
         ];
         frame.send(Role::Registry, SOUTH, &chain);
@@ -49,10 +46,8 @@ fn the_digests_of_a_scripted_journal_are_pinned() {
     assert_eq!((run, image), PINNED, "{run:#x} {image:#x}");
 }
 
-const PINNED: (u128, u128) = (
-    0x2f9d_cd4b_44d0_88a8_2d90_9352_8307_4076,
-    0x156f_5983_1407_7c4c_2e44_e25d_c871_c405,
-);
+const PINNED: (u128, u128) =
+    (0x2f9d_cd4b_44d0_88a8_2d90_9352_8307_4076, 0x156f_5983_1407_7c4c_2e44_e25d_c871_c405);
 
 fn blake3_head(digest: [u8; 32]) -> u128 {
     u128::from_le_bytes(*digest.first_chunk().expect("a digest is longer"))
@@ -75,19 +70,14 @@ fn how_a_record_is_cut_into_requests_changes_no_balance() {
     let parameters = Parameters::default().with(Parameter::PairsCapacity, 64);
     let runs = [1, 7, 300].map(|len| {
         let mut frame = Frame::with(parameters);
-        let slots: Vec<_> = (0..300)
-            .map(|n| frame.pay([ALICE, BOB][n % 2], CAROL, 1_000 + n as u128))
-            .collect();
+        let slots: Vec<_> =
+            (0..300).map(|n| frame.pay([ALICE, BOB][n % 2], CAROL, 1_000 + n as u128)).collect();
         frame.begin();
         for request in slots.chunks(len) {
             frame.execute(Role::Registry, NORTH, request);
         }
         frame.engine.end_record();
-        (
-            frame.engine.accounts(),
-            frame.engine.run_digest(),
-            frame.engine.image_digest(),
-        )
+        (frame.engine.accounts(), frame.engine.run_digest(), frame.engine.image_digest())
     });
     assert_eq!(runs[0], runs[1]);
     assert_eq!(runs[0], runs[2]);

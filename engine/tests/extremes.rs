@@ -53,10 +53,7 @@ impl Pair {
     /// One record a millisecond later; the statuses of each of its requests, by the model.
     fn record(&mut self, requests: Vec<Sent>) {
         self.now_ms += 1;
-        let record = Record {
-            timestamp_ns: self.now_ms * 1_000_000,
-            requests,
-        };
+        let record = Record { timestamp_ns: self.now_ms * 1_000_000, requests };
         agree_on(&record, &mut self.bench, &mut self.model);
     }
 
@@ -72,10 +69,7 @@ impl Pair {
 }
 
 fn many(role: Role, principal: u128, commands: &[Command]) -> Sent {
-    let parts: Vec<_> = commands
-        .iter()
-        .map(|&command| (command, Vec::new()))
-        .collect();
+    let parts: Vec<_> = commands.iter().map(|&command| (command, Vec::new())).collect();
     Sent::new(role, principal, &parts)
 }
 
@@ -90,13 +84,9 @@ fn more_timers_than_a_record_fires() {
     let (debtor, creditor) = (agent(1), agent(2));
     let opens = [debtor, creditor].map(|owner| Command::open(pair.id(), owner, 1));
     let issue = Command::issue(pair.id(), debtor, 1, 1 << 40);
-    pair.record(vec![
-        many(Role::Registry, registry(0), &opens),
-        many(Role::Mint, MINT, &[issue]),
-    ]);
-    let holds: Vec<Command> = (0..due)
-        .map(|_| Command::hold(pair.id(), debtor, creditor, 1, 1_000, 60_000))
-        .collect();
+    pair.record(vec![many(Role::Registry, registry(0), &opens), many(Role::Mint, MINT, &[issue])]);
+    let holds: Vec<Command> =
+        (0..due).map(|_| Command::hold(pair.id(), debtor, creditor, 1, 1_000, 60_000)).collect();
     let half = due / 2;
     pair.record(vec![
         many(Role::Agent, debtor, &holds[..half]),
@@ -131,20 +121,12 @@ fn as_many_hosts_as_a_frame_may_have() {
     pair.record(requests);
     let (new_owner, new_host) = (agent(1 << 40), registry(1 << 40));
     let open = Command::open(pair.id(), new_owner, 1);
-    let named = Command {
-        credit: new_host,
-        ..Command::open(pair.id(), new_owner, 1)
-    };
-    let rehost = Command {
-        debit: agent(1),
-        credit: new_host,
-        ..Command::new(Kind::Rehost, pair.id())
-    };
+    let named = Command { credit: new_host, ..Command::open(pair.id(), new_owner, 1) };
+    let rehost =
+        Command { debit: agent(1), credit: new_host, ..Command::new(Kind::Rehost, pair.id()) };
     let known = Command::open(pair.id(), new_owner, 1);
-    let twice = [open, Command::open(pair.id(), new_owner, 1)].map(|open| Command {
-        flags: flags::LINKED,
-        ..open
-    });
+    let twice = [open, Command::open(pair.id(), new_owner, 1)]
+        .map(|open| Command { flags: flags::LINKED, ..open });
     let end = Command::open(pair.id(), new_owner, 1);
     pair.record(vec![
         many(Role::Registry, new_host, &[open]),
@@ -166,9 +148,8 @@ fn as_many_assets_as_a_frame_may_have() {
         data: 1,
         ..Command::new(Kind::Asset, pair.id())
     };
-    let parts: Vec<_> = (2..=ASSETS_MAX + 2)
-        .map(|number| (asset(&mut pair, number), name.clone()))
-        .collect();
+    let parts: Vec<_> =
+        (2..=ASSETS_MAX + 2).map(|number| (asset(&mut pair, number), name.clone())).collect();
     pair.record(vec![Sent::new(Role::Admin, ADMIN, &parts)]);
     assert_eq!(pair.bench.engine.supply().len(), ASSETS_MAX);
     // A new host gets its accounts in every asset.
@@ -184,11 +165,7 @@ fn a_chain_sent_again_by_another_principal_is_known_only_in_part() {
     let opens = [owner, payee].map(|owner| Command::open(pair.id(), owner, 1));
     let issue = Command::issue(pair.id(), owner, 1, 1_000_000);
     let name = data::encode(&[(data::TAG_NAME, b"GOLD")]);
-    let asset = Command {
-        asset: 2,
-        data: 1,
-        ..Command::new(Kind::Asset, pair.id())
-    };
+    let asset = Command { asset: 2, data: 1, ..Command::new(Kind::Asset, pair.id()) };
     pair.record(vec![
         many(Role::Registry, registry(0), &opens),
         many(Role::Mint, MINT, &[issue]),
@@ -196,10 +173,7 @@ fn a_chain_sent_again_by_another_principal_is_known_only_in_part() {
     ]);
     // The open is in the scope of who sends it, the transfer in that of the debtor.
     let chain = [
-        Command {
-            flags: flags::LINKED,
-            ..Command::open(pair.id(), owner, 2)
-        },
+        Command { flags: flags::LINKED, ..Command::open(pair.id(), owner, 2) },
         Command::transfer(pair.id(), owner, payee, 1, 1_000),
     ];
     pair.record(vec![

@@ -45,10 +45,7 @@ pub(crate) struct Frame {
 impl Frame {
     /// Nobody in it yet.
     pub(crate) fn empty(mode: Mode, parameters: Parameters) -> Self {
-        let options = Options {
-            history: true,
-            ..Options::default()
-        };
+        let options = Options { history: true, ..Options::default() };
         Self {
             engine: Engine::new(&genesis(mode, parameters), options).expect("the genesis is valid"),
             outcomes: Outcomes::default(),
@@ -80,11 +77,7 @@ impl Frame {
     }
 
     pub(crate) fn asset(&mut self, asset: u32, scale: u64) -> Vec<Command> {
-        let create = Command {
-            asset,
-            value: scale,
-            ..Command::new(Kind::Asset, self.id())
-        };
+        let create = Command { asset, value: scale, ..Command::new(Kind::Asset, self.id()) };
         with_text(create, data::TAG_NAME, "gold")
     }
 
@@ -151,11 +144,7 @@ impl Frame {
 
     /// A command of `kind` about Alice's account in asset 1.
     pub(crate) fn about(&mut self, kind: Kind, owner: OwnerId) -> Command {
-        Command {
-            debit: owner,
-            asset: 1,
-            ..Command::new(kind, self.id())
-        }
+        Command { debit: owner, asset: 1, ..Command::new(kind, self.id()) }
     }
 
     pub(crate) fn by_admin(&mut self, kind: Kind, owner: OwnerId) -> Status {
@@ -165,10 +154,7 @@ impl Frame {
 
     /// Closes an account whose units go to Bob.
     pub(crate) fn close(&mut self, owner: OwnerId) -> Status {
-        let close = Command {
-            credit: BOB,
-            ..self.about(Kind::Close, owner)
-        };
+        let close = Command { credit: BOB, ..self.about(Kind::Close, owner) };
         self.ask(Role::Admin, ADMIN, close)
     }
 

@@ -144,26 +144,17 @@ pub(crate) fn genesis(seed: u64) -> Genesis {
     let choices: [(Parameter, &[u128]); 15] = [
         (Parameter::FeeBase, &[5_000, 5_000, 7_777, 50_000]),
         (Parameter::FeeMax, &[50_000, 50_000, 49_999]),
-        (
-            Parameter::VelocityWindowMs,
-            &[60_000, 1_000, 3_600_000, 86_400_000],
-        ),
+        (Parameter::VelocityWindowMs, &[60_000, 1_000, 3_600_000, 86_400_000]),
         (Parameter::VelocityFree, &[1, 2, 3, 10]),
         (Parameter::VelocityCap, &[11, 12, 20, 110]),
         (Parameter::HoldDefaultMs, &[1, 1_000, 60_000, 604_800_000]),
         (Parameter::HoldMaxMs, &[604_800_000, 2_592_000_000]),
         (Parameter::HoldsCapacity, &[1, 3, 8, 64]),
         (Parameter::HoldsPerDebtor, &[1, 2, 4, 1_024]),
-        (
-            Parameter::IdsWindowMs,
-            &[10_000, 60_000, 120_000, 86_400_000],
-        ),
+        (Parameter::IdsWindowMs, &[10_000, 60_000, 120_000, 86_400_000]),
         (Parameter::IdsMinWindowMs, &[1_000, 2_500, 10_000]),
         (Parameter::IdsCapacity, &[64, 70, 100, 4_096]),
-        (
-            Parameter::AccountsCapacity,
-            &[16, 20, 28, 40, 64, 4_096, 4_096],
-        ),
+        (Parameter::AccountsCapacity, &[16, 20, 28, 40, 64, 4_096, 4_096]),
         (Parameter::ChainLength, &[2, 3, 5, 64]),
         (Parameter::CreditTotal, &[0, 1_000, 1_000_000, SUPPLY_MAX]),
     ];
@@ -182,18 +173,11 @@ pub(crate) fn genesis(seed: u64) -> Genesis {
     }
     parameters = parameters
         .with(Parameter::HostDebitLimit, dice.pick(&[0, 0, 5_000, 50_000]))
-        .with(
-            Parameter::HostDebitWindowMs,
-            dice.pick(&[1_000, 60_000, 86_400_000]),
-        );
+        .with(Parameter::HostDebitWindowMs, dice.pick(&[1_000, 60_000, 86_400_000]));
     let genesis = Genesis {
         frame: dice.wide(),
         hash_seed: dice.wide(),
-        mode: if dice.one_in(12) {
-            Mode::Operator
-        } else {
-            Mode::Frame
-        },
+        mode: if dice.one_in(12) { Mode::Operator } else { Mode::Frame },
         scale: dice.pick(&[0, 2, 6, 18]),
         name: "AVT".into(),
         trust_domain: "frame.test".into(),
@@ -229,10 +213,7 @@ impl Sent {
     /// Its first command alone.
     pub(crate) fn first(&self) -> Self {
         let slots = self.slots[..1 + usize::from(self.slots[0].data)].to_vec();
-        let request = Request {
-            slots: slots.len() as u32,
-            ..self.request
-        };
+        let request = Request { slots: slots.len() as u32, ..self.request };
         Self { request, slots }
     }
 }
@@ -446,10 +427,7 @@ impl World {
             slots.push(*command);
             slots.extend_from_slice(data);
         }
-        let request = Request {
-            slots: slots.len() as u32,
-            ..request
-        };
+        let request = Request { slots: slots.len() as u32, ..request };
         self.keep(request, parts);
         Sent { request, slots }
     }
@@ -480,16 +458,9 @@ impl World {
         } else if role == Role::Registry as u16 && dice.one_in(4) {
             self.births(dice, principal, seeds.len())
         } else {
-            seeds
-                .iter()
-                .map(|&seed| self.part(&mut Dice::new(seed), role, principal))
-                .collect()
+            seeds.iter().map(|&seed| self.part(&mut Dice::new(seed), role, principal)).collect()
         };
-        let request = Request {
-            principal,
-            role,
-            ..Request::default()
-        };
+        let request = Request { principal, role, ..Request::default() };
         (request, parts)
     }
 
@@ -591,10 +562,7 @@ impl World {
 
     /// One command as such a caller might send it.
     fn part(&mut self, dice: &mut Dice, role: u16, principal: u128) -> Part {
-        let is_payee = self
-            .holds
-            .last()
-            .is_some_and(|hold| hold.credit == principal);
+        let is_payee = self.holds.last().is_some_and(|hold| hold.credit == principal);
         let kind = match (Role::from_number(role), dice.below(100)) {
             (Some(Role::Agent), 0..=49) if is_payee => Kind::Capture,
             (_, 97..) => dice.pick(&Kind::ALL[..20]),
@@ -786,10 +754,7 @@ impl World {
         };
         let hold = if dice.one_in(5) || of_caller.is_empty() {
             let recent = self.holds.len().min(10) as u64;
-            let at = self
-                .holds
-                .len()
-                .checked_sub(1 + dice.below(recent) as usize);
+            let at = self.holds.len().checked_sub(1 + dice.below(recent) as usize);
             at.map(|at| self.holds[at])
         } else {
             let recent = of_caller.len().min(6) as u64;
@@ -839,10 +804,7 @@ impl World {
             3 => bounds.min.saturating_sub(1),
             4 => bounds.default,
             5 => self.parameters.value(parameter),
-            6 => self
-                .parameters
-                .value(parameter)
-                .saturating_sub(u128::from(dice.one_in(2))),
+            6 => self.parameters.value(parameter).saturating_sub(u128::from(dice.one_in(2))),
             _ => self.parameters.value(parameter) + u128::from(dice.below(50)),
         };
         // Tables of the largest size belong into no test.
@@ -968,10 +930,7 @@ fn slots_for(dice: &mut Dice, command: &Command, kind: Kind) -> Vec<Command> {
         0 => Vec::new(),
         1 => data::encode(&[(data::TAG_MEMO, b"not it")]),
         2 => data::encode(&[(99, b"unknown")]),
-        3 => vec![Command {
-            id: u128::MAX,
-            ..Command::default()
-        }],
+        3 => vec![Command { id: u128::MAX, ..Command::default() }],
         4 => data::encode(&[(tag, &[b'n'; 64])]),
         5 => data::encode(&[(tag, &[b'n'; 65])]),
         6 => data::encode(&[(data::TAG_MEMO, &[7; 150]), (tag, b"behind a memo")]),
@@ -1001,11 +960,7 @@ fn link(dice: &mut Dice, parts: &mut [Part]) {
 /// Flips one bit of the command or its data, and mends what no frame would journal.
 fn flip(dice: &mut Dice, command: &mut Command, slots: &mut [Command]) {
     let in_data = !slots.is_empty() && dice.one_in(3);
-    let bytes = if in_data {
-        slots.as_mut_bytes()
-    } else {
-        command.as_mut_bytes()
-    };
+    let bytes = if in_data { slots.as_mut_bytes() } else { command.as_mut_bytes() };
     let at = dice.below(bytes.len() as u64) as usize;
     bytes[at] ^= 1 << dice.below(8);
     command.kind &= 0xff;
@@ -1032,10 +987,7 @@ pub(crate) fn stream(plan: &Plan) -> Stream {
     let mut world = World::new(plan.seed, &genesis);
     let mut model = Model::new(&genesis);
     world.now_ns += 1;
-    let first = Record {
-        timestamp_ns: world.now_ns,
-        requests: world.prelude(plan.seed),
-    };
+    let first = Record { timestamp_ns: world.now_ns, requests: world.prelude(plan.seed) };
     model.begin_record(world.now_ns);
     for sent in &first.requests {
         model.execute(&sent.request, &sent.slots);
@@ -1050,19 +1002,13 @@ pub(crate) fn stream(plan: &Plan) -> Stream {
             world.learn(&model.execute(&sent.request, &sent.slots));
             requests.push(sent);
         }
-        records.push(Record {
-            timestamp_ns: world.now_ns,
-            requests,
-        });
+        records.push(Record { timestamp_ns: world.now_ns, requests });
     }
     Stream { genesis, records }
 }
 
 /// A number from the environment, to run longer or elsewhere than every build does.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how much is tested, never what the engine does"
-)]
+#[expect(clippy::disallowed_methods, reason = "how much is tested, never what the engine does")]
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -1079,12 +1025,8 @@ pub(crate) fn check_sized(cases: u32, records: usize, commands: usize, test: imp
     let seed = from_environment("ENGINE_TEST_SEED").unwrap_or(1);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 4_096,
-        ..Config::default()
-    };
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 4_096, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let result = runner.run(&plans(records, commands), |plan| {

@@ -134,11 +134,8 @@ fn refuse_if(wrong: bool, status: Status) -> Result<(), Status> {
 /// `(a div 10⁶)·r + ⌈(a mod 10⁶)·r / 10⁶⌉`.
 pub(crate) fn fee(amount: u128, rate: u128) -> u128 {
     let part = (amount % 1_000_000) * rate;
-    let rounded_up = if part.is_multiple_of(1_000_000) {
-        part / 1_000_000
-    } else {
-        part / 1_000_000 + 1
-    };
+    let rounded_up =
+        if part.is_multiple_of(1_000_000) { part / 1_000_000 } else { part / 1_000_000 + 1 };
     (amount / 1_000_000) * rate + rounded_up
 }
 
@@ -164,19 +161,9 @@ impl Model {
             pairs: BTreeMap::new(),
             changes: Vec::new(),
         };
-        books.hosts.push(Host {
-            principal: None,
-            debit_limit: 0,
-            window: 0,
-            used: 0,
-        });
+        books.hosts.push(Host { principal: None, debit_limit: 0, window: 0, used: 0 });
         books.add_asset(protocol::ids::NATIVE, genesis.scale, &genesis.name);
-        Self {
-            books,
-            ids: BTreeMap::new(),
-            floor_ms: 0,
-            sequence: 0,
-        }
+        Self { books, ids: BTreeMap::new(), floor_ms: 0, sequence: 0 }
     }
 
     pub(crate) fn sequence(&self) -> u64 {
@@ -202,21 +189,14 @@ impl Model {
 
     fn raise_floor(&mut self, floor_ms: u64) {
         self.floor_ms = floor_ms;
-        self.ids
-            .retain(|&(_, id), _| CommandId(id).unix_ms() >= floor_ms);
+        self.ids.retain(|&(_, id), _| CommandId(id).unix_ms() >= floor_ms);
     }
 
     pub(crate) fn execute(&mut self, request: &Request, slots: &[Command]) -> Vec<Outcome> {
-        let caller = Caller {
-            principal: request.principal,
-            role: Role::from_number(request.role),
-        };
+        let caller = Caller { principal: request.principal, role: Role::from_number(request.role) };
         let legs: Vec<Leg<'_>> = Commands::new(slots)
             .map(|entry| entry.expect("the structure was checked"))
-            .map(|entry| Leg {
-                command: entry.command,
-                data: entry.data,
-            })
+            .map(|entry| Leg { command: entry.command, data: entry.data })
             .collect();
         let mut outcomes = Vec::new();
         let mut at = 0;
@@ -239,9 +219,7 @@ impl Model {
     fn refuse_all(&mut self, legs: &[Leg<'_>], status: Status) -> Vec<Outcome> {
         let first = self.sequence + 1;
         self.sequence += legs.len() as u64;
-        (first..=self.sequence)
-            .map(|sequence| refused(sequence, status))
-            .collect()
+        (first..=self.sequence).map(|sequence| refused(sequence, status)).collect()
     }
 
     /// A chain, or one command as a chain of one.
@@ -253,22 +231,15 @@ impl Model {
         let failed = |wrong: usize, status: Status| -> Vec<Outcome> {
             (0..legs.len())
                 .map(|at| {
-                    let own = if at == wrong {
-                        status
-                    } else {
-                        Status::LinkedFailed
-                    };
+                    let own = if at == wrong { status } else { Status::LinkedFailed };
                     refused(first + at as u64, own)
                 })
                 .collect()
         };
         let mut keys = Vec::new();
         for (at, leg) in legs.iter().enumerate() {
-            let judged = shape_of(leg, legs.len() > 1).and_then(|kind| {
-                self.books
-                    .authority(caller, leg.command, kind)
-                    .map(|()| kind)
-            });
+            let judged = shape_of(leg, legs.len() > 1)
+                .and_then(|kind| self.books.authority(caller, leg.command, kind).map(|()| kind));
             match judged {
                 Ok(kind) => keys.push((scope(caller, leg.command, kind), leg.command.id)),
                 Err(status) => {
@@ -291,18 +262,11 @@ impl Model {
         if let Err((at, status)) = self.make_room(&keys) {
             return failed(at, status);
         }
-        let outcomes = self
-            .run_legs(caller, legs, first)
-            .unwrap_or_else(|(at, status)| failed(at, status));
-        if outcomes
-            .iter()
-            .all(|outcome| outcome.status.is_remembered())
-        {
+        let outcomes =
+            self.run_legs(caller, legs, first).unwrap_or_else(|(at, status)| failed(at, status));
+        if outcomes.iter().all(|outcome| outcome.status.is_remembered()) {
             for (key, outcome) in keys.iter().zip(&outcomes) {
-                let remembered = Remembered {
-                    bodies: bodies.clone(),
-                    outcome: *outcome,
-                };
+                let remembered = Remembered { bodies: bodies.clone(), outcome: *outcome };
                 self.ids.insert(*key, remembered);
             }
         }
@@ -329,11 +293,8 @@ impl Model {
         bodies: &[Vec<Command>],
         first: u64,
     ) -> Option<Vec<Outcome>> {
-        let reused = || {
-            (0..keys.len())
-                .map(|at| refused(first + at as u64, Status::IdReused))
-                .collect()
-        };
+        let reused =
+            || (0..keys.len()).map(|at| refused(first + at as u64, Status::IdReused)).collect();
         for (at, key) in keys.iter().enumerate() {
             if keys[..at].contains(key) {
                 return Some(reused());
@@ -346,10 +307,7 @@ impl Model {
         if known.len() < keys.len() || known.iter().any(|one| one.bodies != bodies) {
             return Some(reused());
         }
-        let repeat = |one: &&Remembered| Outcome {
-            repeat: true,
-            ..one.outcome
-        };
+        let repeat = |one: &&Remembered| Outcome { repeat: true, ..one.outcome };
         Some(known.iter().map(repeat).collect())
     }
 
@@ -408,10 +366,7 @@ impl Model {
             for (is_set, bit) in [
                 (account.frozen, account_flags::FROZEN),
                 (account.closed, account_flags::CLOSED),
-                (
-                    facts.is_some_and(|facts| facts.agent_only),
-                    account_flags::AGENT_ONLY,
-                ),
+                (facts.is_some_and(|facts| facts.agent_only), account_flags::AGENT_ONLY),
             ] {
                 if is_set {
                     bits |= bit;
@@ -466,21 +421,11 @@ impl Model {
 }
 
 fn refused(sequence: u64, status: Status) -> Outcome {
-    Outcome {
-        sequence,
-        status,
-        rate: 0,
-        repeat: false,
-    }
+    Outcome { sequence, status, rate: 0, repeat: false }
 }
 
 fn accepted(sequence: u64, rate: u16) -> Outcome {
-    Outcome {
-        sequence,
-        status: Status::Ok,
-        rate,
-        repeat: false,
-    }
+    Outcome { sequence, status: Status::Ok, rate, repeat: false }
 }
 
 fn body(leg: &Leg<'_>) -> Vec<Command> {
@@ -504,10 +449,7 @@ fn shape_of(leg: &Leg<'_>, in_chain: bool) -> Result<Kind, Status> {
     let kind = shape::check(command, leg.data)?;
     let parameter = Parameter::from_number(command.code);
     let not_a_hosts = parameter.is_some_and(|one| one != Parameter::HostDebitLimit);
-    refuse_if(
-        kind == Kind::Configure && not_a_hosts && command.credit != 0,
-        Status::Malformed,
-    )?;
+    refuse_if(kind == Kind::Configure && not_a_hosts && command.credit != 0, Status::Malformed)?;
     let text_len = |tag| data::find_text(leg.data, tag).map_or(0, str::len);
     let text_missing = match kind {
         Kind::Issue | Kind::Burn => command.code == 3 && text_len(data::TAG_REASON) == 0,
@@ -543,10 +485,7 @@ impl Books {
         if system::is_system(owner) {
             return false;
         }
-        let agent_only = self
-            .owners
-            .get(&owner)
-            .is_some_and(|facts| facts.agent_only);
+        let agent_only = self.owners.get(&owner).is_some_and(|facts| facts.agent_only);
         (caller.role == Some(Role::Agent) && caller.principal == owner)
             || (self.is_host_of(caller, owner) && !agent_only)
     }
@@ -608,29 +547,23 @@ impl Books {
     }
 
     fn account_mut(&mut self, owner: OwnerId, asset: AssetId) -> &mut Account {
-        self.accounts
-            .get_mut(&(owner, asset))
-            .expect("the account was checked")
+        self.accounts.get_mut(&(owner, asset)).expect("the account was checked")
     }
 
     fn is_closed(&self, owner: OwnerId, asset: AssetId) -> bool {
-        self.account(owner, asset)
-            .is_some_and(|account| account.closed)
+        self.account(owner, asset).is_some_and(|account| account.closed)
     }
 
     fn is_frozen(&self, owner: OwnerId, asset: AssetId) -> bool {
-        self.account(owner, asset)
-            .is_some_and(|account| account.frozen)
+        self.account(owner, asset).is_some_and(|account| account.frozen)
     }
 
     fn liquid(&self, owner: OwnerId, asset: AssetId) -> i128 {
-        self.account(owner, asset)
-            .map_or(0, |account| account.liquid)
+        self.account(owner, asset).map_or(0, |account| account.liquid)
     }
 
     fn credit_limit(&self, owner: OwnerId, asset: AssetId) -> u128 {
-        self.account(owner, asset)
-            .map_or(0, |account| account.credit_limit)
+        self.account(owner, asset).map_or(0, |account| account.credit_limit)
     }
 
     fn host_of(&self, owner: OwnerId) -> usize {
@@ -662,11 +595,7 @@ impl Books {
 
     fn outstanding(&self, asset: AssetId) -> u128 {
         let facts = &self.assets[&asset];
-        facts
-            .issued
-            .difference(facts.destroyed)
-            .expect("supply is bounded")
-            .unsigned_abs()
+        facts.issued.difference(facts.destroyed).expect("supply is bounded").unsigned_abs()
     }
 
     fn open_holds_of(&self, owner: OwnerId, asset: AssetId) -> usize {
@@ -679,12 +608,7 @@ impl Books {
     }
 
     fn add_asset(&mut self, asset: AssetId, scale: u16, name: &str) {
-        let facts = Asset {
-            scale,
-            name: name.into(),
-            issued: Wide::ZERO,
-            destroyed: Wide::ZERO,
-        };
+        let facts = Asset { scale, name: name.into(), issued: Wide::ZERO, destroyed: Wide::ZERO };
         self.assets.insert(asset, facts);
         for owner in [system::STAKING_POOL, system::GRANT_POOL] {
             self.accounts.insert((owner, asset), Account::default());
@@ -697,9 +621,7 @@ impl Books {
     }
 
     fn find_host(&self, principal: u128) -> Option<usize> {
-        self.hosts
-            .iter()
-            .position(|host| host.principal == Some(principal))
+        self.hosts.iter().position(|host| host.principal == Some(principal))
     }
 
     /// The host with this principal, made if it is not there.
@@ -716,10 +638,7 @@ impl Books {
         });
         let assets: Vec<AssetId> = self.assets.keys().copied().collect();
         for asset in assets {
-            for owner in [
-                system::fee_collector(index as u32),
-                system::treasury(index as u32),
-            ] {
+            for owner in [system::fee_collector(index as u32), system::treasury(index as u32)] {
                 self.accounts.insert((owner, asset), Account::default());
             }
         }
@@ -728,10 +647,7 @@ impl Books {
 
     fn fits(&self, new_accounts: usize) -> Result<(), Status> {
         let after = (self.accounts.len() + new_accounts) as u128;
-        refuse_if(
-            after > self.parameter(Parameter::AccountsCapacity),
-            Status::AccountsFull,
-        )
+        refuse_if(after > self.parameter(Parameter::AccountsCapacity), Status::AccountsFull)
     }
 
     fn apply_due_changes(&mut self) {
@@ -789,10 +705,7 @@ impl Books {
         let n = count_in(Some(index))
             + count_in(index.checked_sub(1)) * (window_ms - elapsed) / window_ms;
         let (base, max) = (value(Parameter::FeeBase), value(Parameter::FeeMax));
-        let (free, cap) = (
-            value(Parameter::VelocityFree),
-            value(Parameter::VelocityCap),
-        );
+        let (free, cap) = (value(Parameter::VelocityFree), value(Parameter::VelocityCap));
         let rate = if n < free {
             base
         } else if n >= cap {
@@ -827,9 +740,8 @@ impl Books {
         };
         let host = &self.hosts[index];
         let used = if host.window == window { host.used } else { 0 };
-        let within = used
-            .checked_add(command.amount)
-            .is_some_and(|after| after <= host.debit_limit);
+        let within =
+            used.checked_add(command.amount).is_some_and(|after| after <= host.debit_limit);
         refuse_if(host.debit_limit > 0 && !within, Status::HostLimit)
     }
 

@@ -15,15 +15,7 @@ fn changes(
     frame: &mut Frame,
     run: impl FnOnce(&mut Frame),
 ) -> (Vec<(OwnerId, i128, i128)>, Vec<Event>) {
-    let owners = [
-        ALICE,
-        BOB,
-        CAROL,
-        fee_collector(1),
-        fee_collector(2),
-        treasury(0),
-        treasury(2),
-    ];
+    let owners = [ALICE, BOB, CAROL, fee_collector(1), fee_collector(2), treasury(0), treasury(2)];
     let see = |frame: &Frame| {
         owners.map(|owner| {
             let row = frame.engine.account(owner, 1);
@@ -82,9 +74,7 @@ fn event(effect: &Effect) -> Event {
         E::MintResumed,
         E::PrincipalIdentified,
     ];
-    all.into_iter()
-        .find(|event| event.number() == effect.event)
-        .expect("every event is listed")
+    all.into_iter().find(|event| event.number() == effect.event).expect("every event is listed")
 }
 
 const PAID: [Event; 2] = [Event::TokensTransferred, Event::TransactionFeeCollected];
@@ -96,15 +86,8 @@ fn a_transfer_pays_the_base_fee_out_of_the_amount() {
     let (moved, events) = changes(&mut frame, |frame| {
         assert_eq!(frame.must(Role::Agent, ALICE, pay).rate, 5_000);
     });
-    let expected = [
-        (ALICE, -1_000_001, 0),
-        (BOB, 995_000, 0),
-        (fee_collector(1), 5_001, 0),
-    ];
-    assert_eq!(
-        (moved.as_slice(), events.as_slice()),
-        (&expected[..], &PAID[..])
-    );
+    let expected = [(ALICE, -1_000_001, 0), (BOB, 995_000, 0), (fee_collector(1), 5_001, 0)];
+    assert_eq!((moved.as_slice(), events.as_slice()), (&expected[..], &PAID[..]));
 }
 
 #[test]
@@ -118,18 +101,10 @@ fn a_busy_pair_pays_the_velocity_part_on_top() {
     let (moved, _) = changes(&mut frame, |frame| {
         assert_eq!(frame.must(Role::Agent, ALICE, pay).rate, 27_500);
     });
-    let expected = [
-        (ALICE, -1_022_500, 0),
-        (BOB, 995_000, 0),
-        (fee_collector(1), 27_500, 0),
-    ];
+    let expected = [(ALICE, -1_022_500, 0), (BOB, 995_000, 0), (fee_collector(1), 27_500, 0)];
     assert_eq!(moved, expected);
     let back = frame.pay(BOB, ALICE, 1_000_000);
-    assert_eq!(
-        frame.must(Role::Agent, BOB, back).rate,
-        5_000,
-        "pairs are ordered"
-    );
+    assert_eq!(frame.must(Role::Agent, BOB, back).rate, 5_000, "pairs are ordered");
 }
 
 #[test]
@@ -143,10 +118,7 @@ fn between_hosts_the_payees_treasury_gets_its_half_percent() {
     let (moved, events) = changes(&mut frame, |frame| {
         frame.must(Role::Agent, ALICE, pay);
     });
-    assert_eq!(
-        moved,
-        [(ALICE, -1_000, 0), (CAROL, 995, 0), (treasury(2), 5, 0)]
-    );
+    assert_eq!(moved, [(ALICE, -1_000, 0), (CAROL, 995, 0), (treasury(2), 5, 0)]);
     let cross = Event::CrossRegistryTransferCompleted;
     assert_eq!(events, [PAID[0], PAID[1], cross]);
     for _ in 0..2 {
@@ -171,10 +143,7 @@ fn between_hosts_the_payees_treasury_gets_its_half_percent() {
 fn payments_to_the_frame_are_free_and_not_counted() {
     let mut frame = Frame::new();
     for _ in 0..200 {
-        let pay = Command {
-            value: 1,
-            ..frame.pay(ALICE, treasury(0), 1)
-        };
+        let pay = Command { value: 1, ..frame.pay(ALICE, treasury(0), 1) };
         assert_eq!(frame.must(Role::Agent, ALICE, pay).rate, 0);
     }
     for pool in [STAKING_POOL, GRANT_POOL, treasury(2)] {
@@ -208,21 +177,12 @@ fn the_frames_own_units_go_their_routes() {
 #[test]
 fn a_hold_is_captured_in_parts_released_or_expires() {
     let mut frame = Frame::new();
-    let hold = Command {
-        flags: flags::KEEP,
-        ..frame.held(ALICE, BOB, 1_000)
-    };
+    let hold = Command { flags: flags::KEEP, ..frame.held(ALICE, BOB, 1_000) };
     let (moved, events) = changes(&mut frame, |frame| {
         assert_eq!(frame.must(Role::Agent, ALICE, hold).rate, 5_000);
     });
-    assert_eq!(
-        (moved, events),
-        (vec![(ALICE, -1_000, 1_000)], vec![Event::HoldPlaced])
-    );
-    let part = Command {
-        flags: flags::KEEP,
-        ..Command::capture(frame.id(), &hold, Some(401))
-    };
+    assert_eq!((moved, events), (vec![(ALICE, -1_000, 1_000)], vec![Event::HoldPlaced]));
+    let part = Command { flags: flags::KEEP, ..Command::capture(frame.id(), &hold, Some(401)) };
     let (moved, events) = changes(&mut frame, |frame| {
         frame.must(Role::Registry, NORTH, part);
     });
@@ -235,10 +195,7 @@ fn a_hold_is_captured_in_parts_released_or_expires() {
     });
     let expected = [(ALICE, 399, -599), (BOB, 199, 0), (fee_collector(1), 1, 0)];
     assert_eq!(moved, expected);
-    assert_eq!(
-        events,
-        [PAID[0], PAID[1], Event::HoldCaptured, Event::HoldReleased]
-    );
+    assert_eq!(events, [PAID[0], PAID[1], Event::HoldCaptured, Event::HoldReleased]);
 
     let hold = frame.held(ALICE, CAROL, 1_000);
     frame.must(Role::Agent, ALICE, hold);
@@ -246,10 +203,7 @@ fn a_hold_is_captured_in_parts_released_or_expires() {
     let (moved, _) = changes(&mut frame, |frame| {
         frame.must(Role::Agent, CAROL, all);
     });
-    assert_eq!(
-        moved,
-        [(ALICE, 0, -1_000), (CAROL, 995, 0), (treasury(2), 5, 0)]
-    );
+    assert_eq!(moved, [(ALICE, 0, -1_000), (CAROL, 995, 0), (treasury(2), 5, 0)]);
 
     let hold = frame.held(ALICE, CAROL, 1_000);
     frame.must(Role::Agent, ALICE, hold);
@@ -257,10 +211,7 @@ fn a_hold_is_captured_in_parts_released_or_expires() {
     let (moved, events) = changes(&mut frame, |frame| {
         frame.must(Role::Registry, SOUTH, release);
     });
-    assert_eq!(
-        (moved, events),
-        (vec![(ALICE, 1_000, -1_000)], vec![Event::HoldReleased])
-    );
+    assert_eq!((moved, events), (vec![(ALICE, 1_000, -1_000)], vec![Event::HoldReleased]));
 }
 
 #[test]
@@ -271,23 +222,13 @@ fn a_hold_is_dead_from_its_expiry_on() {
     let expiry_ms = frame.now_ms + 60_000;
     assert_eq!(frame.engine.next_deadline_ns(), Some(expiry_ms * 1_000_000));
     frame.now_ms = expiry_ms - 2;
-    frame.send(
-        Role::Engine,
-        0,
-        &[Command {
-            kind: Kind::Tick.number(),
-            ..Command::default()
-        }],
-    );
+    frame.send(Role::Engine, 0, &[Command { kind: Kind::Tick.number(), ..Command::default() }]);
     assert_eq!(frame.row(ALICE).held, 1_000, "not yet");
     let capture = Command::capture(frame.id(), &hold, None);
     let (moved, events) = changes(&mut frame, |frame| {
         assert_eq!(frame.ask(Role::Agent, BOB, capture), Status::HoldNotFound);
     });
-    assert_eq!(
-        (moved, events),
-        (vec![(ALICE, 1_000, -1_000)], vec![Event::HoldExpired])
-    );
+    assert_eq!((moved, events), (vec![(ALICE, 1_000, -1_000)], vec![Event::HoldExpired]));
     assert_eq!(frame.engine.next_deadline_ns(), None);
 }
 
@@ -310,18 +251,12 @@ fn captures_go_on_for_a_frozen_debtor_and_at_the_old_rate() {
 fn closing_sweeps_at_the_base_fee_and_the_last_unit_to_the_collector() {
     let mut frame = Frame::new();
     let close = |frame: &mut Frame| {
-        let close = Command {
-            credit: CAROL,
-            ..frame.about(Kind::Close, ALICE)
-        };
+        let close = Command { credit: CAROL, ..frame.about(Kind::Close, ALICE) };
         frame.must(Role::Agent, ALICE, close);
     };
     let (moved, events) = changes(&mut frame, close);
-    let expected = [
-        (ALICE, -1_000_000_000, 0),
-        (CAROL, 995_000_000, 0),
-        (fee_collector(1), 5_000_000, 0),
-    ];
+    let expected =
+        [(ALICE, -1_000_000_000, 0), (CAROL, 995_000_000, 0), (fee_collector(1), 5_000_000, 0)];
     assert_eq!(moved, expected);
     assert_eq!(events, [PAID[0], PAID[1], Event::AccountClosed]);
 
@@ -342,10 +277,7 @@ fn units_enter_and_leave_by_the_counters_alone() {
         (reason::COMPENSATION, Event::DisputeCompensationMinted),
         (reason::CORRECTION, Event::BalanceCorrected),
     ] {
-        let issue = Command {
-            code,
-            ..Command::issue(frame.id(), ALICE, 1, 10)
-        };
+        let issue = Command { code, ..Command::issue(frame.id(), ALICE, 1, 10) };
         let slots = with_text(issue, protocol::data::TAG_REASON, "because");
         let (moved, events) = changes(&mut frame, |frame| {
             assert_eq!(frame.send(Role::Mint, MINT, &slots)[0].status, Status::Ok);
@@ -354,18 +286,9 @@ fn units_enter_and_leave_by_the_counters_alone() {
     }
     for (code, role, principal, event) in [
         (reason::ORDINARY, Role::Agent, ALICE, Event::TokensBurned),
-        (
-            reason::CORRECTION,
-            Role::Mint,
-            MINT,
-            Event::BalanceCorrected,
-        ),
+        (reason::CORRECTION, Role::Mint, MINT, Event::BalanceCorrected),
     ] {
-        let burn = Command {
-            amount: 4,
-            code,
-            ..frame.about(Kind::Burn, ALICE)
-        };
+        let burn = Command { amount: 4, code, ..frame.about(Kind::Burn, ALICE) };
         let slots = with_text(burn, protocol::data::TAG_REASON, "because");
         let (moved, events) = changes(&mut frame, |frame| {
             assert_eq!(frame.send(role, principal, &slots)[0].status, Status::Ok);
@@ -383,10 +306,7 @@ fn a_baseline_comes_before_all_other_money() {
     let mut frame = Frame::empty(protocol::genesis::Mode::Frame, Parameters::default());
     let open = Command::open(frame.id(), ALICE, 1);
     frame.must(Role::Agent, ALICE, open);
-    let baseline = Command {
-        code: reason::BASELINE,
-        ..Command::issue(frame.id(), ALICE, 1, 10)
-    };
+    let baseline = Command { code: reason::BASELINE, ..Command::issue(frame.id(), ALICE, 1, 10) };
     let (_, events) = changes(&mut frame, |frame| {
         frame.must(Role::Mint, MINT, baseline);
     });
@@ -396,25 +316,15 @@ fn a_baseline_comes_before_all_other_money() {
 #[test]
 fn credit_is_counted_and_only_payments_may_use_it() {
     let mut frame = Frame::with(Parameters::default().with(Parameter::CreditTotal, 500));
-    let limits = Command {
-        reference: 500,
-        ..frame.about(Kind::Limits, ALICE)
-    };
+    let limits = Command { reference: 500, ..frame.about(Kind::Limits, ALICE) };
     frame.must(Role::Admin, ADMIN, limits);
     let pay = frame.pay(ALICE, BOB, GIVEN + 500);
     frame.must(Role::Agent, ALICE, pay);
     assert_eq!(frame.liquid(ALICE), -500);
     let supply = frame.engine.supply()[0].clone();
     assert_eq!((supply.credit_granted, supply.credit_used), (500, 500));
-    let burn = Command {
-        amount: 1,
-        code: reason::ORDINARY,
-        ..frame.about(Kind::Burn, ALICE)
-    };
-    assert_eq!(
-        frame.ask(Role::Agent, ALICE, burn),
-        Status::InsufficientFunds
-    );
+    let burn = Command { amount: 1, code: reason::ORDINARY, ..frame.about(Kind::Burn, ALICE) };
+    assert_eq!(frame.ask(Role::Agent, ALICE, burn), Status::InsufficientFunds);
     let back = frame.pay(BOB, ALICE, 10_000);
     frame.must(Role::Agent, BOB, back);
     assert_eq!(frame.engine.supply()[0].credit_used, 0);

@@ -32,21 +32,14 @@ impl Engine {
 
     /// Adds an empty account; `owner_number` is [`NONE`] for a system account.
     pub(super) fn add_account(&mut self, owner: u128, owner_number: u32, place: u8) -> u32 {
-        let mut cold = Cold {
-            next_of_owner: NONE,
-            ..Cold::default()
-        };
+        let mut cold = Cold { next_of_owner: NONE, ..Cold::default() };
         let (mut host, mut flags) = (0, 0);
         if owner_number != NONE {
             let before = *self.owners.row(owner_number);
             self.undo.note(|| Step::Owner(owner_number, before));
             host = before.host;
             cold.next_of_owner = before.first_account;
-            flags = if before.agent_only {
-                bits::AGENT_ONLY
-            } else {
-                0
-            };
+            flags = if before.agent_only { bits::AGENT_ONLY } else { 0 };
             self.owners.row_mut(owner_number).first_account =
                 u32::try_from(self.accounts.len()).expect("tables have at most 2^30 rows");
         }
@@ -86,10 +79,7 @@ impl Engine {
         let binds_new_host =
             registry.is_some_and(|registry| owner.is_none() && self.hosts.find(registry).is_none());
         self.judge_room_for_host(1, binds_new_host)?;
-        let place = self
-            .assets
-            .place(command.asset)
-            .ok_or(Status::AssetNotFound)?;
+        let place = self.assets.place(command.asset).ok_or(Status::AssetNotFound)?;
         let is_reserved = self.caller.is(Role::Admin) && system::is_system(command.credit);
         if system::is_system(command.debit) || is_reserved {
             return Err(Status::ReservedOwner);
@@ -111,12 +101,7 @@ impl Engine {
         let host = self.owners.row(owner).host;
         self.add_account(command.debit, owner, place);
         let principal = self.hosts.row(host).principal;
-        self.tell(
-            Event::AccountOpened,
-            command.asset,
-            command.debit,
-            principal,
-        );
+        self.tell(Event::AccountOpened, command.asset, command.debit, principal);
         Ok(())
     }
 
@@ -164,11 +149,8 @@ impl Engine {
         }
         let debtor = self.debtor(command, hint).ok_or(Status::DebtorNotFound)?;
         let hot = self.accounts.hot(debtor);
-        let creditor = if hot.liquid > 0 {
-            Some(self.judge_creditor(command, hint)?)
-        } else {
-            None
-        };
+        let creditor =
+            if hot.liquid > 0 { Some(self.judge_creditor(command, hint)?) } else { None };
         if hot.is_system() {
             return Err(Status::SystemAccount);
         }
@@ -205,12 +187,7 @@ impl Engine {
             self.sweep(debtor, creditor);
         }
         self.change(debtor).flags |= bits::CLOSED;
-        self.tell(
-            Event::AccountClosed,
-            command.asset,
-            command.debit,
-            command.credit,
-        );
+        self.tell(Event::AccountClosed, command.asset, command.debit, command.credit);
         self.balances(Some(debtor), creditor);
         Ok(())
     }

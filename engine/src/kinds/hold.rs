@@ -29,9 +29,7 @@ impl Engine {
         if self.holds.len() >= self.configuration.count(Parameter::HoldsCapacity) {
             return Err(Status::HoldsFull);
         }
-        let held = self
-            .debtor(command, hint)
-            .map_or(0, |number| self.accounts.cold(number).holds);
+        let held = self.debtor(command, hint).map_or(0, |number| self.accounts.cold(number).holds);
         if u64::from(held) >= self.configuration.number(Parameter::HoldsPerDebtor) {
             return Err(Status::HoldsPerDebtor);
         }
@@ -70,10 +68,8 @@ impl Engine {
         self.note.reference = command.id;
         let (from, to) = (Side::liquid(debtor), Side::held(debtor));
         self.post(Event::HoldPlaced, from, to, amount);
-        let expiry_ns = self
-            .clock
-            .timestamp_ns
-            .saturating_add(timeout_ms.saturating_mul(NS_PER_MS));
+        let expiry_ns =
+            self.clock.timestamp_ns.saturating_add(timeout_ms.saturating_mul(NS_PER_MS));
         self.open_hold(Hold {
             id: command.id,
             amount,
@@ -148,16 +144,12 @@ impl Engine {
             return Err(Status::AssetNotFound);
         }
         let debtor = self.debtor(command, hint).ok_or(Status::DebtorNotFound)?;
-        let creditor = self
-            .creditor(command, hint)
-            .ok_or(Status::CreditorNotFound)?;
+        let creditor = self.creditor(command, hint).ok_or(Status::CreditorNotFound)?;
         if self.accounts.hot(creditor).has(bits::CLOSED) {
             return Err(Status::CreditorClosed);
         }
-        let slot = self
-            .holds
-            .find(&self.hash, debtor, command.reference)
-            .ok_or(Status::HoldNotFound)?;
+        let slot =
+            self.holds.find(&self.hash, debtor, command.reference).ok_or(Status::HoldNotFound)?;
         let hold = *self.holds.row(slot);
         if hold.creditor != creditor {
             return Err(Status::HoldNotYours);
@@ -175,11 +167,7 @@ impl Engine {
         if keep && !hold.keep {
             return Err(Status::KeepNotAllowed);
         }
-        let amount = if command.has(flags::ALL) {
-            hold.left
-        } else {
-            command.amount
-        };
+        let amount = if command.has(flags::ALL) { hold.left } else { command.amount };
         judge_amount(amount)?;
         if amount > hold.left {
             return Err(Status::HoldExceeded);
@@ -197,12 +185,7 @@ impl Engine {
         self.post(Event::TokensTransferred, from, to, amount - whole);
         self.post_capture_fee(&hold, amount, whole);
         self.lower_hold(slot, amount);
-        self.tell(
-            Event::HoldCaptured,
-            command.asset,
-            command.debit,
-            command.credit,
-        );
+        self.tell(Event::HoldCaptured, command.asset, command.debit, command.credit);
         let rest = hold.left - amount;
         if rest > 0 && keep {
             self.undo.note(|| Step::HoldCaptured(hold));
@@ -226,12 +209,7 @@ impl Engine {
         if debit.host != payee_host {
             let treasury = asset.treasuries[usize::from(payee_host)];
             let cross = fee(amount, CROSS_HOST_RATE);
-            self.post(
-                Event::TransactionFeeCollected,
-                from,
-                Side::liquid(treasury),
-                cross,
-            );
+            self.post(Event::TransactionFeeCollected, from, Side::liquid(treasury), cross);
             to_collector -= cross;
         }
         if to_collector > 0 {

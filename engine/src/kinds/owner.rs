@@ -98,10 +98,7 @@ impl Engine {
 
     /// Sets or clears what keeps the host from debiting.
     pub(super) fn agent_only(&mut self, command: &Command) -> Result<(), Status> {
-        let owner = self
-            .owners
-            .find(&self.hash, command.debit)
-            .ok_or(Status::DebtorNotFound)?;
+        let owner = self.owners.find(&self.hash, command.debit).ok_or(Status::DebtorNotFound)?;
         // Point of no return.
         self.owners.row_mut(owner).agent_only = command.code == 1;
         self.copy_facts(owner);

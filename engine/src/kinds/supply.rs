@@ -30,10 +30,7 @@ impl Engine {
         if is_baseline && self.money_moved {
             return Err(Status::TooLate);
         }
-        let place = self
-            .assets
-            .place(command.asset)
-            .ok_or(Status::AssetNotFound)?;
+        let place = self.assets.place(command.asset).ok_or(Status::AssetNotFound)?;
         let creditor = self.judge_creditor(command, hint)?;
         if self.accounts.hot(creditor).has(bits::CLOSED) {
             return Err(Status::CreditorClosed);
@@ -88,11 +85,7 @@ impl Engine {
         }
         // Point of no return.
         self.money_moved = true;
-        let event = if is_ordinary {
-            Event::TokensBurned
-        } else {
-            Event::BalanceCorrected
-        };
+        let event = if is_ordinary { Event::TokensBurned } else { Event::BalanceCorrected };
         self.post(event, Side::liquid(debtor), Side::COUNTER, command.amount);
         self.balances(Some(debtor), None);
         Ok(())
@@ -117,11 +110,8 @@ impl Engine {
     }
 
     fn is_recount_clean(&self) -> bool {
-        self.assets
-            .iter()
-            .zip(self.recounted())
-            .all(|(asset, sums)| {
-                asset.supply(&sums).delta() == Some(0) && sums.held == sums.open_holds
-            })
+        self.assets.iter().zip(self.recounted()).all(|(asset, sums)| {
+            asset.supply(&sums).delta() == Some(0) && sums.held == sums.open_holds
+        })
     }
 }

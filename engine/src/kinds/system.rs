@@ -63,11 +63,7 @@ impl Engine {
     fn judge_notice(&self, parameter: Parameter, at_ms: u64) -> Result<u64, Status> {
         let now_ms = self.clock.now_ms;
         if !parameter.is_fee() {
-            return if at_ms == 0 {
-                Ok(now_ms)
-            } else {
-                Err(Status::OutOfBounds)
-            };
+            return if at_ms == 0 { Ok(now_ms) } else { Err(Status::OutOfBounds) };
         }
         let earliest = now_ms.saturating_add(FEE_NOTICE_MS);
         let latest = now_ms.saturating_add(NOTICE_MAX_MS);
@@ -93,9 +89,8 @@ impl Engine {
                     let hot = accounts.hot(number);
                     hash.key(hot.owner, assets.row(hot.asset).id)
                 };
-                self.velocity.grow(capacity, |debtor, creditor| {
-                    hash.pair(key(debtor), key(creditor))
-                });
+                self.velocity
+                    .grow(capacity, |debtor, creditor| hash.pair(key(debtor), key(creditor)));
             }
             _ => {}
         }

@@ -14,21 +14,11 @@ use super::{Books, Caller, Model, fee, refuse_if};
 
 impl Model {
     pub(crate) fn read(&self, request: &Request, command: &Command) -> Answer {
-        let caller = Caller {
-            principal: request.principal,
-            role: Role::from_number(request.role),
-        };
+        let caller = Caller { principal: request.principal, role: Role::from_number(request.role) };
         let answer = self
             .answer(caller, command)
-            .unwrap_or_else(|status| Answer {
-                status: status.number(),
-                ..Answer::default()
-            });
-        Answer {
-            kind: command.kind,
-            asset: command.asset,
-            ..answer
-        }
+            .unwrap_or_else(|status| Answer { status: status.number(), ..Answer::default() });
+        Answer { kind: command.kind, asset: command.asset, ..answer }
     }
 
     fn answer(&self, caller: Caller, command: &Command) -> Result<Answer, Status> {
@@ -177,10 +167,7 @@ impl Books {
         } else {
             self.parameter(parameter)
         };
-        Ok(Answer {
-            value,
-            ..Answer::default()
-        })
+        Ok(Answer { value, ..Answer::default() })
     }
 
     /// Does it on a copy and looks what happened.
