@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use loadgen::{Driver, Random};
+use loadgen::{Driver, Load, Mix, Random};
 
 use crate::books;
 use crate::frame::{Frame, number};
@@ -72,4 +72,29 @@ async fn kill_under_load(frame: &mut Frame, driver: &mut Driver, after: Duration
     if let Err(error) = driven {
         println!("no load: {error}");
     }
+}
+
+/// The judge itself: a frame that had lost one acknowledged record would be found out.
+#[test]
+fn a_lost_record_would_be_noticed() {
+    books::run(async {
+        let mut frame = Frame::with(&[], &["settlement.sink=none"]);
+        frame.start();
+        let load = Load { mix: Mix::default(), ..books::SMALL };
+        let mut driver = Driver::prepare(&frame.target(), load).await.unwrap();
+        let progress = Arc::clone(&driver.progress);
+        books::drive_until(&frame, &mut driver, books::executed(&progress, 500)).await;
+        frame.take().kill();
+        let records = medium::records(&frame.journal_dir());
+        let lost = records.iter().rfind(|record| record.commands > 0).unwrap();
+        let segment = usize::try_from(lost.segment).unwrap();
+        let file = &medium::segments(&frame.journal_dir())[segment - 1];
+        let rest = std::fs::metadata(file).unwrap().len() - lost.offset;
+        medium::change(file, lost.offset, usize::try_from(rest).unwrap(), |bytes| bytes.fill(0));
+        frame.start();
+        let agreement = driver.compare(&frame.target()).await.unwrap();
+        assert!(agreement.differences > 0, "the book did not notice");
+        assert_eq!(agreement.supply_delta, "0", "no unit is invented all the same");
+        frame.stop();
+    });
 }

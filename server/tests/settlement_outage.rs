@@ -117,6 +117,28 @@ fn crash_inside_a_transaction(cluster: &Cluster) {
 }
 
 #[test]
+fn a_frame_starts_pays_and_stops_without_sql() {
+    let cluster = Cluster::start();
+    books::run(async {
+        let mut frame = on_postgres(&cluster);
+        frame.start();
+        let mut driver = Driver::prepare(&frame.target(), LIGHT).await.unwrap();
+        cluster.crash();
+        frame.stop();
+        frame.start();
+        let progress = Arc::clone(&driver.progress);
+        books::drive_until(&frame, &mut driver, books::executed(&progress, 300)).await;
+        books::agree(&frame, &mut driver).await;
+        frame.stop();
+        cluster.go();
+        frame.start();
+        frame.wait_settled();
+        frame.stop();
+        frame.is_sound();
+    });
+}
+
+#[test]
 fn a_database_of_another_frame_is_refused_and_left_alone() {
     let cluster = Cluster::start();
     books::run(async {
