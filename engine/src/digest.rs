@@ -6,7 +6,8 @@
 //!
 //! One step with a word `w`: `state = rotl((state ⊕ w) × K, 53)`, `K` odd. A command folds three
 //! words: `sequence + 2^64·status + 2^80·rate + 2^96·repeat`, then the liquid balances of debtor
-//! and creditor after it (0 when nothing changed). A record folds `2^126 + timestamp + 2^64·settled`
+//! and creditor after it (0 when nothing changed). A record folds
+//! `2^126 + timestamp + 2^64·settled`
 //! (settled modulo 2^56); a timer folds `2^127 + first sequence`, the hold's id, what was released.
 
 const MULTIPLIER: u128 = 0xda94_2042_e4dd_58b5_9e37_79b9_7f4a_7c15;

@@ -30,7 +30,8 @@
 //!     settled: Sequence(0),
 //! });
 //! let alice = 0xa11ce << 64;
-//! let request = Request { principal: alice, role: Role::Agent as u16, slots: 1, ..Request::default() };
+//! let role = Role::Agent as u16;
+//! let request = Request { principal: alice, role, slots: 1, ..Request::default() };
 //! let mut outcomes = Outcomes::default();
 //! engine.execute(&request, &[Command::open(CommandId::new(1_000, 1), alice, 1)], &mut outcomes);
 //! engine.end_record();

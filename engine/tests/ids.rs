@@ -1,5 +1,6 @@
 //! Ids: each takes effect at most once for ever, in bounded memory. It refuses to depend on how
-//! the rows are kept. Invariant: below the floor nothing is executed, above it nothing is forgotten.
+//! the rows are kept. Invariant: below the floor nothing is executed, above it nothing is
+//! forgotten.
 
 use protocol::parameter::{Parameter, Parameters};
 use protocol::{Command, CommandId, Kind, Role, Status};

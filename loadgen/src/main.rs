@@ -55,7 +55,7 @@ struct Arguments {
     /// Longest time to send for, in seconds.
     #[arg(long, default_value_t = 3_600)]
     seconds: u64,
-    /// Pays from this file (from,to,amount[,at]) instead of planned load.
+    /// Pays from this file (`from,to,amount` and perhaps `,at`) instead of planned load.
     #[arg(long, value_name = "CSV")]
     payments: Option<PathBuf>,
     /// Writes the report as JSON into this file; - for standard output.

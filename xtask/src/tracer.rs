@@ -15,9 +15,11 @@ pub(crate) fn ensure() -> Result<(), String> {
         return Ok(());
     }
     if steps::output(Command::new("id").arg("-u"))? != "0" {
-        return Err("the tests need `strace`: install your distribution's package, or run this as \
+        return Err(
+            "the tests need `strace`: install your distribution's package, or run this as \
                     root so that it can"
-            .to_owned());
+                .to_owned(),
+        );
     }
     println!("strace: not on this machine; installing the distribution's package as root");
     apt_install("strace").map_err(|why| format!("cannot install strace, do it by hand: {why}"))?;
