@@ -11,9 +11,11 @@ fn reference() -> String {
     let mut text = String::from(
         "# Outcomes\n\nEvery command gets one outcome. A refusal is found by walking the classes \
          in order: shape (1xx), authority (2xx), id (3xx), quota and capacity (4xx), halts and \
-         policy (5xx), accounts (6xx), amount (7xx), funds (8xx), chain (9xx).\n*Remembered* \
-         outcomes are answered again to the same id; the others were not executed and leave no trace under \
-         it.\n\n\
+         policy (5xx), accounts (6xx), amount (7xx), funds (8xx), chain (9xx).\n",
+    );
+    text.push_str(
+        "*Remembered* outcomes are answered again to the same id; the others were not executed \
+         and leave no trace under it.\n\n\
          | number | name | remembered | what to do | next |\n|---|---|---|---|---|\n",
     );
     for status in Status::ALL {
