@@ -14,7 +14,7 @@ use crate::index::Index;
 use crate::limits::{ID_CHUNK_ROWS, ID_TABLE_MS, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX};
 
 const SLICE_MS: u64 = 1_000;
-const TABLES_PER_SLICE: u64 = SLICE_MS / ID_TABLE_MS;
+const TABLES_PER_SLICE: usize = (SLICE_MS / ID_TABLE_MS) as usize;
 
 /// What became of one command: 40 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,15 +71,19 @@ struct Table {
     rows: Chunks<Row, ID_CHUNK_ROWS>,
 }
 
+/// The tables of one second; `None` while empty.
+#[derive(Debug)]
+struct Slice([Option<Box<Table>>; TABLES_PER_SLICE]);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
     /// First second that is remembered.
     floor: u64,
-    /// A table for each [`ID_TABLE_MS`] from the floor on; `None` while empty.
-    tables: VecDeque<Option<Box<Table>>>,
+    /// A slice for each second from the floor on; `None` while empty.
+    slices: VecDeque<Option<Box<Slice>>>,
     held: usize,
-    /// No table before this one, counted from time 0, has rows.
+    /// No slice before this second has rows.
     oldest: u64,
     /// Rows of the fullest table dropped lately: what the next ones are planned for.
     planned: usize,
@@ -93,14 +97,17 @@ impl Ids {
         self.floor * SLICE_MS
     }
 
-    /// Place of the table for ids of this time.
-    fn place(&self, unix_ms: u64) -> Option<usize> {
-        let place = (unix_ms / ID_TABLE_MS).checked_sub(self.floor * TABLES_PER_SLICE)?;
-        usize::try_from(place).ok()
+    /// Place of the slice for ids of this time, and of the table in it.
+    fn place(&self, unix_ms: u64) -> Option<(usize, usize)> {
+        let slice = (unix_ms / SLICE_MS).checked_sub(self.floor)?;
+        let table = unix_ms % SLICE_MS / ID_TABLE_MS;
+        Some((usize::try_from(slice).ok()?, usize::try_from(table).ok()?))
     }
 
     fn table(&self, unix_ms: u64) -> Option<&Table> {
-        self.tables.get(self.place(unix_ms)?)?.as_deref()
+        let (slice, table) = self.place(unix_ms)?;
+        let slice = self.slices.get(slice)?.as_ref()?;
+        slice.0[table].as_deref()
     }
 
     /// Reads where a search for `key` would begin.
@@ -124,34 +131,40 @@ impl Ids {
     pub(crate) fn insert(&mut self, key: &Key, sequence: u64, check: u32, outcome: (u16, u16)) {
         let place =
             self.place(key.unix_ms()).expect("ids below the floor are refused before they run");
-        if self.tables.get(place).is_none_or(Option::is_none) {
+        if self.table(key.unix_ms()).is_none() {
             self.add_table(place);
         }
         let (status, rate) = outcome;
         let row = Row { id: key.halves(), scope: key.scope, sequence, check, status, rate };
         let spare = &mut self.spare_rows;
-        let table = self.tables[place].as_mut().expect("the table has just been added");
+        let table = self.slices[place.0]
+            .as_mut()
+            .and_then(|slice| slice.0[place.1].as_mut())
+            .expect("the table has just been added");
         let number = table
             .rows
             .push_with(row, || spare.pop().unwrap_or_else(|| Vec::with_capacity(ID_CHUNK_ROWS)));
         table.index.insert(key.hash, number);
         self.planned = self.planned.max(table.rows.len());
         self.held += 1;
-        self.oldest = self.oldest.min(key.unix_ms() / ID_TABLE_MS);
+        self.oldest = self.oldest.min(key.unix_ms() / SLICE_MS);
     }
 
-    fn add_table(&mut self, place: usize) {
-        // Only the newest table is planned for: late ids must not buy memory.
-        let is_newest = self.tables.len() <= place;
-        while self.tables.len() <= place {
-            self.tables.push_back(None);
+    fn add_table(&mut self, (slice, table): (usize, usize)) {
+        while self.slices.len() <= slice {
+            self.slices.push_back(None);
         }
+        let is_last = slice + 1 == self.slices.len();
+        let slice = self.slices[slice]
+            .get_or_insert_with(|| Box::new(Slice(core::array::from_fn(|_| None))));
+        // Only the newest table is planned for: late ids must not buy memory.
+        let is_newest = is_last && slice.0[table..].iter().all(Option::is_none);
         let index = if is_newest {
             self.spare_indexes.pop().unwrap_or_else(|| Index::with_capacity(self.planned))
         } else {
             Index::default()
         };
-        self.tables[place] = Some(Box::new(Table { index, rows: Chunks::default() }));
+        slice.0[table] = Some(Box::new(Table { index, rows: Chunks::default() }));
     }
 
     /// At a record: the floor rises with the window.
@@ -163,15 +176,14 @@ impl Ids {
         if floor <= self.floor {
             return;
         }
-        let rises = (floor - self.floor).saturating_mul(TABLES_PER_SLICE);
-        let rises = usize::try_from(rises).unwrap_or(usize::MAX);
-        for _ in 0..rises.min(self.tables.len()) {
-            if let Some(Some(table)) = self.tables.pop_front() {
-                self.forget(*table);
+        let rises = usize::try_from(floor - self.floor).unwrap_or(usize::MAX);
+        for _ in 0..rises.min(self.slices.len()) {
+            if let Some(Some(slice)) = self.slices.pop_front() {
+                slice.0.into_iter().flatten().for_each(|table| self.forget(*table));
             }
         }
         self.floor = floor;
-        self.oldest = self.oldest.max(floor * TABLES_PER_SLICE);
+        self.oldest = self.oldest.max(floor);
     }
 
     fn forget(&mut self, table: Table) {
@@ -208,7 +220,7 @@ impl Ids {
             while self.is_empty_at(self.oldest) {
                 self.oldest += 1;
             }
-            let end = self.oldest / TABLES_PER_SLICE + 1;
+            let end = self.oldest + 1;
             let youngest = now_ms.checked_sub(min_window_ms);
             if youngest.is_none_or(|youngest| end * SLICE_MS > youngest) {
                 return false;
@@ -218,10 +230,10 @@ impl Ids {
         true
     }
 
-    fn is_empty_at(&self, table: u64) -> bool {
-        let place = usize::try_from(table - self.floor * TABLES_PER_SLICE).unwrap_or(usize::MAX);
-        assert!(place < self.tables.len(), "while ids are held, a table holds them");
-        self.tables[place].is_none()
+    fn is_empty_at(&self, second: u64) -> bool {
+        let place = usize::try_from(second - self.floor).unwrap_or(usize::MAX);
+        assert!(place < self.slices.len(), "while ids are held, a slice holds them");
+        self.slices[place].is_none()
     }
 
     /// Ids held.
@@ -231,7 +243,8 @@ impl Ids {
 
     /// Every row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.tables.iter().flatten().flat_map(|table| table.rows.iter())
+        let tables = self.slices.iter().flatten().flat_map(|slice| slice.0.iter().flatten());
+        tables.flat_map(|table| table.rows.iter())
     }
 }
 
