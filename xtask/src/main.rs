@@ -5,6 +5,7 @@
 
 mod code;
 mod edges;
+mod figures;
 mod metadata;
 mod policy;
 mod postgres;
@@ -26,6 +27,7 @@ usage: cargo xtask COMMAND
   fix                what a machine can mend: fmt, clippy --fix
   ci                 check + bench-smoke + test, with a table of times at the end
   bench-smoke        every benchmark once, in the bench profile
+  figures [ROW]      the end-to-end figures of docs/performance.md; takes minutes
   tidy               the repository's own rules: crate edges, heads, lengths, words, unsafe
   policy             licences, sources, versions and bans of the dependencies
   postgres -- CMD…   run CMD with a throw-away PostgreSQL in its environment
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         ["fix"] => suite::fix(),
         ["ci"] => suite::ci(),
         ["bench-smoke"] => suite::bench_smoke(),
+        ["figures"] => figures::run_rows(None),
+        ["figures", row] => figures::run_rows(Some(row)),
         ["tidy"] => tidy::run(),
         ["policy"] => policy::run(),
         ["postgres", "--", command @ ..] if !command.is_empty() => suite::with_postgres(command),
