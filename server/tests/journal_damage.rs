@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, Weak};
 
 use loadgen::{Driver, Load};
 use protocol::ids::NATIVE;
@@ -23,33 +23,37 @@ const BULKY: Load = Load {
     ..books::SMALL
 };
 
-/// A stopped frame whose journal has several segments, made once.
-fn original() -> &'static Path {
-    static ORIGINAL: OnceLock<TempDir> = OnceLock::new();
-    let dir = ORIGINAL.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        books::run(async {
-            let mut frame = Frame::with(&[], &["settlement.sink=none"]);
-            frame.start();
-            let mut driver = Driver::prepare(&frame.target(), BULKY).await.unwrap();
-            driver.drive(&frame.target()).await.unwrap();
-            books::agree(&frame, &mut driver).await;
-            frame.stop();
-            copy_dir(&frame.home.data_dir, &dir.path().join("data"));
-        });
-        dir
+/// A stopped frame whose journal has several segments, shared by the tests that run at one time.
+fn original() -> Arc<TempDir> {
+    static ORIGINAL: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
+    let mut original = ORIGINAL.lock().unwrap();
+    if let Some(dir) = original.upgrade() {
+        return dir;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    books::run(async {
+        let mut frame = Frame::with(&[], &["settlement.sink=none"]);
+        frame.start();
+        let mut driver = Driver::prepare(&frame.target(), BULKY).await.unwrap();
+        driver.drive(&frame.target()).await.unwrap();
+        books::agree(&frame, &mut driver).await;
+        frame.stop();
+        copy_dir(&frame.home.data_dir, &dir.path().join("data"));
     });
-    dir.path()
+    let dir = Arc::new(dir);
+    *original = Arc::downgrade(&dir);
+    dir
 }
 
-/// A frame over a copy of the original's files.
-fn copy() -> Frame {
+/// A frame over a copy of the original's files, and the original, to be kept for others.
+fn copy() -> (Frame, Arc<TempDir>) {
+    let original = original();
     let frame = Frame::unmade(&["settlement.sink=none"]);
-    copy_dir(&original().join("data"), &frame.home.data_dir);
+    copy_dir(&original.path().join("data"), &frame.home.data_dir);
     std::fs::write(frame.home.data_dir.join("serve.log"), "").unwrap();
     let used = medium::records(&frame.journal_dir()).last().unwrap().segment;
     assert!(used >= 3, "the journal has {used} segments");
-    frame
+    (frame, original)
 }
 
 /// It must refuse to start with `code`, say every one of `words`, and change nothing.
@@ -70,7 +74,7 @@ fn name(path: &Path) -> &str {
 
 #[test]
 fn a_flipped_bit_is_found_and_named() {
-    let frame = copy();
+    let (frame, _original) = copy();
     let records = medium::records(&frame.journal_dir());
     let victim = records[records.len() / 2];
     let segments = medium::segments(&frame.journal_dir());
@@ -82,7 +86,7 @@ fn a_flipped_bit_is_found_and_named() {
 
 #[test]
 fn a_missing_segment_is_named() {
-    let frame = copy();
+    let (frame, _original) = copy();
     let segments = medium::segments(&frame.journal_dir());
     std::fs::rename(&segments[1], frame.beside("taken-away")).unwrap();
     refuses(&frame, 66, &[name(&segments[1])]);
@@ -92,7 +96,7 @@ fn a_missing_segment_is_named() {
 
 #[test]
 fn swapped_segments_are_named() {
-    let frame = copy();
+    let (frame, _original) = copy();
     let segments = medium::segments(&frame.journal_dir());
     let aside: PathBuf = frame.beside("aside");
     std::fs::rename(&segments[1], &aside).unwrap();
@@ -103,7 +107,7 @@ fn swapped_segments_are_named() {
 
 #[test]
 fn a_segment_of_another_frame_is_named() {
-    let frame = copy();
+    let (frame, _original) = copy();
     let other = Frame::new();
     let foreign = &medium::segments(&other.journal_dir())[0];
     let segments = medium::segments(&frame.journal_dir());
@@ -130,7 +134,7 @@ fn a_journal_of_another_frame_under_our_database_is_refused() {
 
 #[test]
 fn a_torn_end_is_cut_off_and_told() {
-    let mut frame = copy();
+    let (mut frame, _original) = copy();
     let records = medium::records(&frame.journal_dir());
     // What a crash before the last sync leaves: some sectors of a record, and not its others.
     let torn = records.iter().rfind(|record| record.payload_len > 4_096).unwrap();
