@@ -45,6 +45,8 @@ extern crate alloc;
 
 mod accounts;
 mod authority;
+#[cfg(test)]
+mod broken_test;
 mod chunks;
 mod configuration;
 mod cut;
