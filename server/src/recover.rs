@@ -2,11 +2,14 @@
 //! cut off, and what SQL has settled already is told apart on the way.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use engine::{Engine, Options};
 use indicatif::{ProgressBar, ProgressStyle};
-use journal::{Expect, FaultKind, Journal, MappedStorage, RecordHeader, RecoverError, Recovery};
+use journal::{
+    Expect, FaultKind, Journal, MappedStorage, Reader, RecordHeader, RecoverError, Recovery,
+};
 use pipeline::{Boundary, Replayer};
 use protocol::genesis::RULES;
 use settlement::Watermark;
@@ -40,6 +43,9 @@ pub(crate) const fn options(config: &Config) -> Options {
 pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Recovered, Failure> {
     let dir = config.journal_dir();
     let bar = progress_bar(&dir);
+    // Another frame's database says nothing about what was durable here.
+    let frame = frame_of(&dir)?;
+    let settled = settled.filter(|watermark| watermark.frame == frame);
     let mut replayer = Replayer::new(options(config));
     let mut confirmed = None;
     let mut visit = |header: &RecordHeader, payload: &[u8]| {
@@ -66,6 +72,15 @@ pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Re
     Ok(Recovered { journal, report, engine, boundary, confirmed })
 }
 
+/// The frame that the journal's first record names.
+fn frame_of(dir: &Path) -> Result<u128, Failure> {
+    let failed = |error| failure(&error);
+    let mut reader = Reader::open_range(Arc::new(MappedStorage::new(dir)), 1, 1).map_err(failed)?;
+    let first = reader.next().map_err(failed)?;
+    let missing = || Failure::new(Exit::NotFound, "the journal has no genesis record");
+    first.map(|(header, _)| header.frame).ok_or_else(missing)
+}
+
 /// Whether the replay stands exactly where `watermark` does.
 pub(crate) fn is_at(watermark: &Watermark, replayer: &Replayer) -> bool {
     replayer.engine().is_some_and(|engine| {
@@ -89,7 +104,7 @@ pub(crate) fn failure(error: &RecoverError) -> Failure {
     Failure::new(exit, error)
 }
 
-fn progress_bar(dir: &std::path::Path) -> ProgressBar {
+fn progress_bar(dir: &Path) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
