@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use journal::{PrepareError, Preparer};
+use journal::{AppendError, PrepareError, Preparer};
 use pipeline::{
     Cursors, EngineStage, Halt, JournalStage, Marks, Metrics, Progress, StageMetrics, Stages,
     Stall, SyncStage, Watchdog,
@@ -44,7 +44,8 @@ pub(crate) enum Fatal {
 impl Fatal {
     fn of(halt: &Halt) -> Self {
         match halt {
-            Halt::Sync(_) => Self::Sync(halt.to_string()),
+            // The appender may meet what the syncer found before the syncer's thread says so.
+            Halt::Sync(_) | Halt::Append(AppendError::Poisoned) => Self::Sync(halt.to_string()),
             _ => Self::Halt(halt.to_string()),
         }
     }

@@ -150,3 +150,13 @@ fn a_failed_sync_is_told_once_and_answers_nothing() {
     assert!(queue.pop().is_none());
     assert!(matches!(fatal.lock().unwrap()[..], [Fatal::Sync(_)]));
 }
+
+/// The journal thread can meet the poisoned journal before the sync thread has told why: the
+/// process then ended with the code of a broken invariant (70) instead of a failed sync (80).
+#[test]
+fn a_poisoned_journal_is_a_failed_sync_whoever_meets_it() {
+    let met = Fatal::of(&Halt::Append(AppendError::Poisoned));
+    assert!(matches!(met, Fatal::Sync(_)), "{met}");
+    let other = Fatal::of(&Halt::Append(AppendError::TooLarge { len: 2, max: 1 }));
+    assert!(matches!(other, Fatal::Halt(_)), "{other}");
+}
