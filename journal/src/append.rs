@@ -215,6 +215,15 @@ impl Appender {
         payload_len_max(self.live.len.min(self.segment_size))
     }
 
+    /// Whether a payload of `len` bytes has to wait for the next segment: it is not there yet, but
+    /// the disk is not known to be full either. Whoever drives a preparer can wait; without one the
+    /// segment never comes.
+    #[must_use]
+    pub fn awaits_segment(&self, len: u64) -> bool {
+        let fits = !self.sealed && self.end + record_len(len) + BLOCK <= self.live.len;
+        !fits && !self.shared.has_ready() && !self.shared.is_full() && !self.shared.is_poisoned()
+    }
+
     fn check(&self, entry: &Entry, parts: &[&[u8]]) -> Result<u64, AppendError> {
         if self.shared.is_poisoned() {
             return Err(AppendError::Poisoned);

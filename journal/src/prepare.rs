@@ -48,12 +48,18 @@ impl Preparer {
         if !self.needed() {
             return Ok(false);
         }
+        let done = self.prepare_next();
+        self.shared.set_full(done.is_err());
+        done.map(|()| true)
+    }
+
+    fn prepare_next(&mut self) -> Result<(), PrepareError> {
         let number = self.shared.live() + 1;
         self.storage.prepare(number, self.segment_size, &[]).map_err(|e| {
             if e.is_full() { PrepareError::Full(e) } else { PrepareError::Failed(e) }
         })?;
         let live = self.storage.open_live(number).map_err(PrepareError::Failed)?;
         self.shared.put_ready(number, live);
-        Ok(true)
+        Ok(())
     }
 }

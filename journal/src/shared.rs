@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     /// Number of the segment being filled.
     live: AtomicU64,
     has_ready: AtomicBool,
+    /// The last attempt to prepare a segment found no room.
+    is_full: AtomicBool,
     unsynced: Mutex<Unsynced>,
     slot: Mutex<Slot>,
 }
@@ -51,12 +53,21 @@ impl Shared {
             poisoned: AtomicBool::new(false),
             live: AtomicU64::new(live),
             has_ready: AtomicBool::new(ready.is_some()),
+            is_full: AtomicBool::new(false),
             unsynced: Mutex::new(Unsynced {
                 stretches: Vec::with_capacity(UNSYNCED_SEGMENTS_MAX * 2),
                 index: durable,
             }),
             slot: Mutex::new(Slot { ready, retired: None }),
         }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Release);
     }
 
     pub(crate) fn appended(&self) -> u64 {
