@@ -15,7 +15,7 @@ use zerocopy::IntoBytes;
 
 use crate::halt::{Halt, Progress};
 use crate::limits::{GROUP_BYTES_MAX, TICK_RETRY};
-use crate::marks::Marks;
+use crate::marks::{Announced, Marks};
 use crate::metrics::{Metrics, add};
 use crate::tick::{TICK_LEN, tick_command, tick_request};
 
@@ -52,7 +52,19 @@ impl JournalStage {
     /// Whether there is anything to do at `journal_ns`.
     #[must_use]
     pub fn is_ready(&self, journal_ns: u64) -> bool {
-        self.ring.has_available() || self.sequencer.is_tick_due(journal_ns)
+        let has_work = self.ring.has_available() || self.sequencer.is_tick_due(journal_ns);
+        has_work && !self.awaits_segment()
+    }
+
+    /// Whether requests have to wait for a segment that is being prepared: the disk is behind, and
+    /// refusing them would be for want of patience, not of room.
+    #[must_use]
+    pub fn awaits_segment(&self) -> bool {
+        self.sequencer.appender.awaits_segment(self.payload_len_max())
+    }
+
+    fn payload_len_max(&self) -> u64 {
+        GROUP_BYTES_MAX.min(self.sequencer.appender.payload_len_max())
     }
 
     /// Why the stage has stopped for good.
@@ -66,9 +78,11 @@ impl JournalStage {
         if self.sequencer.halt.is_some() {
             return Progress::Halted;
         }
+        if self.awaits_segment() {
+            return Progress::Idle;
+        }
         self.carry_tick(now);
-        let bytes_max = GROUP_BYTES_MAX.min(self.sequencer.appender.payload_len_max());
-        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) - TICK_LEN;
+        let bytes_max = usize::try_from(self.payload_len_max()).unwrap_or(usize::MAX) - TICK_LEN;
         let sequencer = &mut self.sequencer;
         let mut done = Done::default();
         let polled = self.ring.poll(bytes_max, |group| {
@@ -285,8 +299,7 @@ impl Sequencer {
         let last = last.expect("a record has an envelope");
         group[last].place.last_of_record = true;
         self.marks.timestamp_ns.raise(entry.timestamp_ns);
-        self.marks.sequenced.raise(next - 1);
-        self.marks.appended.raise(appended.index);
+        self.marks.announce(Announced { index: appended.index, sequence: next - 1 });
         let metrics = &self.metrics.journal;
         add(&metrics.groups, 1);
         add(&metrics.requests, requests);
@@ -340,7 +353,10 @@ impl Sequencer {
     fn append_blank(&mut self, now: Now) {
         let entry = self.entry(Kind::Blank, 0, now);
         match self.appender.append(&entry, &[]) {
-            Ok(appended) => self.marks.appended.raise(appended.index),
+            Ok(appended) => {
+                let sequence = self.marks.announced().sequence;
+                self.marks.announce(Announced { index: appended.index, sequence });
+            }
             Err(AppendError::Full { .. }) => {}
             Err(error) => self.halt = Some(Halt::Append(error)),
         }

@@ -29,6 +29,16 @@ pub struct Marks {
     pub(crate) timestamp_ns: Watermark,
     deadline_ns: AtomicU64,
     boundary: Mutex<Executed>,
+    announced: Mutex<Announced>,
+}
+
+/// A record that the journal stage has appended and entered into the marks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Announced {
+    /// Index of the record.
+    pub(crate) index: u64,
+    /// Last sequence given out with it or before.
+    pub(crate) sequence: u64,
 }
 
 /// Value of the deadline when the engine waits for nothing.
@@ -51,6 +61,7 @@ impl Marks {
             timestamp_ns: mark(timestamp_ns),
             deadline_ns: AtomicU64::new(deadline.unwrap_or(NO_DEADLINE)),
             boundary: Mutex::new(executed),
+            announced: Mutex::new(Announced { index, sequence }),
         }
     }
 
@@ -97,6 +108,18 @@ impl Marks {
     #[must_use]
     pub fn durable_index(&self) -> u64 {
         self.durable.value()
+    }
+
+    /// Enters an appended record into the marks.
+    pub(crate) fn announce(&self, announced: Announced) {
+        self.sequenced.raise(announced.sequence);
+        self.appended.raise(announced.index);
+        *self.announced.lock().unwrap_or_else(PoisonError::into_inner) = announced;
+    }
+
+    /// The latest record that was entered.
+    pub(crate) fn announced(&self) -> Announced {
+        *self.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves on to the record boundary that the engine has reached.

@@ -18,23 +18,27 @@ pub struct SyncStage {
     marks: Arc<Marks>,
     metrics: Arc<Metrics>,
     engine_gate: Arc<Gate>,
+    /// Index that the last sync reached.
+    synced: u64,
     halt: Option<Halt>,
 }
 
 impl SyncStage {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         syncer: Syncer,
         marks: Arc<Marks>,
         metrics: Arc<Metrics>,
         engine_gate: Arc<Gate>,
     ) -> Self {
-        Self { syncer, marks, metrics, engine_gate, halt: None }
+        let synced = marks.durable.value();
+        Self { syncer, marks, metrics, engine_gate, synced, halt: None }
     }
 
-    /// Whether anything appended is not yet durable.
+    /// Whether anything appended is not yet durable, or durable and not yet passed on.
     #[must_use]
     pub fn is_needed(&self) -> bool {
-        self.syncer.is_needed()
+        let announced = self.marks.appended.value();
+        self.syncer.is_needed() || self.marks.durable.value() < self.synced.min(announced)
     }
 
     /// Why the stage has stopped for good.
@@ -51,16 +55,20 @@ impl SyncStage {
         if !self.is_needed() {
             return Progress::Idle;
         }
-        // Raised after the append, so whatever it says is covered by the sync that follows.
-        let sequenced = self.marks.sequenced.value();
-        match self.syncer.sync() {
+        // Read before the sync, which covers it. A sync may reach further than the journal stage
+        // has told: that is held back, or the engine would overtake the marks before its own.
+        let announced = self.marks.announced();
+        let synced = if self.syncer.is_needed() { self.syncer.sync() } else { Ok(self.synced) };
+        match synced {
             Ok(index) => {
-                self.marks.committed.raise(sequenced);
+                assert!(index >= announced.index, "a sync covers what was appended before it");
+                self.synced = index;
                 let before = self.marks.durable.value();
-                self.marks.durable.raise(index);
+                self.marks.committed.raise(announced.sequence);
+                self.marks.durable.raise(announced.index);
                 self.engine_gate.notify();
                 add(&self.metrics.sync.groups, 1);
-                add(&self.metrics.sync.requests, index - before);
+                add(&self.metrics.sync.requests, announced.index - before);
                 Progress::Worked
             }
             Err(error) => {
@@ -69,5 +77,39 @@ impl SyncStage {
                 Progress::Halted
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::marks::{Announced, Executed};
+    use journal::{Config, Entry, Journal, Kind, MemoryStorage};
+
+    /// A record could be synced between its append and its entry into the marks; the engine then
+    /// executed it, stood ahead of `committed`, and the housekeeper ended the process.
+    #[test]
+    fn a_record_is_passed_on_only_when_the_marks_know_it() {
+        let genesis =
+            Entry { kind: Kind::Genesis, first_sequence: 1, timestamp_ns: 1, ..Entry::default() };
+        let storage = Arc::new(MemoryStorage::new());
+        let config = Config { segment_size: 64 * 1024 };
+        let journal = Journal::create(storage, config, 1, &genesis, &[&[0; 64]]).unwrap();
+        let (mut appender, syncer, _preparer) = journal.split();
+        let index = appender.last().index;
+        let marks = Arc::new(Marks::new(Executed::default(), index, 1, None));
+        let mut stage =
+            SyncStage::new(syncer, Arc::clone(&marks), Arc::default(), Arc::new(Gate::default()));
+        let entry = Entry { first_sequence: 1, commands: 3, timestamp_ns: 2, ..Entry::default() };
+        let appended = appender.append(&entry, &[&[1; 64]]).unwrap();
+        stage.step();
+        assert_eq!(marks.durable_index(), index, "synced, but not told of yet");
+        assert!(!stage.is_needed());
+        marks.announce(Announced { index: appended.index, sequence: 3 });
+        assert!(stage.is_needed());
+        stage.step();
+        assert_eq!(marks.durable_index(), appended.index);
+        assert_eq!(marks.watermarks().committed, 3);
+        assert_eq!(stage.step(), Progress::Idle);
     }
 }

@@ -266,11 +266,13 @@ fn run_journal(shared: &Shared, mut stage: JournalStage) -> JournalStage {
         match progress {
             Progress::Worked => {}
             Progress::Finished => return stage,
-            Progress::Idle if is_closing || shared.has_failed() => return stage,
+            Progress::Idle if shared.has_failed() => return stage,
+            // Requests may be waiting for a segment: only an empty ring has nothing more to come.
+            Progress::Idle if is_closing && is_emptied(&shared.positions) => return stage,
             Progress::Idle => {
                 let is_ready = || {
                     stage.is_ready(shared.clock.now().journal_ns)
-                        || shared.closing.load(Ordering::Acquire)
+                        || (!is_closing && shared.closing.load(Ordering::Acquire))
                         || shared.has_failed()
                 };
                 shared.journal_gate.wait(is_ready, GATE_TIMEOUT);
@@ -284,6 +286,10 @@ fn run_journal(shared: &Shared, mut stage: JournalStage) -> JournalStage {
             }
         }
     }
+}
+
+fn is_emptied(positions: &Positions) -> bool {
+    positions.journaled() == positions.published()
 }
 
 fn run_sync(shared: &Shared, mut stage: SyncStage) -> SyncStage {

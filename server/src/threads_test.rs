@@ -119,7 +119,8 @@ fn a_stop_answers_everything_and_leaves_a_whole_journal() {
         pool.release(envelope);
     }
     assert_eq!(pool.in_flight(), 0);
-    assert!(fatal.lock().unwrap().is_empty());
+    let fatal = fatal.lock().unwrap();
+    assert!(fatal.is_empty(), "{fatal:?}");
 
     let mut replayer = Replayer::new(Options::default());
     let mut requests = 0;
