@@ -14,6 +14,10 @@ use protocol::parameter::{Parameter, Parameters};
 use protocol::reply::Outcomes;
 use protocol::{Command, CommandId, OwnerId, Request, Role, Sequence};
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH: u64 = 8_190;
 const REGISTRY: u128 = 0xbeef << 64;
 const MINT: u128 = 0xfeed << 64;

@@ -18,6 +18,10 @@ use protocol::parameter::{Parameter, Parameters};
 use protocol::{Command, CommandId, Role};
 use ring::{Gate, Pool, PoolConfig, ReplyQueue, Ticket};
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Requests in flight.
 const IN_FLIGHT: usize = 8;
 const PATIENCE: Duration = Duration::from_millis(5);
