@@ -226,7 +226,13 @@ impl Engine {
                     self.repeat(sequence, &row)
                 }
             };
-            outcomes.push(outcome);
+            match verdict {
+                // Nothing of such a chain is remembered, whatever its legs are answered.
+                Verdict::Leg(_, status) if !status.is_remembered() => {
+                    outcomes.push_forgotten(outcome);
+                }
+                _ => outcomes.push(outcome),
+            }
         }
         self.legs = legs;
         next

@@ -7,8 +7,12 @@ use std::time::Duration;
 pub const STREAMS_MAX: u32 = 16;
 /// Unread request bytes of one stream: two requests of the largest size.
 pub const STREAM_WINDOW: u32 = 2 << 20;
-/// Unread request bytes of one connection.
-pub const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Unread bytes of a connection whose identity has not been judged yet.
+pub const WINDOW_UNKNOWN: u32 = 256 << 10;
+/// Unread request bytes of one connection of a registry or a mint, which send in bulk.
+pub const WINDOW_BULK: u32 = 8 << 20;
+/// Unread request bytes of one connection of anybody else: one request of the largest size.
+pub const WINDOW_OTHER: u32 = 1 << 20;
 /// Reply bytes sent and not yet acknowledged, of one connection.
 pub const SEND_WINDOW: u64 = 4 << 20;
 /// Bytes of TLS messages that a peer may send ahead.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use identity::{Peer, Source};
+use identity::{Peer, Role, Source};
 use protocol::frame::CloseCode;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
@@ -84,13 +84,21 @@ fn transport(idle_timeout: Duration) -> TransportConfig {
         .max_concurrent_bidi_streams(limits::STREAMS_MAX.into())
         .max_concurrent_uni_streams(0_u32.into())
         .stream_receive_window(limits::STREAM_WINDOW.into())
-        .receive_window(limits::CONNECTION_WINDOW.into())
+        .receive_window(limits::WINDOW_UNKNOWN.into())
         .send_window(limits::SEND_WINDOW)
         .max_idle_timeout(idle)
         .keep_alive_interval(Some(limits::KEEP_ALIVE.min(idle_timeout / 3)))
         .crypto_buffer_size(limits::CRYPTO_BUFFER_SIZE)
         .datagram_receive_buffer_size(None);
     transport
+}
+
+/// What a connection may leave unread, by what its role has to send.
+const fn window_of(role: Role) -> u32 {
+    match role {
+        Role::Registry | Role::Mint => limits::WINDOW_BULK,
+        _ => limits::WINDOW_OTHER,
+    }
 }
 
 fn open_socket(addr: SocketAddr) -> io::Result<UdpSocket> {
@@ -195,6 +203,7 @@ impl Door {
             refuse(&connection, CloseCode::Limit);
             return;
         };
+        connection.set_receive_window(window_of(peer.principal().role).into());
         let number = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let turn = u16::try_from(number % u64::from(self.workers)).unwrap_or(0);
         let Config { in_flight_max, frame_timeout, stream_idle_timeout, write_timeout, .. } =

@@ -152,12 +152,21 @@ impl Outcomes {
 
     /// Adds the outcome of the next command.
     pub fn push(&mut self, outcome: Outcome) {
+        self.push_marked(outcome, outcome.status.is_remembered());
+    }
+
+    /// As [`Self::push`], for a leg whose chain failed for a reason that is not remembered.
+    pub fn push_forgotten(&mut self, outcome: Outcome) {
+        self.push_marked(outcome, false);
+    }
+
+    fn push_marked(&mut self, outcome: Outcome, remembered: bool) {
         let Outcome { sequence, status, rate, repeat } = outcome;
         if status.is_ok() && !repeat {
             self.push_rate(rate);
         } else {
             let mut bits = 0;
-            if status.is_remembered() {
+            if remembered {
                 bits |= exception_flags::REMEMBERED;
             }
             if repeat {
@@ -413,6 +422,17 @@ mod tests {
         let decoded = decode(&bytes).unwrap();
         assert_eq!(decoded.outcomes[0], ok(1, 5_000));
         assert_eq!(decoded.outcomes[1].status, Status::LinkedFailed);
+    }
+
+    #[test]
+    fn a_leg_of_a_forgotten_chain_is_not_marked_as_remembered() {
+        let failed = Outcome { sequence: 1, status: Status::LinkedFailed, rate: 0, repeat: false };
+        let mut collected = Outcomes::with_capacity(2);
+        collected.clear(1);
+        collected.push(failed);
+        collected.push_forgotten(Outcome { sequence: 2, ..failed });
+        assert_eq!(collected.exceptions[0].flags, exception_flags::REMEMBERED);
+        assert_eq!(collected.exceptions[1].flags, 0);
     }
 
     #[test]

@@ -261,3 +261,25 @@ fn is_open_metrics(body: &str) {
     }
     assert!(families.len() > 10);
 }
+
+/// The harness's binary lies beside the frame's, but only cargo builds it: its library is driven
+/// here, on the file that is shipped.
+#[test]
+fn the_shipped_payments_are_paid() {
+    let text = include_str!("../../loadgen/samples/payments.csv");
+    let payments = loadgen::payments::parse(text, 6).unwrap();
+    books::run(async {
+        let mut frame = Frame::new();
+        frame.start();
+        let started = payments.iter().map(|payment| {
+            let at_ms = None;
+            loadgen::payments::Payment { at_ms, ..*payment }
+        });
+        let payments: Vec<_> = started.collect();
+        let outcomes = loadgen::run::pay_file(&frame.target(), &payments, 100).await.unwrap();
+        assert_eq!(outcomes.len(), payments.len());
+        assert!(outcomes.iter().all(|outcome| outcome.status.is_ok()));
+        frame.stop();
+        frame.is_sound();
+    });
+}
