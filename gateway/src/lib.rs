@@ -34,3 +34,17 @@ pub use config::{Config, FrameInfo, Lines, Reading, Retry};
 pub use gateway::{Gateway, StartError};
 pub use metrics::Metrics;
 pub use quic::ALPN;
+
+#[cfg(test)]
+mod tests {
+    /// A role's number goes from the certificate into the journal: the two crates that name roles
+    /// depend on neither, and this one on both.
+    #[test]
+    fn a_certificate_and_the_engine_mean_the_same_role() {
+        for role in identity::Role::ALL {
+            let known = protocol::Role::from_number(role.number());
+            let name = known.map(|known| format!("{known:?}"));
+            assert_eq!(name, Some(format!("{role:?}")));
+        }
+    }
+}
