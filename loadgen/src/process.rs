@@ -182,8 +182,9 @@ impl FrameHome {
             .map_err(|source| self.spawn_error(source))?;
         let stdout = child.stdout.take().expect("standard output is piped");
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if let Some((quic, admin)) = parse_listening(&line) {
-                return Ok(FrameProcess { child, quic, admin });
+            if let Some(doors) = Doors::parse(&line) {
+                let Doors { quic, https, admin } = doors;
+                return Ok(FrameProcess { child, quic, https, admin });
             }
         }
         let status = child.wait().map_or_else(|error| error.to_string(), |s| s.to_string());
@@ -195,10 +196,27 @@ impl FrameHome {
     }
 }
 
-/// `listening quic=ADDRESS admin=ADDRESS`, as `serve` prints it.
-fn parse_listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let (quic, admin) = line.strip_prefix("listening quic=")?.split_once(" admin=")?;
-    Some((quic.parse().ok()?, admin.parse().ok()?))
+/// Where a frame listens, as `serve` prints it: `listening quic=… https=… admin=…`.
+#[derive(Debug, PartialEq, Eq)]
+struct Doors {
+    quic: SocketAddr,
+    https: Option<SocketAddr>,
+    admin: SocketAddr,
+}
+
+impl Doors {
+    fn parse(line: &str) -> Option<Self> {
+        let (mut quic, mut https, mut admin) = (None, None, None);
+        for door in line.strip_prefix("listening ")?.split(' ') {
+            match door.split_once('=')? {
+                ("quic", addr) => quic = addr.parse().ok(),
+                ("https", addr) => https = addr.parse().ok(),
+                ("admin", addr) => admin = addr.parse().ok(),
+                _ => {}
+            }
+        }
+        Some(Self { quic: quic?, https, admin: admin? })
+    }
 }
 
 fn last_lines(path: &Path) -> String {
@@ -213,6 +231,8 @@ pub struct FrameProcess {
     child: Child,
     /// Address of the QUIC door.
     pub quic: SocketAddr,
+    /// Address of the HTTPS door, where there is one.
+    pub https: Option<SocketAddr>,
     /// Address of the admin door.
     pub admin: SocketAddr,
 }
@@ -267,9 +287,11 @@ mod tests {
 
     #[test]
     fn the_listening_line_is_understood() {
-        let (quic, admin) = parse_listening("listening quic=127.0.0.1:1 admin=[::1]:2").unwrap();
-        assert_eq!((quic.port(), admin.port()), (1, 2));
-        assert_eq!(parse_listening("listening"), None);
-        assert_eq!(parse_listening("listening quic=x admin=y"), None);
+        let doors = Doors::parse("listening quic=127.0.0.1:1 admin=[::1]:2").unwrap();
+        assert_eq!((doors.quic.port(), doors.https, doors.admin.port()), (1, None, 2));
+        let line = "listening quic=127.0.0.1:1 https=127.0.0.1:3 admin=[::1]:2";
+        assert_eq!(Doors::parse(line).unwrap().https.unwrap().port(), 3);
+        assert_eq!(Doors::parse("listening"), None);
+        assert_eq!(Doors::parse("listening quic=x admin=y"), None);
     }
 }
