@@ -130,7 +130,7 @@ impl Client {
         self.send(Request::default(), commands).await
     }
 
-    /// As [`Self::submit`], with a head whose `trace`, `flags` and `history_checked` are used.
+    /// As [`Self::submit`], with a head whose `trace` and `flags` are used; the rest must be 0.
     ///
     /// # Errors
     ///

@@ -10,7 +10,7 @@ use crate::command::{COMMAND_SIZE, Command};
 
 /// Reason text (UTF-8).
 pub const TAG_REASON: u16 = 1;
-/// String key (UTF-8).
+/// String key (printable ASCII, 1–255 bytes); only with the KEYED flag.
 pub const TAG_KEY: u16 = 2;
 /// Name of an asset (UTF-8).
 pub const TAG_NAME: u16 = 3;
@@ -20,20 +20,17 @@ pub const TAG_SPIFFE_ID: u16 = 4;
 pub const TAG_MEMO: u16 = 5;
 /// Proof (bytes).
 pub const TAG_PROOF: u16 = 6;
+/// The command's own id beside its key (16 bytes, little-endian); only with the KEYED flag.
+pub const TAG_ID: u16 = 7;
+
+/// The highest tag with a meaning.
+const TAG_LAST: u16 = TAG_ID;
 
 const HEAD: usize = 4;
 
 /// The value of the first entry with `tag`; `None` if there is none or the data is malformed.
 pub fn find(slots: &[Command], tag: u16) -> Option<&[u8]> {
-    let bytes = slots.as_bytes();
-    let mut at = 0;
-    while let Some((entry_tag, value, next)) = entry(bytes, at) {
-        if entry_tag == tag {
-            return Some(value);
-        }
-        at = next;
-    }
-    None
+    entries(slots).find(|&(entry_tag, _)| entry_tag == tag).map(|(_, value)| value)
 }
 
 /// As [`find`], for text.
@@ -41,12 +38,23 @@ pub fn find_text(slots: &[Command], tag: u16) -> Option<&str> {
     find(slots, tag).and_then(|bytes| core::str::from_utf8(bytes).ok())
 }
 
+/// Every entry in order, up to the first that is not whole.
+pub fn entries(slots: &[Command]) -> impl Iterator<Item = (u16, &[u8])> {
+    let bytes = slots.as_bytes();
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        let (tag, value, next) = entry(bytes, at)?;
+        at = next;
+        Some((tag, value))
+    })
+}
+
 /// Whether every entry is whole, known, and what follows the last is zero.
 pub fn is_well_formed(slots: &[Command]) -> bool {
     let bytes = slots.as_bytes();
     let mut at = 0;
     while let Some((tag, _, next)) = entry(bytes, at) {
-        if tag > TAG_PROOF {
+        if tag > TAG_LAST {
             return false;
         }
         at = next;

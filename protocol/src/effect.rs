@@ -131,6 +131,9 @@ pub enum Event {
     MintResumed = 67,
     /// A principal was bound to its SPIFFE ID.
     PrincipalIdentified = 68,
+    /// A string key was used up, by a refused command too: debit = the principal whose key it is,
+    /// amount = digest of the body, reference = the key's hash, user_data = status, rate = rate.
+    KeyUsed = 80,
 }
 
 impl Event {
@@ -165,6 +168,7 @@ impl Event {
             66 => "MintHalted",
             67 => "MintResumed",
             68 => "PrincipalIdentified",
+            80 => "KeyUsed",
             _ => "Unknown",
         }
     }

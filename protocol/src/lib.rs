@@ -43,6 +43,7 @@ pub mod effect;
 pub mod frame;
 pub mod genesis;
 pub mod ids;
+pub mod key;
 pub mod kind;
 pub mod limits;
 pub mod parameter;

@@ -23,6 +23,8 @@ pub const NAME_LEN_MAX: usize = 64;
 pub const SPIFFE_ID_LEN_MAX: usize = 2_048;
 /// Longest reason text, in bytes.
 pub const REASON_LEN_MAX: usize = 1_024;
+/// Longest string key, in bytes.
+pub const KEY_LEN_MAX: usize = 255;
 /// Assets of one frame.
 pub const ASSETS_MAX: usize = 256;
 /// Host registries of one frame; host 0 is the frame itself.

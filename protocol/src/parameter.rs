@@ -43,6 +43,10 @@ pub enum Parameter {
     HostDebitLimit = 17,
     /// That window, in milliseconds.
     HostDebitWindowMs = 18,
+    /// How long a string key is remembered at the least while there is room, in milliseconds.
+    KeysWindowMs = 19,
+    /// String keys remembered at once.
+    KeysCapacity = 20,
 }
 
 /// Bounds and default of one parameter.
@@ -61,7 +65,7 @@ const DAY: u128 = 24 * 3_600 * SECOND;
 
 impl Parameter {
     /// Every parameter, in order of its number, which is its place plus one.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::FeeBase,
         Self::FeeMax,
         Self::VelocityWindowMs,
@@ -80,6 +84,8 @@ impl Parameter {
         Self::CreditTotal,
         Self::HostDebitLimit,
         Self::HostDebitWindowMs,
+        Self::KeysWindowMs,
+        Self::KeysCapacity,
     ];
 
     /// Its number.
@@ -113,6 +119,8 @@ impl Parameter {
             Self::CreditTotal => "credit.total",
             Self::HostDebitLimit => "host.debit_limit",
             Self::HostDebitWindowMs => "host.debit_window_ms",
+            Self::KeysWindowMs => "keys.window_ms",
+            Self::KeysCapacity => "keys.capacity",
         }
     }
 
@@ -138,6 +146,8 @@ impl Parameter {
             Self::CreditTotal => (0, 1 << 120, 0),
             Self::HostDebitLimit => (0, 1 << 120, 0),
             Self::HostDebitWindowMs => (1_000, DAY, DAY),
+            Self::KeysWindowMs => (1_000, 30 * DAY, DAY),
+            Self::KeysCapacity => (64, 1 << 26, 1 << 20),
         };
         Bounds { min, max, default }
     }
@@ -158,7 +168,11 @@ impl Parameter {
     pub const fn is_capacity(self) -> bool {
         matches!(
             self,
-            Self::PairsCapacity | Self::HoldsCapacity | Self::IdsCapacity | Self::AccountsCapacity
+            Self::PairsCapacity
+                | Self::HoldsCapacity
+                | Self::IdsCapacity
+                | Self::AccountsCapacity
+                | Self::KeysCapacity
         )
     }
 }
@@ -229,7 +243,7 @@ mod tests {
             assert_eq!(Parameter::from_number(parameter.number()), Some(parameter));
         }
         assert_eq!(Parameter::from_number(0), None);
-        assert_eq!(Parameter::from_number(19), None);
+        assert_eq!(Parameter::from_number(21), None);
     }
 
     #[test]

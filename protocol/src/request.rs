@@ -6,14 +6,14 @@
 //! | 0 | principal | u128 |
 //! | 16 | trace | u128 |
 //! | 32 | request | u64, chosen by the client, unique on its connection |
-//! | 40 | history_checked | u64, for KEYED commands |
+//! | 40 | history_checked | u64, for KEYED commands; filled in by a gateway that asks the history |
 //! | 48 | slots | u32 |
 //! | 52 | role | u16 |
 //! | 54 | flags | u16 |
 //! | 56 | peer | u32 |
 //! | 60 | – | 4 × 0 |
 //!
-//! A client sends principal, role and peer as 0; the gateway fills them in.
+//! A client sends principal, history_checked, role and peer as 0; the gateway fills them in.
 
 use core::fmt;
 
@@ -37,7 +37,8 @@ pub struct Request {
     pub trace: u128,
     /// The client's number of this request.
     pub request: u64,
-    /// For KEYED commands: the settled sequence at which the history was asked.
+    /// For KEYED commands: the settled sequence at which the history was asked; filled in by the
+    /// gateway, 0 if nothing was asked.
     pub history_checked: u64,
     /// 128-byte slots that follow.
     pub slots: u32,
@@ -152,7 +153,8 @@ impl fmt::Display for StructureError {
                 write!(f, "the request has {slots} slots; send at most {REQUEST_SLOTS_MAX}")
             }
             Self::HeadNotZero => f.write_str(
-                "principal, role, peer and unused bits of the request head must be sent as zero",
+                "principal, history_checked, role, peer and unused bits of the request head must be \
+                 sent as zero",
             ),
             Self::Data { slot } => write!(
                 f,
@@ -181,6 +183,7 @@ impl core::error::Error for StructureError {}
 /// sequencing anything. Mistakes of single commands are refusals of the engine instead.
 pub fn check(head: &Request, slots: &[Command]) -> Result<u32, StructureError> {
     if head.principal != 0
+        || head.history_checked != 0
         || head.role != 0
         || head.peer != 0
         || head.reserved != 0
@@ -290,6 +293,7 @@ mod tests {
         assert_eq!(check(&head, &[tick]), Err(StructureError::Internal { slot: 0 }));
         for forged in [
             Request { principal: 1, ..head },
+            Request { history_checked: 1, ..head },
             Request { role: 4, ..head },
             Request { peer: 1, ..head },
             Request { reserved: 1, ..head },

@@ -1,8 +1,11 @@
 //! The shape of single commands: which fields and bits each kind uses. What a kind does not use is
 //! zero, else the command is refused `malformed`; this is the first check of the precedence.
+//! Every command that a client may send may be KEYED; that its id is the hash of its key only the
+//! engine can tell, which knows the principal.
 
 use crate::command::{Command, flags};
 use crate::data;
+use crate::key;
 use crate::kind::Kind;
 use crate::status::Status;
 
@@ -51,7 +54,8 @@ const fn uses(kind: Kind) -> (Uses, u16) {
         K::ReadHold => (DEBIT | REFERENCE | ASSET, 0),
         K::ReadParameter => (CREDIT | CODE, 0),
     };
-    (Uses(fields), bits)
+    let keyed = if kind.is_read() || kind.is_internal() { 0 } else { flags::KEYED };
+    (Uses(fields), bits | keyed)
 }
 
 /// Checks the shape of one command and names its kind.
@@ -62,6 +66,7 @@ const fn uses(kind: Kind) -> (Uses, u16) {
 pub fn check(command: &Command, data: &[Command]) -> Result<Kind, Status> {
     let kind = Kind::try_from(command.kind).map_err(|_| Status::UnknownKind)?;
     let (Uses(used), bits) = uses(kind);
+    let keyed = command.has(flags::KEYED);
     let mut set = 0;
     for (field, is_set) in [
         (DEBIT, command.debit != 0),
@@ -72,7 +77,7 @@ pub fn check(command: &Command, data: &[Command]) -> Result<Kind, Status> {
         (ASSET, command.asset != 0),
         (TIMEOUT, command.timeout_ms != 0),
         (CODE, command.code != 0),
-        (DATA, command.data != 0),
+        (DATA, command.data != 0 && !keyed),
     ] {
         if is_set {
             set |= field;
@@ -85,10 +90,37 @@ pub fn check(command: &Command, data: &[Command]) -> Result<Kind, Status> {
     if command.has(flags::ALL) && (command.amount != 0 || command.has(flags::KEEP)) {
         return Err(Status::Malformed);
     }
-    if !data.is_empty() && !data::is_well_formed(data) {
+    if keyed && command.is_linked() {
+        return Err(Status::Malformed);
+    }
+    let free_data = used & DATA != 0;
+    if (keyed || !data.is_empty()) && !is_data_valid(data, keyed, free_data) {
         return Err(Status::DataMalformed);
     }
     Ok(kind)
+}
+
+/// Whether data is whole, has exactly one valid key and at most one id if the command is KEYED and
+/// neither otherwise, and has anything else only where the kind itself uses data.
+fn is_data_valid(slots: &[Command], keyed: bool, free_data: bool) -> bool {
+    let (mut keys, mut ids) = (0_u32, 0_u32);
+    for (tag, value) in data::entries(slots) {
+        let valid = match tag {
+            data::TAG_KEY => {
+                keys += 1;
+                key::is_valid(value)
+            }
+            data::TAG_ID => {
+                ids += 1;
+                value.len() == size_of::<u128>()
+            }
+            _ => free_data,
+        };
+        if !valid {
+            return false;
+        }
+    }
+    data::is_well_formed(slots) && keys == u32::from(keyed) && ids <= u32::from(keyed)
 }
 
 #[cfg(test)]
@@ -128,6 +160,51 @@ mod tests {
         assert_eq!(check(&all, &[]), Err(Status::Malformed));
         let unknown = Command { kind: 999, ..transfer };
         assert_eq!(check(&unknown, &[]), Err(Status::UnknownKind));
+    }
+
+    #[test]
+    fn every_client_command_may_be_keyed_and_needs_one_valid_key() {
+        let own_id = 5_u128.to_le_bytes();
+        let only_key = data::encode(&[(data::TAG_KEY, b"order 1")]);
+        let key_and_id = data::encode(&[(data::TAG_ID, &own_id), (data::TAG_KEY, b"k")]);
+        for kind in Kind::ALL {
+            let bare = Command::new(kind, CommandId(1));
+            let keyed = Command { flags: flags::KEYED, data: 1, ..bare };
+            let wanted = if kind.is_read() || kind.is_internal() {
+                Err(Status::Malformed)
+            } else {
+                Ok(kind)
+            };
+            assert_eq!(check(&keyed, &only_key), wanted, "{kind:?}");
+            assert_eq!(check(&keyed, &key_and_id), wanted, "{kind:?}");
+        }
+        let pay = Command { data: 1, ..Command::transfer(CommandId(1), 2, 3, 1, 4) };
+        assert_eq!(check(&pay, &only_key), Err(Status::DataMalformed), "a key without KEYED");
+        let id_alone = data::encode(&[(data::TAG_ID, &own_id)]);
+        assert_eq!(check(&pay, &id_alone), Err(Status::DataMalformed), "an id without KEYED");
+        let keyed = Command { flags: flags::KEYED, ..pay };
+        for entries in [
+            &[][..],
+            &[(data::TAG_ID, &own_id[..])],
+            &[(data::TAG_KEY, b"")],
+            &[(data::TAG_KEY, b"line\n")],
+            &[(data::TAG_KEY, b"k"), (data::TAG_KEY, b"k")],
+            &[(data::TAG_KEY, b"k"), (data::TAG_ID, &own_id[..15])],
+            &[(data::TAG_KEY, b"k"), (data::TAG_ID, &own_id), (data::TAG_ID, &own_id)],
+        ] {
+            assert_eq!(check(&keyed, &data::encode(entries)), Err(Status::DataMalformed));
+        }
+        let linked = Command { flags: flags::KEYED | flags::LINKED, ..keyed };
+        assert_eq!(check(&linked, &only_key), Err(Status::Malformed), "a chain has ids");
+    }
+
+    #[test]
+    fn other_data_goes_beside_a_key_where_the_kind_uses_data() {
+        let slots = data::encode(&[(data::TAG_KEY, b"k"), (data::TAG_REASON, b"opening")]);
+        let keyed =
+            |kind| Command { flags: flags::KEYED, data: 1, ..Command::new(kind, CommandId(1)) };
+        assert_eq!(check(&keyed(Kind::Issue), &slots), Ok(Kind::Issue));
+        assert_eq!(check(&keyed(Kind::Open), &slots), Err(Status::DataMalformed));
     }
 
     #[test]

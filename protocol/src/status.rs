@@ -68,6 +68,8 @@ statuses! {
     IdTooOld = 302, "id_too_old", "ask the history what became of it; never resend it blindly";
     /// The same id came before with another body.
     IdReused = 303, "id_reused", "use a new id for a new command";
+    /// The key is not remembered, and keys have been forgotten since the settled history was asked.
+    KeyUnchecked = 304, "key_unchecked", "ask the settled history again, retry with the same key";
 
     /// The id window is full and may not shrink further.
     Busy = 401, "busy", "retry with the same id after a moment";
@@ -87,6 +89,8 @@ statuses! {
     JournalFull = 408, "journal_full", "retry with the same id when the disk has room again";
     /// No room for another announced configuration change.
     ChangesFull = 409, "changes_full", "wait until an announced change has taken effect";
+    /// No room for another string key, and none may be forgotten yet.
+    KeysFull = 410, "keys_full", "retry with the same key when more of the history is settled";
 
     /// Minting is halted.
     MintHalted = 501, "mint_halted", "wait until the mint role resumes it after a recount";
@@ -205,7 +209,7 @@ impl Status {
     pub const fn advice(self) -> Advice {
         match self.number() {
             0 => Advice::Done,
-            301 | 400..500 => Advice::RetrySameId,
+            301 | 304 | 400..500 => Advice::RetrySameId,
             500..1_000 => Advice::RetryNewId,
             _ => Advice::Never,
         }

@@ -5,7 +5,7 @@ use protocol::frame::{FrameKind, Head};
 use protocol::genesis::{Genesis, Mode};
 use protocol::parameter::Parameters;
 use protocol::reply::{Outcome, Outcomes, Reply};
-use protocol::{Command, CommandId, Request, Status, flags};
+use protocol::{Command, CommandId, Request, Status, data, flags};
 use zerocopy::IntoBytes;
 
 fn hex(bytes: &[u8]) -> String {
@@ -131,12 +131,26 @@ fn a_genesis_head_and_tail() {
     let head = concat!(
         "01000000000000000000000000000000",
         "02000000000000000000000000000000",
-        "0100060012000300",
+        "0100060014000300",
         "0a00000000000000",
         "00000000000000000000000000000000",
         "01000000000000000000000000000000", // fee.base …
         "88130000000000000000000000000000", // … 5 000
     );
     assert_eq!(hex(&bytes[..96]), head);
-    assert_eq!(&bytes[64 + 18 * 32..], b"AVTframe.test\0\0\0");
+    assert_eq!(&bytes[64 + 20 * 32..], b"AVTframe.test\0\0\0");
+}
+
+#[test]
+fn a_key_and_a_body() {
+    let key = protocol::key::id(1 << 64, b"order-1");
+    let slots = data::encode(&[(data::TAG_KEY, b"order-1")]);
+    let pay = Command {
+        flags: flags::KEYED,
+        data: 1,
+        ..Command::transfer(CommandId(key), 1 << 64, 2 << 64, 1, 5)
+    };
+    let digest = protocol::key::body_digest(&pay, &slots);
+    assert_eq!(format!("{key:032x}"), "12763205e58726ae5ca886d9d0ac8f56");
+    assert_eq!(format!("{digest:032x}"), "9bcabb6186cde158eac833d96d327f5e");
 }

@@ -57,7 +57,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = request::check(&head, &slots);
     for entry in request::Commands::new(&slots).flatten() {
         let _ = shape::check(entry.command, entry.data);
-        for tag in 0..8 {
+        for tag in 0..9 {
             let _ = data::find_text(entry.data, tag);
         }
     }
