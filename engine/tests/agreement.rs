@@ -148,9 +148,10 @@ fn the_streams_reach_nearly_every_refusal_of_nearly_every_kind() {
             }
         }
     }
-    // Refusals that take thousands of hosts or assets, a full disk, lost units, more timers than
+    // The refusal of a read; refusals that take thousands of hosts or assets, a full disk, lost units, more timers than
     // fire in a record, staked units; and a creditor that cannot close while a hold names it.
     let beyond = [
+        Status::ListShape,
         Status::HostsFull,
         Status::AssetsFull,
         Status::JournalFull,

@@ -29,7 +29,7 @@ fn reader(dice: &mut Dice, about: &Command) -> (Role, u128) {
 
 /// A read about something that was sent.
 fn read_about(dice: &mut Dice, about: &Command) -> Command {
-    let kind = dice.pick(&Kind::ALL[20..]);
+    let kind = dice.pick(&Kind::ALL[20..28]);
     let mut read = Command::new(kind, CommandId(0));
     let owner = match dice.below(8) {
         0 => system::treasury(dice.below(3) as u32),

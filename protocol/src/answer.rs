@@ -1,5 +1,9 @@
 //! Answers to reads: 256 bytes each, one layout for every kind of read, told apart by `kind`.
 //!
+//! A read has one answer. Only a list has several: its accounts, in the order in which they were
+//! opened, and last a trailer with bit 0 of `flags` (more may come) and in `time` the cursor of the
+//! next page; or, refused, one answer with its status.
+//!
 //! | at | field | type | account | outcome | supply, recount | quote | hold | asset | parameter |
 //! |---|---|---|---|---|---|---|---|---|---|
 //! | 0 | kind | u16 | kind of the read |||||||
@@ -14,8 +18,8 @@
 //! | 96 | credit | u128 | credit limit | | credit granted | | | | |
 //! | 112 | total | i128 | | | native_total | | | | |
 //! | 128 | delta | i128 | | | INV1 delta | | | | |
-//! | 144 | credit_used | u128 | | | Σ max(0, −liquid) | | | | |
-//! | 160 | time | u64 | | | | | expiry, Unix ms | | |
+//! | 144 | credit_used | u128 | of a list: owner | | Σ max(0, −liquid) | | | | |
+//! | 160 | time | u64 | of a list's trailer: next cursor | | | | expiry, Unix ms | | |
 //! | 168 | rate | u32 | | rate | | rate | rate | scale | |
 //! | 172 | host | u32 | host index | status | accounts | | | | |
 //! | 176 | open_items | u32 | open holds and other items | | | | | name length | |
@@ -25,6 +29,8 @@
 
 use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::ids::OwnerId;
 
 /// Size of an answer.
 pub const ANSWER_SIZE: usize = 256;
@@ -57,7 +63,7 @@ pub struct Answer {
     pub total: i128,
     /// issued − destroyed + transit − total: 0, or units were lost or invented.
     pub delta: i128,
-    /// Units borrowed on credit limits.
+    /// Units borrowed on credit limits; of an account in a list its owner.
     pub credit_used: u128,
     /// Per kind.
     pub time: u64,
@@ -77,6 +83,12 @@ pub struct Answer {
 
 const _: () = assert!(size_of::<Answer>() == ANSWER_SIZE);
 const _: () = assert!(core::mem::offset_of!(Answer, text) == 192);
+
+/// Bits of [`Answer::flags`] of a list's trailer.
+pub mod trailer_flags {
+    /// More accounts may come.
+    pub const MORE: u32 = 1 << 0;
+}
 
 /// Bits of [`Answer::flags`] of an account.
 pub mod account_flags {
@@ -102,6 +114,11 @@ impl Answer {
     /// Liquid of an account, which a credit limit may take below zero.
     pub const fn liquid(&self) -> i128 {
         self.value.cast_signed()
+    }
+
+    /// Owner of an account in a list.
+    pub const fn owner(&self) -> OwnerId {
+        self.credit_used
     }
 
     /// Name of an asset.

@@ -69,11 +69,15 @@ pub enum Kind {
     ReadParameter = 0x106,
     /// Full recomputation of the supply of `asset` from every account.
     ReadRecount = 0x107,
+    /// List of the accounts of the host `credit` (0 = the frame itself), in `asset` or in every
+    /// one (0): at most `amount` of them, from the cursor `value` on (0 = the beginning). The only
+    /// read of its request; answered by those accounts and then a trailer.
+    ReadAccounts = 0x108,
 }
 
 impl Kind {
     /// Every kind, commands first, in order of their numbers.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Open,
         Self::Freeze,
         Self::Unfreeze,
@@ -102,6 +106,7 @@ impl Kind {
         Self::ReadHold,
         Self::ReadParameter,
         Self::ReadRecount,
+        Self::ReadAccounts,
     ];
 
     /// The number in a command's `kind`.
@@ -162,6 +167,7 @@ impl TryFrom<u16> for Kind {
             0x105 => Self::ReadHold,
             0x106 => Self::ReadParameter,
             0x107 => Self::ReadRecount,
+            0x108 => Self::ReadAccounts,
             other => return Err(UnknownKind(other)),
         })
     }

@@ -25,6 +25,8 @@ pub const SPIFFE_ID_LEN_MAX: usize = 2_048;
 pub const REASON_LEN_MAX: usize = 1_024;
 /// Longest string key, in bytes.
 pub const KEY_LEN_MAX: usize = 255;
+/// Accounts that one list may give: with their trailer 250 KiB.
+pub const LIST_LIMIT_MAX: u32 = 1_000;
 /// Assets of one frame.
 pub const ASSETS_MAX: usize = 256;
 /// Host registries of one frame; host 0 is the frame itself.

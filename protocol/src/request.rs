@@ -20,7 +20,8 @@ use core::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::command::Command;
-use crate::limits::{DATA_SLOTS_MAX, REQUEST_SLOTS_MAX};
+use crate::kind::Kind;
+use crate::limits::{DATA_SLOTS_MAX, LIST_LIMIT_MAX, REQUEST_SLOTS_MAX};
 
 /// Size of the head.
 pub const REQUEST_SIZE: usize = 64;
@@ -208,6 +209,18 @@ pub fn check(head: &Request, slots: &[Command]) -> Result<u32, StructureError> {
     Ok(count)
 }
 
+/// For how many slots there must be room in the reply: one for each slot sent, but for a list one
+/// for each account that it may give, and one for its trailer. `slots` are those of the request,
+/// or the first of them.
+pub fn reply_slots(head: &Request, slots: &[Command]) -> u32 {
+    match slots.first() {
+        Some(list) if head.slots == 1 && list.kind == Kind::ReadAccounts.number() => {
+            u32::try_from(list.amount).map_or(LIST_LIMIT_MAX, |limit| limit.min(LIST_LIMIT_MAX)) + 1
+        }
+        _ => head.slots,
+    }
+}
+
 /// One command of a request with its data.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -263,7 +276,6 @@ impl<'a> Iterator for Commands<'a> {
 mod tests {
     use super::*;
     use crate::ids::CommandId;
-    use crate::kind::Kind;
     use alloc::vec;
 
     fn command(kind: Kind, data: u16) -> Command {
@@ -301,5 +313,17 @@ mod tests {
         ] {
             assert_eq!(check(&forged, &[transfer]), Err(StructureError::HeadNotZero));
         }
+    }
+
+    #[test]
+    fn a_list_needs_room_for_its_accounts_and_nothing_else_for_more_than_it_sends() {
+        let head = Request { flags: flags::READ, slots: 1, ..Request::default() };
+        let list = |amount| Command { amount, ..command(Kind::ReadAccounts, 0) };
+        for (limit, room) in [(0, 1), (1, 2), (1_000, 1_001), (1_001, 1_001), (u128::MAX, 1_001)] {
+            assert_eq!(reply_slots(&head, &[list(limit)]), room);
+        }
+        assert_eq!(reply_slots(&head, &[command(Kind::ReadAccount, 0)]), 1);
+        let two = Request { slots: 2, ..head };
+        assert_eq!(reply_slots(&two, &[list(1_000); 2]), 2);
     }
 }

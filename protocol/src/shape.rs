@@ -53,6 +53,7 @@ const fn uses(kind: Kind) -> (Uses, u16) {
         K::Quote => (DEBIT | CREDIT | AMOUNT | ASSET, 0),
         K::ReadHold => (DEBIT | REFERENCE | ASSET, 0),
         K::ReadParameter => (CREDIT | CODE, 0),
+        K::ReadAccounts => (CREDIT | AMOUNT | VALUE | ASSET, 0),
     };
     let keyed = if kind.is_read() || kind.is_internal() { 0 } else { flags::KEYED };
     (Uses(fields), bits | keyed)

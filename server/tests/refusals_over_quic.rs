@@ -17,6 +17,7 @@ use crate::frame::{Frame, must, say};
 /// Statuses that no command brings about in this version, or that another module reaches.
 const ELSEWHERE: &[(Status, &str)] = &[
     (Status::JournalFull, "a full disk: the module full_disk"),
+    (Status::ListShape, "answers a read, never a command: the module lists"),
     (
         Status::DeltaNotZero,
         "needs an engine that invented units; every entry is checked before it is answered",
