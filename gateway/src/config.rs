@@ -9,6 +9,7 @@ use std::time::Duration;
 use identity::{DefaultTimeProvider, RolePatterns, TimeProvider};
 use ring::{Pool, Publisher, ReplyQueue};
 
+use crate::limiter::RoleLimits;
 use crate::limits;
 
 /// When a peer must prove its address before the gateway spends anything on it.
@@ -35,8 +36,10 @@ pub struct Config {
     pub retry: Retry,
     /// Connections of the door.
     pub connections_max: usize,
-    /// Connections of one principal.
-    pub connections_per_principal_max: usize,
+    /// What one identity may ask for, by its role.
+    pub limits: RoleLimits,
+    /// Bytes that all clients together may have sent and nobody has taken.
+    pub receive_budget_size: usize,
     /// Unanswered requests of one connection.
     pub in_flight_max: u32,
     /// Longest handshake.
@@ -65,7 +68,8 @@ impl Config {
             clock: Arc::new(DefaultTimeProvider),
             retry: Retry::default(),
             connections_max: limits::CONNECTIONS_MAX,
-            connections_per_principal_max: limits::CONNECTIONS_PER_PRINCIPAL_MAX,
+            limits: RoleLimits::default(),
+            receive_budget_size: limits::RECEIVE_BUDGET_SIZE,
             in_flight_max: limits::IN_FLIGHT_MAX,
             handshake_timeout: limits::HANDSHAKE_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,

@@ -4,7 +4,7 @@
 //! after [`Gateway::shutdown`] nothing of it holds the ring.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -14,8 +14,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
+use crate::budget::Budget;
 use crate::config::{Config, FrameInfo, Lines};
 use crate::desk::Desk;
+use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::quic::{self, Door};
 use crate::routes;
@@ -73,6 +75,8 @@ impl Gateway {
         let carriers = replies.into_iter().map(|queue| carrier(&desk, queue)).collect();
         let closing = watch::Sender::new(false);
         let source: Arc<dyn Source> = source;
+        let limiter = Limiter::new(config.limits, config.connections_max);
+        let budget = Budget::new(config.receive_budget_size, config.connections_max);
         let door = Arc::new(Door {
             config,
             source,
@@ -83,7 +87,8 @@ impl Gateway {
             identified: Arc::default(),
             handshakes: 0.into(),
             next_connection: 0.into(),
-            principals: Mutex::default(),
+            limiter,
+            budget,
         });
         let accepting = tokio::spawn(quic::accept(door, endpoint.clone()));
         Ok(Self { endpoint, local_addr, metrics, closing, accepting, carriers, desk })

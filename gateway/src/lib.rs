@@ -19,11 +19,13 @@
 //!   read holds no envelope.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod config;
 mod desk;
 pub mod framing;
 mod gateway;
 mod identify;
+mod limiter;
 pub mod limits;
 mod metrics;
 mod outbox;
@@ -32,6 +34,7 @@ mod routes;
 
 pub use config::{Config, FrameInfo, Lines, Reading, Retry};
 pub use gateway::{Gateway, StartError};
+pub use limiter::{Allotment, RoleLimits};
 pub use metrics::Metrics;
 pub use quic::ALPN;
 

@@ -3,6 +3,45 @@
 
 use std::time::Duration;
 
+use crate::limiter::Allotment;
+
+/// Bytes.
+const MIB: u64 = 1 << 20;
+
+/// An agent pays for itself: hundreds of payments a second from a few processes are plenty.
+pub const AGENT: Allotment =
+    Allotment { requests_per_s: 1_000, bytes_per_s: 8 * MIB, in_flight: 256, connections: 16 };
+/// A registry sends for all whom it hosts: several times what the frame executes, so that only a
+/// mistake meets it.
+pub const REGISTRY: Allotment = Allotment {
+    requests_per_s: 200_000,
+    bytes_per_s: 1_024 * MIB,
+    in_flight: 16_384,
+    connections: 256,
+};
+/// Another frame: transfers between the two, in batches.
+pub const PEER: Allotment =
+    Allotment { requests_per_s: 20_000, bytes_per_s: 256 * MIB, in_flight: 4_096, connections: 64 };
+/// A mint issues in bulk, as a registry sends.
+pub const MINT: Allotment = REGISTRY;
+/// People and scripts that configure.
+pub const ADMIN: Allotment =
+    Allotment { requests_per_s: 500, bytes_per_s: 4 * MIB, in_flight: 64, connections: 8 };
+/// Reads all, page after page.
+pub const AUDITOR: Allotment =
+    Allotment { requests_per_s: 5_000, bytes_per_s: 8 * MIB, in_flight: 256, connections: 16 };
+/// How long an identity may save up what it does not ask for.
+pub const BURST: Duration = Duration::from_secs(1);
+/// Identities without connections that are remembered because they owe time; when there are more
+/// they are all forgotten.
+pub const DEPARTED_MAX: usize = 4_096;
+/// A place in flight is looked for again after this, should a wake-up ever be lost.
+pub const PLACE_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that all clients together may have sent and nobody has taken.
+pub const RECEIVE_BUDGET_SIZE: usize = 256 << 20;
+/// The smallest window that a connection is served with.
+pub const WINDOW_MIN: u32 = 64 << 10;
+
 /// Bidirectional streams of one connection; a batch client needs one, a mixed one a few.
 pub const STREAMS_MAX: u32 = 16;
 /// Unread request bytes of one stream: two requests of the largest size.
@@ -32,8 +71,6 @@ pub const HANDSHAKES_MAX: usize = 512;
 
 /// Connections of the door.
 pub const CONNECTIONS_MAX: usize = 1_024;
-/// Connections of one principal: a load generator needs many, a thousand are a mistake.
-pub const CONNECTIONS_PER_PRINCIPAL_MAX: usize = 256;
 /// Unanswered requests of one connection; more are not read.
 pub const IN_FLIGHT_MAX: u32 = 128;
 /// Unanswered requests of one stream; more are not read.

@@ -14,6 +14,7 @@ use ring::Envelope;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use zerocopy::IntoBytes;
 
+use crate::limiter::{Pass, Places};
 use crate::limits::{REPLY_BUDGET_SIZE, REPLY_UNIT_SIZE, STREAM_IN_FLIGHT_MAX};
 
 /// Place of the `replied` stamp in a reply.
@@ -24,14 +25,17 @@ const REPLIED_AT: usize = 44;
 pub(crate) struct Allowance {
     requests: Arc<Semaphore>,
     units: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Allowance {
-    pub(crate) fn new(in_flight_max: u32) -> Self {
+    /// Of a connection whose identity's places are `places`.
+    pub(crate) fn new(in_flight_max: u32, places: Places) -> Self {
         let units = REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE;
         Self {
             requests: Arc::new(Semaphore::new(in_flight_max.max(1) as usize)),
             units: Arc::new(Semaphore::new(units)),
+            places,
         }
     }
 }
@@ -100,7 +104,8 @@ impl Outbox {
     }
 
     /// A request is about to be published: its permits stay out until its reply is written.
-    pub(crate) fn begin(&self, admission: Admission) {
+    pub(crate) fn begin(&self, admission: Admission, pass: Pass) {
+        pass.forget();
         admission.permits.into_iter().for_each(OwnedSemaphorePermit::forget);
         self.state().in_flight += 1;
     }
@@ -232,6 +237,15 @@ impl Drop for Due {
         self.outbox.stream_requests.add_permits(requests);
         self.outbox.allowance.requests.add_permits(requests);
         self.outbox.allowance.units.add_permits(units);
+        self.outbox.allowance.places.give_back(requests);
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        // The identity outlives the stream, and with it the places of what was cut off.
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.allowance.places.give_back(state.in_flight + state.owed.requests);
     }
 }
 
@@ -247,6 +261,7 @@ fn reply_units(slots: u32, is_read: bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limiter::{Limiter, RoleLimits};
 
     #[test]
     fn every_reply_fits_the_budget() {
@@ -263,10 +278,14 @@ mod tests {
 
     #[tokio::test]
     async fn permits_come_back_with_the_written_reply() {
-        let allowance = Arc::new(Allowance::new(1));
+        let limiter = Limiter::new(RoleLimits::default(), 1);
+        let principal = identity::Principal { id: 1 << 100, role: identity::Role::Agent };
+        let seat = limiter.seat(principal, 0).unwrap();
+        let allowance = Arc::new(Allowance::new(1, seat.places()));
         let outbox = Outbox::new(Arc::clone(&allowance));
         let admission = outbox.admit(3, false).await;
-        outbox.begin(admission);
+        outbox.begin(admission, seat.try_request(1, 0).unwrap());
+        assert_eq!(seat.in_flight(), 1);
         assert_eq!(allowance.requests.available_permits(), 0);
         let mut envelope = Envelope::with_slots(3);
         envelope.head.slots = 3;
@@ -282,5 +301,25 @@ mod tests {
         let units = REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE;
         assert_eq!(allowance.units.available_permits(), units);
         assert!(outbox.next_due().await.is_none());
+        assert_eq!(seat.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn places_of_what_was_cut_off_come_back() {
+        let limiter = Limiter::new(RoleLimits::default(), 1);
+        let principal = identity::Principal { id: 1 << 100, role: identity::Role::Agent };
+        let seat = limiter.seat(principal, 0).unwrap();
+        let outbox = Outbox::new(Arc::new(Allowance::new(8, seat.places())));
+        for _ in 0..2 {
+            let admission = outbox.admit(1, false).await;
+            outbox.begin(admission, seat.try_request(1, 0).unwrap());
+        }
+        let info = ReplyInfo { now_ns: 0, journal_ns: 7, epoch: 1 };
+        let mut envelope = Envelope::with_slots(1);
+        envelope.refused = Some(Status::JournalFull);
+        outbox.push_reply(&envelope, info);
+        assert_eq!(seat.in_flight(), 2);
+        drop(outbox);
+        assert_eq!(seat.in_flight(), 0);
     }
 }

@@ -7,11 +7,10 @@
 mod connection;
 mod stream;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use identity::{Peer, Role, Source};
@@ -26,11 +25,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::budget::Budget;
 use crate::config::{Config, Retry};
 use crate::desk::Desk;
 use crate::identify::Identified;
+use crate::limiter::Limiter;
 use crate::limits;
-use crate::metrics::add;
+use crate::metrics::{Metrics, add};
 use crate::outbox::Allowance;
 use connection::{Served, Stay};
 use stream::{code, farewell_text};
@@ -55,7 +56,8 @@ pub(crate) struct Door {
     pub(crate) identified: Arc<Identified>,
     pub(crate) handshakes: AtomicUsize,
     pub(crate) next_connection: AtomicU64,
-    pub(crate) principals: Mutex<HashMap<u128, usize>>,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// Opens the socket and the endpoint.
@@ -156,9 +158,7 @@ impl Door {
             let _ = incoming.retry();
             return None;
         }
-        let open = metrics.connections_open.load(Ordering::Relaxed);
-        let is_full = usize::try_from(open).unwrap_or(usize::MAX) >= self.config.connections_max;
-        if is_full || handshakes >= limits::HANDSHAKES_MAX {
+        if self.limiter.is_full() || handshakes >= limits::HANDSHAKES_MAX {
             add(&metrics.refused_limit, 1);
             incoming.refuse();
             return None;
@@ -197,13 +197,16 @@ impl Door {
                 return;
             }
         };
-        let Some(_seat) = Seat::take(self, peer.principal().id) else {
-            add(&self.desk.metrics.refused_limit, 1);
-            audit_refusal(remote, "limit", &"too many connections of one principal");
-            refuse(&connection, CloseCode::Limit);
-            return;
+        let now_ns = (self.desk.info.monotonic_ns)();
+        let Some(seat) = self.limiter.seat(peer.principal(), now_ns) else {
+            return self.turn_away(&connection, "too many connections");
         };
-        connection.set_receive_window(window_of(peer.principal().role).into());
+        let Some(window) = self.budget.window(window_of(peer.principal().role)) else {
+            return self.turn_away(&connection, "the receive budget is used up");
+        };
+        let _opened = Opened::count(&self.desk.metrics);
+        // The budget fits 32 bits whenever a window of it does.
+        connection.set_receive_window(u32::try_from(window.bytes()).unwrap_or(u32::MAX).into());
         let number = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let turn = u16::try_from(number % u64::from(self.workers)).unwrap_or(0);
         let Config { in_flight_max, frame_timeout, stream_idle_timeout, write_timeout, .. } =
@@ -215,7 +218,8 @@ impl Door {
             connection,
             number,
             worker: self.first_worker + turn,
-            allowance: Arc::new(Allowance::new(in_flight_max)),
+            allowance: Arc::new(Allowance::new(in_flight_max, seat.places())),
+            seat,
             in_flight_max,
             phase: watch::Sender::new(None),
             frame_timeout,
@@ -230,6 +234,12 @@ impl Door {
             closing: self.closing.clone(),
         };
         connection::serve(served, stay).await;
+    }
+
+    fn turn_away(&self, connection: &Connection, cause: &str) {
+        add(&self.desk.metrics.refused_limit, 1);
+        audit_refusal(connection.remote_address(), "limit", &cause);
+        refuse(connection, CloseCode::Limit);
     }
 
     fn peer(&self, connection: &Connection) -> Result<Peer, identity::PeerError> {
@@ -257,10 +267,6 @@ impl Door {
         add(counter, 1);
         audit_refusal(remote, reason, cause);
     }
-
-    fn principals(&self) -> MutexGuard<'_, HashMap<u128, usize>> {
-        self.principals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn refuse(connection: &Connection, reason: CloseCode) {
@@ -286,37 +292,19 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// One of the connections that a principal, and the door, may have.
-struct Seat<'a> {
-    door: &'a Door,
-    principal: u128,
-}
+/// One of the open connections, as the metrics count them.
+struct Opened<'a>(&'a Metrics);
 
-impl<'a> Seat<'a> {
-    fn take(door: &'a Door, principal: u128) -> Option<Self> {
-        let mut principals = door.principals();
-        let count = principals.entry(principal).or_default();
-        if *count >= door.config.connections_per_principal_max {
-            return None;
-        }
-        *count += 1;
-        let metrics = &door.desk.metrics;
+impl<'a> Opened<'a> {
+    fn count(metrics: &'a Metrics) -> Self {
         add(&metrics.connections_accepted, 1);
         add(&metrics.connections_open, 1);
-        Some(Self { door, principal })
+        Self(metrics)
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for Opened<'_> {
     fn drop(&mut self) {
-        let mut principals = self.door.principals();
-        if let Some(count) = principals.get_mut(&self.principal) {
-            *count -= 1;
-            if *count == 0 {
-                principals.remove(&self.principal);
-            }
-        }
-        let open = &self.door.desk.metrics.connections_open;
-        open.fetch_sub(1, Ordering::Relaxed);
+        self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
     }
 }

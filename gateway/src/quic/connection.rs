@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::stream::{self, code, farewell_text};
 use crate::desk::Desk;
 use crate::identify::Identified;
+use crate::limiter::Seat;
 use crate::metrics::add;
 use crate::outbox::Allowance;
 
@@ -27,6 +28,7 @@ pub(super) struct Served {
     pub(super) connection: Connection,
     pub(super) number: u64,
     pub(super) worker: u16,
+    pub(super) seat: Seat,
     pub(super) allowance: Arc<Allowance>,
     pub(super) in_flight_max: u32,
     pub(super) phase: watch::Sender<Option<CloseCode>>,

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use protocol::command::COMMAND_SIZE;
 use protocol::frame::{CloseCode, FrameKind, encode_close};
-use protocol::request::{self, StructureError, flags};
+use protocol::request::{self, REQUEST_SIZE, StructureError, flags};
 use protocol::{Request, Status};
 use quinn::{RecvStream, SendStream, VarInt};
 use ring::{Publisher, Ticket};
@@ -242,6 +243,12 @@ impl Reader {
         let received = (desk.info.monotonic_ns)();
         let is_read = head.flags & flags::READ != 0;
         let admission = outbox.admit(head.slots, is_read).await;
+        let pass = served.seat.request(length_of(&head), &desk.info.monotonic_ns);
+        let pass = tokio::select! {
+            biased;
+            pass = pass => pass,
+            code = told(&mut self.phase) => return Err(Ended::Told(code)),
+        };
         // Before an envelope is taken: waiting for one while holding another could last for ever.
         let identified = if is_read {
             Ok(())
@@ -263,7 +270,7 @@ impl Reader {
             self.refuse(head.request, status);
             return Ok(());
         }
-        outbox.begin(admission);
+        outbox.begin(admission, pass);
         desk.publish(&mut self.publisher, lease).await;
         Ok(())
     }
@@ -273,6 +280,11 @@ impl Reader {
         add(&desk.metrics.requests_refused, 1);
         self.outbox.refuse(request, status, desk.reply_info());
     }
+}
+
+/// Bytes of a request on the wire, without the head of its frame.
+const fn length_of(head: &Request) -> usize {
+    REQUEST_SIZE + head.slots as usize * COMMAND_SIZE
 }
 
 /// Waits until the connection is told to end.

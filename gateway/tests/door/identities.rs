@@ -144,7 +144,8 @@ async fn an_old_connection_is_told_to_come_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_principal_has_a_bounded_number_of_connections() {
     let frame = Frame::with(PoolConfig::default(), |config| {
-        config.connections_per_principal_max = 2;
+        let agent = config.limits.of(Role::Agent);
+        config.limits.set(Role::Agent, gateway::Allotment { connections: 2, ..agent });
         config.retry = gateway::Retry::Always;
     });
     let first = frame.connect().await;
