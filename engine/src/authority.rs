@@ -95,6 +95,10 @@ impl Engine {
                     || self.is_creditor(caller, command)
             }
             Kind::ReadRecount => caller.is_one_of(&[Role::Auditor, Role::Admin, Role::Mint]),
+            Kind::ReadAccounts => {
+                caller.is_one_of(&[Role::Auditor, Role::Admin])
+                    || (caller.is(Role::Registry) && caller.principal == command.credit)
+            }
             Kind::Quote => self.acts_for(caller, debit, NONE),
             Kind::ReadSupply | Kind::ReadAsset | Kind::ReadParameter => true,
             _ => false,

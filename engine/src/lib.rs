@@ -61,6 +61,7 @@ mod image;
 mod index;
 mod kinds;
 mod limits;
+mod list;
 mod owners;
 mod posting;
 mod read;

@@ -15,6 +15,8 @@ pub(crate) const RESOLVE_BLOCK: usize = 128;
 pub(crate) const MOVED_PER_INSERT: usize = 64;
 /// Slots of a set of the velocity table.
 pub(crate) const PAIR_WAYS: usize = 8;
+/// Account rows looked at for one page of a list, so that the engine never stops for long.
+pub(crate) const LIST_ROWS_MAX: u64 = 4_096;
 /// Rows of a cut sorted at once.
 pub(crate) const RUN_ROWS: usize = 4_096;
 /// Time that one table of ids spans, a whole part of a second: the tables in use stay in the cache.

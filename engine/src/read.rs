@@ -11,6 +11,7 @@ use zerocopy::IntoBytes;
 use crate::accounts::bits;
 use crate::authority::Caller;
 use crate::engine::{Engine, NS_PER_MS};
+use crate::list;
 use crate::shape::is_of_host;
 use crate::supply::{Asset, Sums};
 
@@ -18,7 +19,7 @@ use crate::supply::{Asset, Sums};
 const FLAG: u32 = 1;
 
 impl Engine {
-    /// Appends one answer of 256 bytes per read.
+    /// Appends one answer of 256 bytes per read; of a list one per account, and a trailer.
     ///
     /// # Panics
     ///
@@ -31,7 +32,7 @@ impl Engine {
         for entry in Commands::new(slots) {
             let entry = entry.expect("the structure of a request is checked before it is read");
             let mut answer = self
-                .answer_read(&caller, entry.command, entry.data)
+                .answer_read(&caller, entry.command, entry.data, slots.len() == 1, answers)
                 .unwrap_or_else(|status| Answer { status: status.number(), ..Answer::default() });
             answer.kind = entry.command.kind;
             answer.asset = entry.command.asset;
@@ -44,10 +45,15 @@ impl Engine {
         caller: &Caller,
         command: &Command,
         data: &[Command],
+        is_alone: bool,
+        answers: &mut Vec<u8>,
     ) -> Result<Answer, Status> {
         let kind = protocol::shape::check(command, data)?;
         if !kind.is_read() {
             return Err(Status::UnknownKind);
+        }
+        if kind == Kind::ReadAccounts {
+            list::judge(command, is_alone)?;
         }
         if !self.allows_read(caller, kind, command) {
             return Err(Status::NotFound);
@@ -63,6 +69,7 @@ impl Engine {
             Kind::Quote => self.read_quote(caller, command),
             Kind::ReadHold => self.read_hold(command),
             Kind::ReadAsset => Ok(asset_answer(self.asset_of(command)?)),
+            Kind::ReadAccounts => self.list(caller, command, answers),
             _ => self.read_parameter(command),
         }
     }
@@ -76,8 +83,12 @@ impl Engine {
         self.asset_of(command)?;
         let number =
             self.account_number(command.debit, command.asset).ok_or(Status::DebtorNotFound)?;
+        Ok(self.account_answer(number))
+    }
+
+    pub(crate) fn account_answer(&self, number: u32) -> Answer {
         let (hot, cold) = (self.accounts.hot(number), self.accounts.cold(number));
-        Ok(Answer {
+        Answer {
             flags: u32::from(hot.flags & bits::SHOWN),
             sequence: hot.sequence,
             value: hot.liquid.cast_unsigned(),
@@ -87,7 +98,7 @@ impl Engine {
             host: u32::from(hot.host),
             open_items: cold.open_items,
             ..Answer::default()
-        })
+        }
     }
 
     fn read_outcome(&self, command: &Command) -> Answer {

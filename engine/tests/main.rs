@@ -8,6 +8,7 @@ mod extremes;
 mod frame;
 mod generators;
 mod ids;
+mod lists;
 mod model;
 mod postings;
 mod reads;

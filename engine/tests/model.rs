@@ -359,6 +359,11 @@ impl Model {
         Ok(outcomes)
     }
 
+    /// Principals of the hosts in the order of their numbers; the frame's own is 0.
+    pub(crate) fn hosts(&self) -> Vec<u128> {
+        self.books.hosts.iter().map(|host| host.principal.unwrap_or(0)).collect()
+    }
+
     pub(crate) fn accounts(&self) -> Vec<AccountRow> {
         let row = |(&(owner, asset), account): (&(OwnerId, AssetId), &Account)| {
             let facts = self.books.owners.get(&owner);

@@ -12,6 +12,7 @@ use zerocopy::FromBytes;
 
 use crate::agreement::{Bench, agree_on};
 use crate::generators::{self, ADMIN, Dice, MINT, Record, Stream, agent, registry};
+use crate::lists;
 use crate::model::Model;
 
 fn reader(dice: &mut Dice, about: &Command) -> (Role, u128) {
@@ -111,6 +112,14 @@ fn engine_and_model_answer_reads_alike() {
             let before = bench.engine.image_digest();
             told.set(told.get() + same_answers(&mut dice, &bench, &model, record));
             assert_eq!(bench.engine.image_digest(), before);
+        }
+        let rows = model.accounts();
+        let limit = u128::from(1 + dice.below(7));
+        for (host, principal) in model.hosts().into_iter().enumerate() {
+            for asset in [0, 1] {
+                let answers = lists::walk(&bench.engine, principal, asset, limit);
+                lists::expect_rows(&answers, &rows, host as u32, asset);
+            }
         }
     });
     assert!(told.get() > 1_000, "hardly anything was told");

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use engine::{Engine, RecordStart};
 use protocol::Sequence;
+use protocol::answer::ANSWER_SIZE;
 use protocol::cut::Cut;
 use protocol::reply::{self, Outcomes, Reply, encode_refused};
+use protocol::request;
 use ring::{EngineEnd, Envelope, Polled, Pool, ReplyQueue};
 use zerocopy::IntoBytes;
 
@@ -210,18 +212,21 @@ impl EngineStage {
     }
 
     fn read(&self, envelope: &mut Envelope, clock: &impl Fn() -> u64) {
-        let len = reply::REPLY_SIZE + envelope.commands as usize * protocol::answer::ANSWER_SIZE;
-        envelope.reply.reserve_exact(len);
-        let head = Reply {
+        let mut head = Reply {
             first_sequence: self.engine.executed().0,
             timestamp: self.engine.timestamp_ns(),
-            count: envelope.commands,
             flags: reply::flags::READ,
             ..reply_head(envelope)
         };
-        envelope.reply.extend_from_slice(head.as_bytes());
-        self.engine.read(&envelope.head, &envelope.slots, &mut envelope.reply);
-        assert_eq!(envelope.reply.len(), len, "every read has one answer");
+        let Envelope { head: request, slots, reply, .. } = envelope;
+        let count_max = request::reply_slots(request, slots) as usize;
+        reply.reserve_exact(reply::REPLY_SIZE + count_max * ANSWER_SIZE);
+        reply.extend_from_slice(head.as_bytes());
+        self.engine.read(request, slots, reply);
+        let count = (reply.len() - reply::REPLY_SIZE) / ANSWER_SIZE;
+        assert!(count <= count_max, "a reply stays inside the room that its request promised");
+        head.count = u32::try_from(count).expect("a request has at most 8 190 slots");
+        reply[..reply::REPLY_SIZE].copy_from_slice(head.as_bytes());
         envelope.stamps.executed = clock();
     }
 

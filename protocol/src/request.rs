@@ -201,7 +201,7 @@ pub fn check(head: &Request, slots: &[Command]) -> Result<u32, StructureError> {
         if (command.kind >= 0x100) != reads {
             return Err(StructureError::Mixed { slot });
         }
-        if crate::Kind::try_from(command.kind).is_ok_and(crate::Kind::is_internal) {
+        if Kind::try_from(command.kind).is_ok_and(Kind::is_internal) {
             return Err(StructureError::Internal { slot });
         }
         count += 1;
