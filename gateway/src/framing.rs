@@ -151,6 +151,24 @@ impl Framing {
         }
     }
 
+    /// The slot of the announced request if it has only one; it stays to be taken.
+    #[must_use]
+    pub fn only_slot(&self) -> Option<Command> {
+        if self.untaken != 1 {
+            return None;
+        }
+        let mut command = Command::new_zeroed();
+        let mut rest = command.as_mut_bytes();
+        for piece in self.pieces.iter().map(Bytes::as_ref).chain([self.tail.as_ref()]) {
+            let count = piece.len().min(rest.len());
+            let (filled, after) = rest.split_at_mut(count);
+            filled.copy_from_slice(&piece[..count]);
+            rest = after;
+        }
+        assert!(rest.is_empty(), "a request is announced only when it is whole");
+        Some(command)
+    }
+
     fn judge(&self, kind: FrameKind, length: usize) -> Result<(), Misframed> {
         match (kind, self.is_greeted) {
             (FrameKind::Hello, false) if length == 0 => Ok(()),

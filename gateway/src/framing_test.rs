@@ -61,8 +61,10 @@ fn feed(bytes: &[u8], mut cut: impl FnMut() -> usize) -> Result<Seen, Misframed>
             }
             Step::Hello => seen.hellos += 1,
             Step::Request(head) => {
+                let only = framing.only_slot();
                 let mut slots = Vec::new();
                 framing.take_slots(&mut slots);
+                assert_eq!(only.as_slice(), if slots.len() == 1 { &slots[..] } else { &[] });
                 assert_eq!(slots.len(), head.slots as usize);
                 seen.requests.push((head.request, slots));
             }

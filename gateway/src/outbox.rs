@@ -7,9 +7,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use protocol::Status;
 use protocol::frame::{FrameKind, HEAD_SIZE, Head};
 use protocol::reply::{EXCEPTION_SIZE, REPLY_SIZE, Reply, encode_refused};
+use protocol::{Status, request};
 use ring::Envelope;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use zerocopy::IntoBytes;
@@ -90,7 +90,8 @@ impl Outbox {
         })
     }
 
-    /// Waits until a request with `slots` may be answered.
+    /// Waits until a request may be answered whose reply needs room for `slots`, as
+    /// [`request::reply_slots`] tells.
     pub(crate) async fn admit(&self, slots: u32, is_read: bool) -> Admission {
         let one = |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).acquire_owned();
         let units = u32::try_from(reply_units(slots, is_read)).unwrap_or(u32::MAX);
@@ -115,7 +116,8 @@ impl Outbox {
         let mut state = self.state();
         assert!(state.in_flight > 0, "a reply answers a request in flight");
         state.in_flight -= 1;
-        let units = reply_units(envelope.head.slots, envelope.is_read());
+        let room = request::reply_slots(&envelope.head, &envelope.slots);
+        let units = reply_units(room, envelope.is_read());
         state.owed.requests += 1;
         state.owed.units += units;
         if state.is_broken {
@@ -249,7 +251,7 @@ impl Drop for Outbox {
     }
 }
 
-/// The longest reply to a request, in units of the budget.
+/// The longest reply to a request whose reply needs room for `slots`, in units of the budget.
 fn reply_units(slots: u32, is_read: bool) -> usize {
     // A command can cost a rate and an exception.
     let per_slot =
@@ -262,6 +264,7 @@ fn reply_units(slots: u32, is_read: bool) -> usize {
 mod tests {
     use super::*;
     use crate::limiter::{Limiter, RoleLimits};
+    use protocol::{Command, CommandId, Kind};
 
     #[test]
     fn every_reply_fits_the_budget() {
@@ -302,6 +305,29 @@ mod tests {
         assert_eq!(allowance.units.available_permits(), units);
         assert!(outbox.next_due().await.is_none());
         assert_eq!(seat.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_list_is_owed_its_longest_reply_and_gives_all_of_it_back() {
+        let limiter = Limiter::new(RoleLimits::default(), 1);
+        let principal = identity::Principal { id: 1 << 100, role: identity::Role::Registry };
+        let seat = limiter.seat(principal, 0).unwrap();
+        let allowance = Arc::new(Allowance::new(1, seat.places()));
+        let outbox = Outbox::new(Arc::clone(&allowance));
+        let mut envelope = Envelope::with_slots(1);
+        envelope.head.slots = 1;
+        envelope.head.flags = request::flags::READ;
+        let list = Command::new(Kind::ReadAccounts, CommandId(0));
+        envelope.slots.push(Command { amount: 1_000, ..list });
+        let room = request::reply_slots(&envelope.head, &envelope.slots);
+        let admission = outbox.admit(room, true).await;
+        outbox.begin(admission, seat.try_request(1, 0).unwrap());
+        let units = REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE;
+        assert!(units - allowance.units.available_permits() >= 250);
+        envelope.reply = vec![0; REPLY_SIZE + 1_001 * protocol::answer::ANSWER_SIZE];
+        outbox.push_reply(&envelope, ReplyInfo { now_ns: 0, journal_ns: 7, epoch: 1 });
+        drop(outbox.next_due().await.unwrap());
+        assert_eq!(allowance.units.available_permits(), units);
     }
 
     #[tokio::test]

@@ -242,7 +242,9 @@ impl Reader {
         let desk = &served.desk;
         let received = (desk.info.monotonic_ns)();
         let is_read = head.flags & flags::READ != 0;
-        let admission = outbox.admit(head.slots, is_read).await;
+        let only = self.framing.only_slot().filter(|_| is_read);
+        let room = request::reply_slots(&head, only.as_slice());
+        let admission = outbox.admit(room, is_read).await;
         let pass = served.seat.request(length_of(&head), &desk.info.monotonic_ns);
         let pass = tokio::select! {
             biased;
@@ -257,7 +259,7 @@ impl Reader {
             let Self { publisher, .. } = self;
             served.identified.ensure(desk, publisher, &served.peer, worker).await
         };
-        let mut lease = desk.envelope(head.slots).await;
+        let mut lease = desk.envelope(room.max(head.slots)).await;
         self.framing.take_slots(&mut lease.slots);
         let commands = request::check(&head, &lease.slots)
             .map_err(|cause| Ended::Structure { request: head.request, cause })?;
