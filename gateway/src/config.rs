@@ -10,6 +10,7 @@ use identity::{DefaultTimeProvider, RolePatterns, TimeProvider};
 use ring::{Pool, Publisher, ReplyQueue};
 
 use crate::limiter::RoleLimits;
+use crate::keys::KeyHistory;
 use crate::limits;
 
 /// When a peer must prove its address before the gateway spends anything on it.
@@ -95,6 +96,8 @@ pub struct FrameInfo {
     pub journal_ns: Reading,
     /// The monotonic clock of the stamps, nanoseconds.
     pub monotonic_ns: Reading,
+    /// Where the HTTPS door looks up string keys; `None` without a settled history.
+    pub keys: Option<Arc<dyn KeyHistory>>,
 }
 
 impl fmt::Debug for FrameInfo {

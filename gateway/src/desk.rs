@@ -6,7 +6,6 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use protocol::frame::Hello;
 use protocol::limits::REQUEST_SLOTS_MAX;
@@ -66,6 +65,10 @@ impl Desk {
     /// Waits for an envelope with room for `slots`, at most [`REQUEST_SLOTS_MAX`].
     pub(crate) async fn envelope(&self, slots: u32) -> Lease {
         assert!(slots <= REQUEST_SLOTS_MAX, "a longer request is refused by its head");
+        // Mostly there is one, and then nothing need be registered.
+        if let Some(envelope) = self.pool.try_acquire(slots) {
+            return Lease { envelope: Some(envelope), pool: Arc::clone(&self.pool) };
+        }
         let mut has_waited = false;
         loop {
             // Registered before the look, so that no release is missed.
@@ -85,21 +88,34 @@ impl Desk {
 
     /// Publishes, waiting while the ring is full.
     pub(crate) async fn publish(&self, publisher: &mut Publisher, mut lease: Lease) {
-        let mut pause: Option<Duration> = None;
-        while let Some(envelope) = lease.envelope.take() {
-            let commands = envelope.commands as usize;
-            match publisher.try_publish(envelope) {
-                Ok(()) => {
-                    add(&self.metrics.requests, 1);
-                    add(&self.metrics.commands, commands);
-                }
-                Err(envelope) => {
-                    lease.envelope = Some(envelope);
-                    if pause.is_none() {
-                        add(&self.metrics.ring_waits, 1);
-                    }
-                    sleep(*pause.get_or_insert(RING_PAUSE)).await;
-                }
+        let mut has_waited = false;
+        while let Err(refused) = self.try_publish(publisher, lease) {
+            lease = refused;
+            if !has_waited {
+                add(&self.metrics.ring_waits, 1);
+                has_waited = true;
+            }
+            sleep(RING_PAUSE).await;
+        }
+    }
+
+    /// Publishes, or gives the lease back when the ring is full.
+    pub(crate) fn try_publish(
+        &self,
+        publisher: &mut Publisher,
+        mut lease: Lease,
+    ) -> Result<(), Lease> {
+        let envelope = lease.envelope.take().expect("a lease holds its envelope until published");
+        let commands = envelope.commands as usize;
+        match publisher.try_publish(envelope) {
+            Ok(()) => {
+                add(&self.metrics.requests, 1);
+                add(&self.metrics.commands, commands);
+                Ok(())
+            }
+            Err(envelope) => {
+                lease.envelope = Some(envelope);
+                Err(lease)
             }
         }
     }

@@ -24,7 +24,9 @@ mod config;
 mod desk;
 pub mod framing;
 mod gateway;
+mod https;
 mod identify;
+mod keys;
 mod limiter;
 pub mod limits;
 mod metrics;
@@ -34,6 +36,7 @@ mod routes;
 
 pub use config::{Config, FrameInfo, Lines, Reading, Retry};
 pub use gateway::{Gateway, StartError};
+pub use keys::{KeyAnswer, KeyAnswering, KeyHistory, KeyHistoryError, KeyRow};
 pub use limiter::{Allotment, RoleLimits};
 pub use metrics::Metrics;
 pub use quic::ALPN;

@@ -112,3 +112,9 @@ pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 pub const RING_PAUSE: Duration = Duration::from_micros(500);
 /// A drained pool is looked at again after this, should a wake-up ever be lost.
 pub const POOL_PAUSE: Duration = Duration::from_millis(100);
+
+/// An HTTP request waits this long for room in the pool, in the ring, and in what its connection
+/// may be owed.
+pub const CALL_PATIENCE: Duration = Duration::from_secs(1);
+/// An HTTP request waits this long for its reply.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -130,11 +130,8 @@ impl Outbox {
             _ => {
                 let start = state.push_head(FrameKind::Reply, envelope.reply.len());
                 state.bytes.extend_from_slice(&envelope.reply);
-                let replied_us = info.now_ns.saturating_sub(envelope.stamps.received) / 1_000;
-                let replied_us = u32::try_from(replied_us).unwrap_or(u32::MAX);
-                let place = start + REPLIED_AT..start + REPLIED_AT + size_of::<u32>();
-                if let Some(stamp) = state.bytes.get_mut(place) {
-                    stamp.copy_from_slice(&replied_us.to_le_bytes());
+                if let Some(reply) = state.bytes.get_mut(start..) {
+                    stamp_replied(reply, envelope, info);
                 }
             }
         }
@@ -224,10 +221,7 @@ impl State {
     }
 
     fn push_refusal(&mut self, request: u64, status: Status, info: ReplyInfo) {
-        let head =
-            Reply { request, epoch: info.epoch, timestamp: info.journal_ns, ..Reply::default() };
-        let mut reply = Vec::with_capacity(REPLY_SIZE + EXCEPTION_SIZE);
-        encode_refused(head, status, &mut reply);
+        let reply = refusal(request, status, info);
         self.push_head(FrameKind::Reply, reply.len());
         self.bytes.extend_from_slice(&reply);
     }
@@ -251,8 +245,36 @@ impl Drop for Outbox {
     }
 }
 
+/// The body of the frame that refuses a request as a whole.
+pub(crate) fn refusal(request: u64, status: Status, info: ReplyInfo) -> Vec<u8> {
+    let head = Reply { request, epoch: info.epoch, timestamp: info.journal_ns, ..Reply::default() };
+    let mut reply = Vec::with_capacity(REPLY_SIZE + EXCEPTION_SIZE);
+    encode_refused(head, status, &mut reply);
+    reply
+}
+
+/// The body of the frame that answers a request.
+pub(crate) fn reply_of(envelope: &Envelope, info: ReplyInfo) -> Vec<u8> {
+    match envelope.refused {
+        Some(status) if envelope.reply.is_empty() => refusal(envelope.head.request, status, info),
+        _ => {
+            let mut reply = envelope.reply.clone();
+            stamp_replied(&mut reply, envelope, info);
+            reply
+        }
+    }
+}
+
+fn stamp_replied(reply: &mut [u8], envelope: &Envelope, info: ReplyInfo) {
+    let replied_us = info.now_ns.saturating_sub(envelope.stamps.received) / 1_000;
+    let replied_us = u32::try_from(replied_us).unwrap_or(u32::MAX);
+    if let Some(stamp) = reply.get_mut(REPLIED_AT..REPLIED_AT + size_of::<u32>()) {
+        stamp.copy_from_slice(&replied_us.to_le_bytes());
+    }
+}
+
 /// The longest reply to a request whose reply needs room for `slots`, in units of the budget.
-fn reply_units(slots: u32, is_read: bool) -> usize {
+pub(crate) fn reply_units(slots: u32, is_read: bool) -> usize {
     // A command can cost a rate and an exception.
     let per_slot =
         if is_read { protocol::answer::ANSWER_SIZE } else { EXCEPTION_SIZE + size_of::<u16>() };

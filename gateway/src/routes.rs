@@ -1,4 +1,4 @@
-//! Which stream waits for which reply, and the tasks that carry replies there.
+//! Which stream, or call, waits for which reply, and the tasks that carry replies there.
 //!
 //! It reads nothing of a reply. Invariant: every envelope that comes back is released to the pool,
 //! whoever waits for it or does not.
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::limits::ROUTE_BATCH;
 use crate::metrics::{Metrics, add};
-use crate::outbox::{Outbox, ReplyInfo};
+use crate::outbox::{Outbox, ReplyInfo, reply_of};
 
 /// Where replies go, by the stream number of their tickets.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ enum Route {
     Stream(Arc<Outbox>),
     /// For requests that the gateway makes itself.
     Once(oneshot::Sender<Status>),
+    /// For whoever waits for one reply: the body of its frame.
+    Call(oneshot::Sender<Vec<u8>>),
 }
 
 impl Routes {
@@ -39,6 +41,12 @@ impl Routes {
     pub(crate) fn add_once(&self) -> (u64, oneshot::Receiver<Status>) {
         let (sender, status) = oneshot::channel();
         (self.add(Route::Once(sender)), status)
+    }
+
+    /// A number for one request, and its reply to come.
+    pub(crate) fn add_call(&self) -> (u64, oneshot::Receiver<Vec<u8>>) {
+        let (sender, reply) = oneshot::channel();
+        (self.add(Route::Call(sender)), reply)
     }
 
     /// Nothing more will come for `number`.
@@ -62,9 +70,17 @@ impl Routes {
             outbox.push_reply(envelope, info);
             return Some(outbox);
         }
-        if let Some(Route::Once(sender)) = routes.remove(&number) {
-            // The connection may have gone in the meantime.
-            let _ = sender.send(status_of(envelope));
+        let waiting = routes.remove(&number);
+        drop(routes);
+        // Whoever asked may have gone in the meantime.
+        match waiting {
+            Some(Route::Once(sender)) => {
+                let _ = sender.send(status_of(envelope));
+            }
+            Some(Route::Call(sender)) => {
+                let _ = sender.send(reply_of(envelope, info));
+            }
+            Some(Route::Stream(_)) | None => {}
         }
         None
     }

@@ -282,6 +282,7 @@ fn start_gateway(
         epoch: Box::new(move || epoch),
         journal_ns: Box::new(move || journal_clock.now().journal_ns),
         monotonic_ns: Box::new(move || stamp_clock.monotonic_ns()),
+        keys: None,
     };
     gateway::Gateway::start(settings, Arc::clone(identity), lines, info)
         .or_exit(Exit::Io, "the QUIC door (listen.quic)")

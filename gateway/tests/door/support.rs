@@ -109,6 +109,7 @@ impl Frame {
             epoch: Box::new(|| 3),
             journal_ns: Box::new(|| JOURNAL_NS),
             monotonic_ns: Box::new(monotonic_ns),
+            keys: None,
         };
         let gateway = Gateway::start(config, Arc::clone(&self.source), lines, info).unwrap();
         self.addr = gateway.local_addr();

@@ -1,0 +1,270 @@
+//! One HTTP request's way into the frame and back: who asks, and the ring behind.
+//!
+//! It waits for room a bounded time and never in a line without an end, because behind it is one
+//! task for each request and not, as on a QUIC stream, one reader that flow control stops. It
+//! knows no HTTP. Invariant: a call that is dropped half way leaves neither an envelope nor a
+//! route behind; what it had published is executed all the same, and its reply is thrown away.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use identity::Peer;
+use protocol::limits::REQUEST_SLOTS_MAX;
+use protocol::reply::{self, Decoded};
+use protocol::request::{self, StructureError, flags};
+use protocol::{Command, Request, Status};
+use ring::{Publisher, Ticket};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::{sleep, timeout};
+
+use crate::desk::{Desk, Lease};
+use crate::identify::Identified;
+use crate::keys::KeyHistory;
+use crate::limits::{
+    CALL_PATIENCE, REPLY_BUDGET_SIZE, REPLY_TIMEOUT, REPLY_UNIT_SIZE, RING_PAUSE,
+};
+use crate::metrics::add;
+use crate::outbox::reply_units;
+use crate::routes::Routes;
+
+/// Who asks on one connection, and what answers it. Handlers get it as an extension.
+#[derive(Clone)]
+pub(crate) struct Caller(Arc<Inner>);
+
+struct Inner {
+    desk: Arc<Desk>,
+    identified: Arc<Identified>,
+    peer: Peer,
+    /// The engine knows the peer.
+    is_known: AtomicBool,
+    connection: u64,
+    worker: u16,
+    /// Gone with the connection, so that nothing of it can hold the ring.
+    publisher: Mutex<Option<Publisher>>,
+    /// What the connection may be owed, in units of reply bytes.
+    owed: Semaphore,
+}
+
+/// The reply to one request of the ring.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    /// Head with all four stamps, outcomes, answers.
+    pub(crate) decoded: Decoded,
+}
+
+/// Why there is no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotAnswered {
+    /// The slots cannot be read as commands; nothing was sequenced.
+    #[error("{0}")]
+    Structure(#[from] StructureError),
+    /// The whole request was refused and nothing of it was sequenced.
+    #[error("the request was refused as a whole: {0:?}")]
+    Refused(Status),
+    /// There was no room for it in time; nothing was sequenced.
+    #[error("the frame has no room for the request now; send it again")]
+    Overloaded,
+    /// The identity asks too often; nothing was sequenced.
+    #[error("too many requests; send it again after {} ms", retry_after.as_millis())]
+    RateLimited {
+        /// When it may ask again.
+        retry_after: Duration,
+    },
+    /// Too much of the identity, or of the connection, is unanswered; nothing was sequenced.
+    #[error("too many unanswered requests; wait for an answer")]
+    TooManyInFlight,
+    /// The frame ends; nothing was sequenced.
+    #[error("the frame shuts down; send it again later")]
+    ShuttingDown,
+    /// What became of it is unknown; the same id or key tells.
+    #[error("no answer came in time; send the same request again to learn what became of it")]
+    TimedOut,
+}
+
+impl Caller {
+    /// For one connection; `None` when the frame is shutting down.
+    pub(crate) fn new(
+        desk: &Arc<Desk>,
+        identified: &Arc<Identified>,
+        peer: Peer,
+        (connection, worker): (u64, u16),
+    ) -> Option<Self> {
+        let publisher = desk.publisher()?;
+        Some(Self(Arc::new(Inner {
+            desk: Arc::clone(desk),
+            identified: Arc::clone(identified),
+            peer,
+            is_known: AtomicBool::new(false),
+            connection,
+            worker,
+            publisher: Mutex::new(Some(publisher)),
+            owed: Semaphore::new(REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE),
+        })))
+    }
+
+    /// Who asks.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.0.peer
+    }
+
+    /// What all connections share.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.desk
+    }
+
+    /// Where string keys are looked up, if the frame keeps a settled history.
+    pub(crate) fn keys(&self) -> Option<&Arc<dyn KeyHistory>> {
+        self.0.desk.info.keys.as_ref()
+    }
+
+    /// Executes one request of the ring: commands, each followed by its data slots.
+    /// `history_checked` is the settled sequence at which the history was asked, 0 if it was not.
+    pub(crate) async fn execute(
+        &self,
+        slots: &[Command],
+        history_checked: u64,
+    ) -> Result<Answered, NotAnswered> {
+        let fill = |room: &mut Vec<Command>| room.extend_from_slice(slots);
+        let bytes = self.send(head_of(slots, 0), history_checked, slots, fill).await?;
+        answered(&bytes)
+    }
+
+    /// Reads; one request of the ring.
+    pub(crate) async fn read(&self, reads: &[Command]) -> Result<Answered, NotAnswered> {
+        let fill = |room: &mut Vec<Command>| room.extend_from_slice(reads);
+        let bytes = self.send(head_of(reads, flags::READ), 0, reads, fill).await?;
+        answered(&bytes)
+    }
+
+    /// Sends a request as a client made it, and gives back the body of a reply frame. `first` are
+    /// its first slots, as many as are at hand; `fill` puts all of them into an empty vector.
+    pub(crate) async fn send(
+        &self,
+        head: Request,
+        history_checked: u64,
+        first: &[Command],
+        fill: impl FnOnce(&mut Vec<Command>),
+    ) -> Result<Vec<u8>, NotAnswered> {
+        if head.slots > REQUEST_SLOTS_MAX {
+            return Err(StructureError::TooManySlots(head.slots).into());
+        }
+        let Inner { desk, peer, .. } = &*self.0;
+        let received = (desk.info.monotonic_ns)();
+        let is_read = head.flags & flags::READ != 0;
+        let room = request::reply_slots(&head, first);
+        let owed = self.owe(reply_units(room, is_read)).await?;
+        if !is_read {
+            self.identify().await?;
+        }
+        let lease = timeout(CALL_PATIENCE, desk.envelope(room.max(head.slots)));
+        let mut lease = lease.await.map_err(|_| NotAnswered::Overloaded)?;
+        fill(&mut lease.slots);
+        lease.commands = request::check(&head, &lease.slots)?;
+        let principal = peer.principal();
+        lease.head = Request {
+            principal: principal.id,
+            role: principal.role.number(),
+            history_checked,
+            ..head
+        };
+        lease.stamps.received = received;
+        let (route, reply) = Route::new(&desk.routes);
+        let Inner { connection, worker, .. } = *self.0;
+        lease.ticket = Ticket { worker, connection, stream: route.number };
+        self.publish(lease).await?;
+        let reply = timeout(REPLY_TIMEOUT, reply).await;
+        drop((route, owed));
+        match reply {
+            Ok(Ok(bytes)) => Ok(bytes),
+            // Nobody carries replies any more.
+            Ok(Err(_)) | Err(_) => Err(NotAnswered::TimedOut),
+        }
+    }
+
+    /// The connection has ended: what still runs for it publishes nothing more.
+    pub(crate) fn close(&self) {
+        *self.publisher() = None;
+    }
+
+    async fn owe(&self, units: usize) -> Result<SemaphorePermit<'_>, NotAnswered> {
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        match timeout(CALL_PATIENCE, self.0.owed.acquire_many(units)).await {
+            Ok(permit) => Ok(permit.expect("the semaphore is never closed")),
+            Err(_) => Err(NotAnswered::TooManyInFlight),
+        }
+    }
+
+    /// Makes sure that the engine knows the peer.
+    async fn identify(&self) -> Result<(), NotAnswered> {
+        let Inner { desk, identified, peer, is_known, worker, .. } = &*self.0;
+        if is_known.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut publisher = self.publisher().clone().ok_or(NotAnswered::ShuttingDown)?;
+        let ensured = identified.ensure(desk, &mut publisher, peer, *worker);
+        match timeout(REPLY_TIMEOUT, ensured).await {
+            Ok(Ok(())) => is_known.store(true, Ordering::Relaxed),
+            Ok(Err(status)) => return Err(NotAnswered::Refused(status)),
+            Err(_) => return Err(NotAnswered::Overloaded),
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, mut lease: Lease) -> Result<(), NotAnswered> {
+        let desk = &self.0.desk;
+        let mut patience = CALL_PATIENCE;
+        loop {
+            // The lock is never held while waiting.
+            let publishing = match self.publisher().as_mut() {
+                Some(publisher) => desk.try_publish(publisher, lease),
+                None => return Err(NotAnswered::ShuttingDown),
+            };
+            let Err(refused) = publishing else {
+                return Ok(());
+            };
+            lease = refused;
+            if patience == CALL_PATIENCE {
+                add(&desk.metrics.ring_waits, 1);
+            }
+            patience = patience.checked_sub(RING_PAUSE).ok_or(NotAnswered::Overloaded)?;
+            sleep(RING_PAUSE).await;
+        }
+    }
+
+    fn publisher(&self) -> MutexGuard<'_, Option<Publisher>> {
+        self.0.publisher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place where a reply arrives; dropped, it is gone.
+struct Route<'a> {
+    routes: &'a Routes,
+    number: u64,
+}
+
+impl<'a> Route<'a> {
+    fn new(routes: &'a Routes) -> (Self, oneshot::Receiver<Vec<u8>>) {
+        let (number, reply) = routes.add_call();
+        (Self { routes, number }, reply)
+    }
+}
+
+impl Drop for Route<'_> {
+    fn drop(&mut self) {
+        self.routes.remove(self.number);
+    }
+}
+
+fn head_of(slots: &[Command], flags: u16) -> Request {
+    let slots = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+    Request { slots, flags, ..Request::default() }
+}
+
+fn answered(bytes: &[u8]) -> Result<Answered, NotAnswered> {
+    let decoded = reply::decode(bytes).expect("the engine encodes replies that can be read");
+    match decoded.refused {
+        Some(status) => Err(NotAnswered::Refused(status)),
+        None => Ok(Answered { decoded }),
+    }
+}
