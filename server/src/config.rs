@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::settings::{Origin, Settings};
+use crate::settings::{self, Origin, Settings};
 
 /// A setting whose value cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) accept_clock_step: bool,
     pub(crate) gateway_workers: usize,
     pub(crate) connections_max: usize,
+    pub(crate) limits: gateway::RoleLimits,
+    pub(crate) receive_budget_size: usize,
 }
 
 impl Config {
@@ -86,6 +88,13 @@ impl Config {
             accept_clock_step: parse(settings, "clock.accept_step", "true or false")?,
             gateway_workers: ranged(settings, "gateway.workers", 1, 64)?,
             connections_max: ranged(settings, "gateway.connections", 1, 65_536)?,
+            limits: limits(settings)?,
+            receive_budget_size: ranged::<usize>(
+                settings,
+                "gateway.receive_budget_mib",
+                8,
+                1 << 16,
+            )? << 20,
             data_dir,
         })
     }
@@ -94,6 +103,31 @@ impl Config {
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.data_dir.join("journal")
     }
+}
+
+/// What one identity of each role may ask for.
+fn limits(settings: &Settings) -> Result<gateway::RoleLimits, ConfigError> {
+    let mut limits = gateway::RoleLimits::default();
+    for role in identity::Role::ALL {
+        let number = |name: &str, max: u64| {
+            let key = format!("limits.{}.{name}", role.name());
+            let known = settings::SETTINGS.iter().find(|setting| setting.key == key);
+            let key = known.expect("every role has every limit among the settings").key;
+            ranged::<u64>(settings, key, 0, max)
+        };
+        let small = |name| {
+            let value = number(name, u64::from(u32::MAX))?;
+            Ok(u32::try_from(value).expect("its range was checked"))
+        };
+        let allotment = gateway::Allotment {
+            requests_per_s: small("requests_per_s")?,
+            bytes_per_s: number("bytes_per_s", 1 << 40)?,
+            in_flight: small("in_flight")?,
+            connections: small("connections")?,
+        };
+        limits.set(role, allotment);
+    }
+    Ok(limits)
 }
 
 fn sink(settings: &Settings, sqlite: PathBuf) -> Result<SinkConfig, ConfigError> {
@@ -159,6 +193,8 @@ mod tests {
         let config = Config::from_settings(&Settings::defaults()).unwrap();
         assert_eq!(config.identity_dir, PathBuf::from("bezant-data/identity/server"));
         assert_eq!(config.sink, SinkConfig::Sqlite("bezant-data/settlement.sqlite".into()));
+        assert_eq!(config.limits, gateway::RoleLimits::default());
+        assert_eq!(config.receive_budget_size, gateway::limits::RECEIVE_BUDGET_SIZE);
     }
 
     #[test]
@@ -174,6 +210,9 @@ mod tests {
             "settlement.postgres=@/nonexistent/dsn",
             "settlement.history=some",
             "clock.accept_step=maybe",
+            "limits.agent.in_flight=-1",
+            "limits.peer.requests_per_s=4294967296",
+            "gateway.receive_budget_mib=1",
         ] {
             let (key, _) = assignment.split_once('=').unwrap();
             let outcome = with(assignment);

@@ -276,6 +276,8 @@ fn start_gateway(
 ) -> Result<gateway::Gateway, Failure> {
     let mut settings = gateway::Config::new(config.quic);
     settings.connections_max = config.connections_max;
+    settings.limits = config.limits;
+    settings.receive_budget_size = config.receive_budget_size;
     let (journal_clock, stamp_clock) = (Arc::clone(clock), Arc::clone(clock));
     let info = gateway::FrameInfo {
         frame,

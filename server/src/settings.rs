@@ -59,6 +59,71 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("gateway.workers", "1", "threads of the front doors"),
     setting("gateway.connections", "512", "connections at once"),
+    setting(
+        "gateway.receive_budget_mib",
+        "256",
+        "memory that clients may have sent and nobody has taken, in MiB",
+    ),
+    setting("limits.agent.requests_per_s", "1000", "requests a second of an agent; 0: no limit"),
+    setting(
+        "limits.agent.bytes_per_s",
+        "8388608",
+        "request bytes a second of an agent; 0: no limit",
+    ),
+    setting("limits.agent.in_flight", "256", "unanswered requests of an agent; 0: no limit"),
+    setting("limits.agent.connections", "16", "connections of an agent; 0: no limit"),
+    setting(
+        "limits.registry.requests_per_s",
+        "200000",
+        "requests a second of a registry; 0: no limit",
+    ),
+    setting(
+        "limits.registry.bytes_per_s",
+        "1073741824",
+        "request bytes a second of a registry; 0: no limit",
+    ),
+    setting("limits.registry.in_flight", "16384", "unanswered requests of a registry; 0: no limit"),
+    setting("limits.registry.connections", "256", "connections of a registry; 0: no limit"),
+    setting(
+        "limits.peer.requests_per_s",
+        "20000",
+        "requests a second of another frame; 0: no limit",
+    ),
+    setting(
+        "limits.peer.bytes_per_s",
+        "268435456",
+        "request bytes a second of another frame; 0: no limit",
+    ),
+    setting("limits.peer.in_flight", "4096", "unanswered requests of another frame; 0: no limit"),
+    setting("limits.peer.connections", "64", "connections of another frame; 0: no limit"),
+    setting("limits.mint.requests_per_s", "200000", "requests a second of a mint; 0: no limit"),
+    setting(
+        "limits.mint.bytes_per_s",
+        "1073741824",
+        "request bytes a second of a mint; 0: no limit",
+    ),
+    setting("limits.mint.in_flight", "16384", "unanswered requests of a mint; 0: no limit"),
+    setting("limits.mint.connections", "256", "connections of a mint; 0: no limit"),
+    setting("limits.admin.requests_per_s", "500", "requests a second of an admin; 0: no limit"),
+    setting(
+        "limits.admin.bytes_per_s",
+        "4194304",
+        "request bytes a second of an admin; 0: no limit",
+    ),
+    setting("limits.admin.in_flight", "64", "unanswered requests of an admin; 0: no limit"),
+    setting("limits.admin.connections", "8", "connections of an admin; 0: no limit"),
+    setting(
+        "limits.auditor.requests_per_s",
+        "5000",
+        "requests a second of an auditor; 0: no limit",
+    ),
+    setting(
+        "limits.auditor.bytes_per_s",
+        "8388608",
+        "request bytes a second of an auditor; 0: no limit",
+    ),
+    setting("limits.auditor.in_flight", "256", "unanswered requests of an auditor; 0: no limit"),
+    setting("limits.auditor.connections", "16", "connections of an auditor; 0: no limit"),
     setting("log.level", "info", "filter of the log, as in tracing's EnvFilter"),
     setting("log.format", "text", "text or json"),
 ];
@@ -135,6 +200,17 @@ fn near(key: &str) -> String {
         .map_or_else(String::new, |setting| format!(" (did you mean {}?)", setting.key))
 }
 
+/// Whether settings begin with `section` and a point.
+fn has_under(section: &str) -> bool {
+    let under = |key: &str| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'));
+    SETTINGS.iter().any(|setting| under(setting.key))
+}
+
+/// What follows `BEZANT_` in the variable of a setting.
+fn variable_of(key: &str) -> String {
+    key.replace('.', "_").to_ascii_uppercase()
+}
+
 /// Every setting's value and origin.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings(BTreeMap<&'static str, (String, Origin)>);
@@ -160,21 +236,32 @@ impl Settings {
             path: name.to_owned(),
             source: Box::new(source),
         })?;
-        let origin = Origin::File(name.to_owned());
-        for (section, value) in table {
-            let toml::Value::Table(entries) = value else {
-                return Err(SettingsError::Unknown { key: section, origin });
+        self.lay(table, "", &Origin::File(name.to_owned()))
+    }
+
+    /// Sets what a table and the tables in it hold.
+    fn lay(
+        &mut self,
+        table: toml::Table,
+        prefix: &str,
+        origin: &Origin,
+    ) -> Result<(), SettingsError> {
+        for (name, value) in table {
+            let key = format!("{prefix}{name}");
+            let text = match value {
+                toml::Value::Table(table) if has_under(&key) => {
+                    self.lay(table, &format!("{key}."), origin)?;
+                    continue;
+                }
+                _ if prefix.is_empty() => {
+                    return Err(SettingsError::Unknown { key, origin: origin.clone() });
+                }
+                toml::Value::String(text) => text,
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Boolean(truth) => truth.to_string(),
+                _ => return Err(SettingsError::Shape { key, origin: origin.clone() }),
             };
-            for (entry, value) in entries {
-                let key = format!("{section}.{entry}");
-                let text = match value {
-                    toml::Value::String(text) => text,
-                    toml::Value::Integer(number) => number.to_string(),
-                    toml::Value::Boolean(truth) => truth.to_string(),
-                    _ => return Err(SettingsError::Shape { key, origin }),
-                };
-                self.set(&key, text, origin.clone())?;
-            }
+            self.set(&key, text, origin.clone())?;
         }
         Ok(())
     }
@@ -192,7 +279,9 @@ impl Settings {
             if tail == "CONFIG" || tail.starts_with("TEST_") {
                 continue;
             }
-            let key = tail.to_ascii_lowercase().replacen('_', ".", 1);
+            let known = SETTINGS.iter().find(|setting| variable_of(setting.key) == tail);
+            let unknown = || tail.to_ascii_lowercase().replacen('_', ".", 1);
+            let key = known.map_or_else(unknown, |setting| setting.key.to_owned());
             self.set(&key, value, Origin::Environment(name))?;
         }
         Ok(())
@@ -263,9 +352,21 @@ mod tests {
     }
 
     #[test]
+    fn sections_may_lie_in_sections() {
+        let mut settings = Settings::defaults();
+        let text = "[limits.agent]\nin_flight = 7\n[limits]\nmint = { connections = 3 }";
+        settings.toml(text, "b.toml").unwrap();
+        assert_eq!(settings.value("limits.agent.in_flight").0, "7");
+        assert_eq!(settings.value("limits.mint.connections").0, "3");
+        let text = settings.toml("[limits.nobody]\nin_flight = 7", "b.toml").unwrap_err();
+        assert!(text.to_string().contains("limits.nobody"), "{text}");
+        assert!(settings.toml("limits = 3", "b.toml").is_err());
+    }
+
+    #[test]
     fn a_name_reaches_its_key_through_the_environment() {
         for setting in SETTINGS {
-            let name = format!("BEZANT_{}", setting.key.replacen('.', "_", 1).to_uppercase());
+            let name = format!("BEZANT_{}", variable_of(setting.key));
             let mut settings = Settings::defaults();
             settings.environment([(name, "x".to_owned())].into_iter()).unwrap();
             assert_eq!(settings.value(setting.key).0, "x");
