@@ -22,6 +22,7 @@ use crate::error::{End, Error};
 use crate::framing::{encode_request, request_len};
 use crate::ids::{IdGenerator, anchored_ids};
 use crate::limits::STREAMS_MAX;
+use crate::list::{AccountList, AccountPage};
 use crate::options::Options;
 use crate::pending::{Pending, PendingRequests};
 use crate::query::{Query, View};
@@ -190,6 +191,15 @@ impl Client {
             .first()
             .ok_or(Error::Lost { end: End::Unexpected("a reply without its answer") })?;
         query.view(answer)
+    }
+
+    /// One page of the accounts of a host; its `next` is the page after it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, or the frame's refusal ([`Error::Read`]).
+    pub async fn accounts(&self, list: AccountList) -> Result<AccountPage, Error> {
+        list.page(&self.read(&[*list.command()]).await?)
     }
 
     /// Why the connection takes no more requests, if so.

@@ -48,6 +48,7 @@ mod error;
 pub mod framing;
 mod ids;
 pub mod limits;
+mod list;
 mod options;
 mod pending;
 pub mod query;
@@ -60,6 +61,7 @@ pub use batch::{Batch, BatchFull};
 pub use connection::Client;
 pub use error::{End, Error};
 pub use ids::{IdGenerator, system_ids};
+pub use list::{AccountList, AccountPage, ListedAccount};
 pub use options::Options;
 pub use pending::Pending;
 pub use query::{

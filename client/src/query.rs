@@ -9,6 +9,7 @@ use protocol::answer::{Answer, account_flags};
 use protocol::{AssetId, Command, CommandId, Kind, OwnerId, Sequence, Status};
 
 use crate::error::Error;
+pub use crate::list::accounts;
 
 /// One read with the type of its answer.
 #[derive(Clone, Copy, Debug)]

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout_at};
 
 use crate::connection::Client;
 use crate::error::{End, Error};
+use crate::list::{AccountList, AccountPage};
 use crate::query::{Query, View};
 use crate::quic::Connector;
 use crate::reply::Reply;
@@ -101,6 +102,15 @@ impl Session {
             .first()
             .ok_or(Error::Lost { end: End::Unexpected("a reply without its answer") })?;
         query.view(answer)
+    }
+
+    /// One page of the accounts of a host, again if the connection is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub async fn accounts(&self, list: AccountList) -> Result<AccountPage, Error> {
+        list.page(&self.read(&[*list.command()]).await?)
     }
 
     /// Reads, again if the connection is lost.
