@@ -1,4 +1,4 @@
-//! The load harness: drives a running frame over QUIC and keeps its own book of every account.
+//! The load harness: drives a running frame over QUIC or HTTPS and keeps its own book of every account.
 //!
 //! It plans seeded batches, sends them over many connections, measures from just before a batch is
 //! handed to the client until its answer is decoded, and at the end compares every account with
@@ -18,6 +18,11 @@
 //! * The model and the frame agree on every bucket of every account, or the run fails.
 #![forbid(unsafe_code)]
 
+pub mod https;
+#[cfg(test)]
+mod https_test;
+pub mod json;
+mod lane;
 pub mod model;
 pub mod payments;
 pub mod plan;
@@ -32,5 +37,5 @@ pub use plan::{Batch, Intent, Mix, Planner, owner};
 pub use process::{FrameHome, FrameProcess, ProcessError};
 pub use random::Random;
 pub use report::{Agreement, Measured, Report};
-pub use run::{Driver, Load, RunError, Target};
+pub use run::{Door, Driver, Load, RunError, Target};
 pub use skew::Skew;

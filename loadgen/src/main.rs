@@ -9,16 +9,25 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use loadgen::run::{Driver, Load, Progress, RunError, Target};
+use loadgen::run::{Door, Driver, Load, Progress, RunError, Target};
 use loadgen::{Mix, Skew, payments};
 
-/// Drives a running frame over QUIC and compares every account with its own book at the end.
+/// Commands a request, unless said otherwise.
+const BATCH: u32 = 8_190;
+
+/// Drives a running frame over QUIC or HTTPS and compares every account with its own book at the end.
 #[derive(Debug, Parser)]
 #[command(name = "bezant-loadgen", version, about)]
 struct Arguments {
     /// Address of the frame's QUIC door.
     #[arg(long, default_value = "127.0.0.1:7400")]
     server: SocketAddr,
+    /// Address of the frame's HTTPS door.
+    #[arg(long, default_value = "127.0.0.1:7402")]
+    https: SocketAddr,
+    /// Which way the load goes in; over https-json a request is one command.
+    #[arg(long, value_enum, default_value_t = Door::Quic)]
+    door: Door,
     /// Identity directory of the registry that will host the accounts.
     #[arg(long, value_name = "DIR")]
     registry: PathBuf,
@@ -34,15 +43,16 @@ struct Arguments {
     /// Which accounts pay and are paid.
     #[arg(long, value_enum, default_value_t = Skew::Uniform)]
     skew: Skew,
-    /// Commands a request.
-    #[arg(long, default_value_t = 8_190, value_parser = clap::value_parser!(u32).range(1..=8_190))]
-    batch: u32,
+    /// Commands a request: 8 190, or 1 over https-json.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8_190))]
+    batch: Option<u32>,
     /// Connections.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
-    /// Requests unanswered at once on each connection.
-    #[arg(long, default_value_t = 4)]
-    in_flight: u32,
+    /// Requests unanswered at once on each connection: 4, or 1 over https-json. Over HTTP/1.1 each
+    /// is a connection of its own.
+    #[arg(long)]
+    in_flight: Option<u32>,
     /// Percent of holds with their captures, releases and expiries.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     holds: u8,
@@ -91,20 +101,26 @@ fn fail(message: &str, code: u8) -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<bool, String> {
     let target = Target {
         addr: arguments.server,
+        https: Some(arguments.https),
         registry: arguments.registry.clone(),
         mint: arguments.mint.clone(),
     };
     if let Some(path) = &arguments.payments {
-        return pay(&target, path, arguments.batch as usize).await;
+        return pay(&target, path, arguments.batch.unwrap_or(BATCH) as usize).await;
+    }
+    let single = arguments.door == Door::HttpsJson;
+    if single && arguments.batch.is_some_and(|batch| batch != 1) {
+        return Err("--door https-json sends one command a request; leave --batch out".to_owned());
     }
     let load = Load {
+        door: arguments.door,
         seed: arguments.seed,
         accounts: arguments.accounts,
         skew: arguments.skew,
         mix: Mix { holds: arguments.holds, reads: arguments.reads },
-        batch: arguments.batch as usize,
+        batch: arguments.batch.unwrap_or(if single { 1 } else { BATCH }) as usize,
         connections: arguments.connections,
-        in_flight: arguments.in_flight,
+        in_flight: arguments.in_flight.unwrap_or(if single { 1 } else { 4 }),
         commands_max: arguments.commands,
         time_max: Duration::from_secs(arguments.seconds),
     };

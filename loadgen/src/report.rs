@@ -102,6 +102,8 @@ impl Measured {
 /// What a run was asked to do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settings {
+    /// Which way the load went in.
+    pub door: String,
     /// Seed of the load.
     pub seed: u64,
     /// Accounts.
@@ -206,8 +208,8 @@ impl Report {
         let mut row = |name: &str, value: String| {
             table.add_row([name.to_owned(), value]);
         };
-        let Settings { accounts, skew, batch, connections, in_flight, .. } = &self.settings;
-        row("load", format!("{accounts} accounts ({skew}), batches of {batch}"));
+        let Settings { door, accounts, skew, batch, connections, in_flight, .. } = &self.settings;
+        row("load", format!("{accounts} accounts ({skew}), batches of {batch}, over {door}"));
         row("connections", format!("{connections}, {in_flight} requests in flight on each"));
         row("executed", format!("{} commands in {:.2} s", self.executed, self.seconds));
         row("rate", format!("{:.0} commands/s", self.commands_per_second));

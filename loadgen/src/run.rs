@@ -1,20 +1,21 @@
 //! Driving a frame: accounts opened and funded, connections that keep requests in flight, answers
-//! booked, and the comparison at the end. All network use of the crate is here.
+//! booked, and the comparison at the end. What one connection does is in `lane`.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use client::{Client, Connector, Error, Expected, FileSource, Options, Pending, Reply};
+use client::{Client, Connector, Error, Expected, FileSource, Options, Pending};
 use protocol::ids::NATIVE;
 use protocol::parameter::Parameter;
 use protocol::{Command, CommandId, OwnerId, system};
 
+use crate::https::{Http2, HttpsConnector, HttpsError};
+use crate::lane::{Lane, Line, Way, lock};
 use crate::model::Model;
-use crate::plan::{self, Batch, EXPIRING_MS, Mix, Planner, owner};
-use crate::random::Random;
+use crate::plan::{Batch, EXPIRING_MS, Mix, Planner, owner};
 use crate::report::{Agreement, Measured, Settings};
 use crate::skew::Skew;
 
@@ -35,6 +36,10 @@ pub enum RunError {
     Identity(PathBuf, String),
     /// The connection or a request failed.
     Client(&'static str, Error),
+    /// The same over HTTPS.
+    Https(&'static str, HttpsError),
+    /// The target has no HTTPS address.
+    NoHttps,
     /// A command that must succeed was refused.
     Refused(&'static str, protocol::Status),
 }
@@ -44,6 +49,8 @@ impl std::fmt::Display for RunError {
         match self {
             Self::Identity(dir, cause) => write!(f, "{}: {cause}", dir.display()),
             Self::Client(doing, error) => write!(f, "{doing}: {error}"),
+            Self::Https(doing, error) => write!(f, "{doing} over HTTPS: {error}"),
+            Self::NoHttps => f.write_str("the frame has no HTTPS door; name its address"),
             Self::Refused(doing, status) => {
                 write!(f, "{doing}: refused {status}; {}", status.cure())
             }
@@ -58,15 +65,34 @@ impl std::error::Error for RunError {}
 pub struct Target {
     /// Address of its QUIC door.
     pub addr: std::net::SocketAddr,
+    /// Address of its HTTPS door, for loads that go there.
+    pub https: Option<std::net::SocketAddr>,
     /// Identity directory of the registry that hosts the accounts.
     pub registry: PathBuf,
     /// Identity directory of the mint role.
     pub mint: PathBuf,
 }
 
+/// Which way a load goes in. Accounts are opened, read and compared over QUIC, and lost answers
+/// resolved there, whichever it is: the id is the same through every door.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Door {
+    /// Requests on one QUIC stream a connection.
+    #[default]
+    Quic,
+    /// One command a request, as JSON over HTTP/1.1.
+    HttpsJson,
+    /// Batches over HTTP/1.1: a connection for each request in flight.
+    HttpsBinary,
+    /// Batches over HTTP/2, all those in flight on one connection.
+    HttpsBinaryH2,
+}
+
 /// What to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
+    /// Which way in.
+    pub door: Door,
     /// Seed: the same seed gives the same owners and payments.
     pub seed: u64,
     /// Accounts.
@@ -88,10 +114,18 @@ pub struct Load {
 }
 
 impl Load {
+    /// Loops that each plan, send and book: one a connection over QUIC, which keeps many requests
+    /// in flight; else one for each request in flight.
+    fn lanes(&self) -> u16 {
+        let each = if self.door == Door::Quic { 1 } else { self.in_flight.max(1) };
+        self.connections.max(1).saturating_mul(u16::try_from(each).unwrap_or(u16::MAX))
+    }
+
     /// As the report names it.
     #[must_use]
     pub fn settings(&self) -> Settings {
         Settings {
+            door: format!("{:?}", self.door).to_lowercase(),
             seed: self.seed,
             accounts: self.accounts,
             skew: format!("{:?}", self.skew).to_lowercase(),
@@ -145,7 +179,7 @@ pub struct Progress {
     /// Set to end the run before its limits.
     pub stop: AtomicBool,
     /// Measured since it was last taken.
-    recent: Mutex<Measured>,
+    pub(crate) recent: Mutex<Measured>,
     clients: Mutex<Vec<Client>>,
 }
 
@@ -171,25 +205,16 @@ pub struct Driver {
     model: Arc<Mutex<Model>>,
     planners: Vec<Planner>,
     unknown: Vec<(usize, Batch)>,
+    /// Digits after the point of the native asset.
+    scale: u16,
     fees_before: i128,
     collector: OwnerId,
     /// How connections ended that did not end with the load.
-    pub errors: Vec<Error>,
+    pub errors: Vec<RunError>,
     /// What the run has measured so far.
     pub measured: Measured,
     /// For a progress line.
     pub progress: Arc<Progress>,
-}
-
-struct Lane {
-    planner: Planner,
-    measured: Measured,
-    unknown: Vec<Batch>,
-    error: Option<Error>,
-}
-
-fn lock(model: &Mutex<Model>) -> std::sync::MutexGuard<'_, Model> {
-    model.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Driver {
@@ -221,7 +246,9 @@ impl Driver {
         let host = first.map_err(|error| RunError::Client("reading an account", error))?.host;
         let collector = system::fee_collector(host);
         let fees_before = liquid(&registry, collector).await?;
-        let planners = (0..load.connections)
+        let native = registry.ask(client::query::asset(NATIVE)).await;
+        let native = native.map_err(|error| RunError::Client("reading the asset", error))?;
+        let planners = (0..load.lanes())
             .map(|lane| Planner::new(load.seed, lane, load.accounts, load.skew, load.mix))
             .collect();
         Ok(Self {
@@ -229,6 +256,7 @@ impl Driver {
             model: Arc::new(Mutex::new(model)),
             planners,
             unknown: Vec::new(),
+            scale: u16::try_from(native.scale).unwrap_or(u16::MAX),
             fees_before,
             collector,
             errors: Vec::new(),
@@ -250,26 +278,17 @@ impl Driver {
     ///
     /// When no connection can be made at all.
     pub async fn drive(&mut self, target: &Target) -> Result<Duration, RunError> {
-        let options = || {
-            let mut options = Options::default();
-            options.in_flight_max = self.load.in_flight.max(1);
-            options
-        };
-        let mut clients = Vec::new();
-        for _ in 0..self.planners.len() {
-            clients.push(connect(target.addr, &target.registry, options()).await?);
-        }
-        *self.progress.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients.clone();
+        let ways = self.ways(target).await?;
+        let quota = self.load.commands_max.div_ceil(u64::from(self.load.lanes()));
         let started = Instant::now();
-        let quota = self.load.commands_max.div_ceil(u64::from(self.load.connections.max(1)));
         let lanes: Vec<_> = self
             .planners
             .drain(..)
-            .zip(clients)
-            .map(|(planner, client)| {
+            .zip(ways)
+            .map(|(planner, way)| {
                 let (load, model) = (self.load, Arc::clone(&self.model));
                 let progress = Arc::clone(&self.progress);
-                tokio::spawn(run_lane(load, quota, client, planner, model, progress))
+                tokio::spawn(Lane::new(planner).run(load, quota, way, model, progress))
             })
             .collect();
         for (at, lane) in lanes.into_iter().enumerate() {
@@ -280,6 +299,37 @@ impl Driver {
             self.errors.extend(lane.error);
         }
         Ok(started.elapsed())
+    }
+
+    /// A way in for each lane, connected.
+    async fn ways(&self, target: &Target) -> Result<Vec<Way>, RunError> {
+        let load = &self.load;
+        let mut options = Options::default();
+        options.in_flight_max = load.in_flight.max(1);
+        let mut clients = Vec::new();
+        // Over HTTPS one connection over QUIC says the frame's time and carries the reads.
+        let count = if load.door == Door::Quic { load.lanes() } else { 1 };
+        for _ in 0..count {
+            clients.push(connect(target.addr, &target.registry, options.clone()).await?);
+        }
+        *self.progress.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients.clone();
+        if load.door == Door::Quic {
+            return Ok(clients.into_iter().map(Way::Quic).collect());
+        }
+        let wrong = |error| RunError::Https("connecting", error);
+        let addr = target.https.ok_or(RunError::NoHttps)?;
+        let connector = HttpsConnector::open(addr, &target.registry).map_err(wrong)?;
+        let connector = Arc::new(connector);
+        let mut ways = Vec::new();
+        for _ in 0..load.connections.max(1) {
+            let shared = Arc::new(Http2::new(Arc::clone(&connector)));
+            for _ in 0..load.in_flight.max(1) {
+                let mut line = Line::new(load.door, &connector, &shared, self.scale);
+                line.open().await.map_err(wrong)?;
+                ways.push(Way::Https(Box::new(line), clients[0].clone()));
+            }
+        }
+        Ok(ways)
     }
 
     /// Sends every request whose answer was lost again, with the same ids, and books the answers:
@@ -426,100 +476,6 @@ async fn send_all(
         }
     }
     Ok(())
-}
-
-async fn run_lane(
-    load: Load,
-    quota: u64,
-    client: Client,
-    planner: Planner,
-    model: Arc<Mutex<Model>>,
-    progress: Arc<Progress>,
-) -> Lane {
-    let mut lane =
-        Lane { planner, measured: Measured::default(), unknown: Vec::new(), error: None };
-    let mut random = Random::new(load.seed ^ u64::from(client.hello().principal as u32));
-    let started = Instant::now();
-    let anchor_ms = client.hello().timestamp / 1_000_000;
-    let mut in_flight: VecDeque<(Batch, Pending, Instant)> = VecDeque::new();
-    let mut sent = 0;
-    loop {
-        let over = sent >= quota
-            || started.elapsed() >= load.time_max
-            || lane.error.is_some()
-            || progress.stop.load(Ordering::Relaxed);
-        if !over && in_flight.len() < load.in_flight.max(1) as usize {
-            let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(0);
-            let batch = lane.planner.batch(load.batch, anchor_ms + elapsed_ms);
-            let at = Instant::now();
-            match client.submit(&batch.commands).await {
-                Ok(pending) => in_flight.push_back((batch, pending, at)),
-                Err(error) => {
-                    lane.unknown.push(batch);
-                    lane.error = Some(error);
-                }
-            }
-            sent += load.batch as u64;
-            continue;
-        }
-        let Some((batch, pending, at)) = in_flight.pop_front() else {
-            break;
-        };
-        match pending.await {
-            Ok(reply) => lane.answered(&batch, &reply, at.elapsed(), &model, &progress),
-            Err(error) => {
-                lane.unknown.push(batch);
-                lane.error = Some(error);
-            }
-        }
-        if u64::from(load.mix.reads) > random.below(100) && lane.error.is_none() {
-            lane.read(&client, &load, &mut random).await;
-        }
-    }
-    lane
-}
-
-impl Lane {
-    fn answered(
-        &mut self,
-        batch: &Batch,
-        reply: &Reply,
-        latency: Duration,
-        model: &Mutex<Model>,
-        progress: &Progress,
-    ) {
-        self.measured.answered(latency, reply.head());
-        let mut recent = progress.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.answered(latency, reply.head());
-        drop(recent);
-        if let Some(status) = reply.refused() {
-            let count = batch.commands.len() as u64;
-            *self.measured.refused.entry(status.name()).or_default() += count;
-            progress.refused.fetch_add(count, Ordering::Relaxed);
-            return;
-        }
-        let mut refused = 0;
-        if !reply.is_all_ok() {
-            for outcome in reply.outcomes().iter().filter(|outcome| !outcome.status.is_ok()) {
-                *self.measured.refused.entry(outcome.status.name()).or_default() += 1;
-                refused += 1;
-            }
-        }
-        let executed = batch.commands.len() as u64 - refused;
-        self.measured.executed += executed;
-        progress.executed.fetch_add(executed, Ordering::Relaxed);
-        progress.refused.fetch_add(refused, Ordering::Relaxed);
-        self.planner.book(batch, reply.outcomes(), &mut lock(model));
-    }
-
-    async fn read(&mut self, client: &Client, load: &Load, random: &mut Random) {
-        let count = load.batch.min(64);
-        let reads = plan::reads(load.seed, load.accounts, count, random);
-        match client.read(&reads).await {
-            Ok(answers) => self.measured.reads += answers.len() as u64,
-            Err(error) => self.error = Some(error),
-        }
-    }
 }
 
 /// Pays every payment of a file, opening and funding its owners first; returns the outcomes.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use loadgen::run::Progress;
-use loadgen::{Agreement, Driver, FrameHome, FrameProcess, Load, Mix, Skew, Target};
+use loadgen::{Agreement, Door, Driver, FrameHome, FrameProcess, Load, Mix, Skew, Target};
 use tokio::task::JoinHandle;
 
 use crate::cli::DemoArgs;
@@ -57,7 +57,7 @@ async fn show(args: &DemoArgs, dir: PathBuf) -> Result<(), Failure> {
     let registry = home.issue("registry", "first").or_exit(Exit::Failed, "identity")?;
     let mint = home.issue("mint", "treasury").or_exit(Exit::Failed, "identity")?;
     let frame = home.start().or_exit(Exit::Failed, "serve")?;
-    let mut target = Target { addr: frame.quic, registry, mint };
+    let mut target = Target { addr: frame.quic, https: frame.https, registry, mint };
 
     println!("2. {} agents: accounts opened, funds issued", args.accounts);
     let prepared = Driver::prepare(&target, load(args)).await;
@@ -74,7 +74,7 @@ async fn show(args: &DemoArgs, dir: PathBuf) -> Result<(), Failure> {
     let at = Instant::now();
     let frame = home.start().or_exit(Exit::Failed, "serve")?;
     let restart = at.elapsed();
-    target.addr = frame.quic;
+    (target.addr, target.https) = (frame.quic, frame.https);
     let resolved = driver.resolve(&target).await;
     let (repeated, fresh) = resolved.or_exit(Exit::Failed, "resolving lost answers")?;
     let seconds = restart.as_secs_f64();
@@ -133,6 +133,7 @@ fn home(args: &DemoArgs, binary: PathBuf, dir: PathBuf) -> FrameHome {
 
 fn load(args: &DemoArgs) -> Load {
     Load {
+        door: Door::Quic,
         seed: u64::from(std::process::id()),
         accounts: args.accounts.max(2),
         skew: Skew::Zipfian,

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use loadgen::run::Progress;
-use loadgen::{Driver, Load, Mix, Skew};
+use loadgen::{Door, Driver, Load, Mix, Skew};
 
 use crate::frame::Frame;
 
 /// A small load of transfers and holds that goes on until it is ended.
 pub(crate) const SMALL: Load = Load {
+    door: Door::Quic,
     seed: 7,
     accounts: 200,
     skew: Skew::Zipfian,

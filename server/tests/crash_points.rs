@@ -99,6 +99,7 @@ async fn run_to_the_point(frame: &Frame, driver: &mut Driver) -> End {
     };
     let target = Target {
         addr: process.quic,
+        https: process.https,
         registry: frame.identity("registry", "north"),
         mint: frame.identity("mint", "treasury"),
     };

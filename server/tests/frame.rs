@@ -144,6 +144,7 @@ impl Frame {
     pub(crate) fn target(&self) -> Target {
         Target {
             addr: self.quic(),
+            https: self.running().https,
             registry: self.identity("registry", "north"),
             mint: self.identity("mint", "treasury"),
         }
