@@ -21,17 +21,20 @@
 //!   watermark that was expected: every sequence is settled exactly once, whatever crashes when.
 //! * Nothing is written to a database of another frame, of a newer epoch, ahead of the journal or
 //!   with another history.
+//! * A string key is answered from one snapshot of this frame's own, whole history, or not at all.
 //! * Only `sqlite.rs`, `postgres.rs` and the texts under `sql/` know SQL.
 //!
 //! # Where to go next
 //!
 //! [`settler`] for the decisions, [`runner`] for the thread, [`sink`] for the contract with a
-//! database, [`verify`] for the audit; `docs/settlement.md` for the tables.
+//! database, [`verify`] for the audit,
+//! [`keys`] for string keys; `docs/settlement.md` for the tables.
 #![forbid(unsafe_code)]
 
 mod cast;
 mod finding;
 pub mod history;
+pub mod keys;
 mod postgres;
 pub mod runner;
 mod schema;
@@ -45,11 +48,12 @@ pub mod watermark;
 
 pub use finding::Finding;
 pub use history::{Confirmation, History, HistoryError};
-pub use postgres::PostgresSink;
+pub use keys::{KeyDesk, KeyReader, KeySource};
+pub use postgres::{PostgresKeys, PostgresSink};
 pub use runner::{Handle, Hooks, Inbox, Runner, channel};
 pub use settler::{Settings, Settler};
 pub use sink::{Batch, Sink, SinkError};
-pub use sqlite::SqliteSink;
+pub use sqlite::{SqliteKeys, SqliteSink};
 pub use status::Status;
 pub use verdict::{Alarm, Stop, judge};
 pub use verify::ReadBack;

@@ -6,6 +6,7 @@
 //! connection is dropped, so that no lock outlives an attempt. Without TLS only a Unix socket or
 //! loopback is accepted.
 
+mod keys;
 mod read;
 mod value;
 mod write;
@@ -19,6 +20,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
+pub use self::keys::PostgresKeys;
 use self::write::Statements;
 use crate::cast::Column;
 use crate::schema;
@@ -30,8 +32,8 @@ use crate::watermark::Watermark;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take, answer included; the server gives up a little earlier.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(35);
-/// How long reading everything back may take.
-const READ_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// How long reading everything back, or a step of the schema, may take.
+const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// Session settings: names resolve to built-ins only, and nothing hangs for ever.
 const SESSION: &str = "SET search_path = pg_catalog; SET statement_timeout = '30s'; \
@@ -72,15 +74,10 @@ impl PostgresSink {
     /// [`SinkError::Refused`] when the address cannot be read, [`SinkError::Settings`] when it
     /// would send money across a network without TLS.
     pub fn new(address: &str) -> Result<Self, SinkError> {
-        let mut config: Config = address.parse().map_err(error)?;
-        refuse_plain_network(&config)?;
-        config.connect_timeout(CONNECT_TIMEOUT).target_session_attrs(TargetSessionAttrs::ReadWrite);
-        if config.get_application_name().is_none() {
-            config.application_name("bezant settlement");
-        }
+        let (mut config, name) = configure(address, "bezant settlement")?;
+        config.connect_timeout(CONNECT_TIMEOUT);
         let runtime = Builder::new_current_thread().enable_all().build().map_err(retryable)?;
-        let database = config.get_dbname().unwrap_or("the user's own database");
-        Ok(Self { name: format!("postgres {database}"), config, runtime, session: None })
+        Ok(Self { name, config, runtime, session: None })
     }
 
     fn open(&mut self) -> Result<Session, SinkError> {
@@ -165,7 +162,7 @@ impl Sink for PostgresSink {
     fn read_back(&mut self) -> Result<ReadBack, SinkError> {
         self.attempt(|runtime, session| {
             let read = async {
-                tokio::time::timeout(READ_TIMEOUT, read::everything(&mut session.client)).await
+                tokio::time::timeout(LONG_TIMEOUT, read::everything(&mut session.client)).await
             };
             runtime.block_on(read).map_err(retryable)?
         })
@@ -182,6 +179,19 @@ fn close(runtime: &Runtime, driver: JoinHandle<()>) {
     driver.abort();
     // The task is cancelled on purpose: only now is its socket closed.
     let _ = runtime.block_on(driver);
+}
+
+/// Reads an address and names what it leads to, for logs. It must be local, and of several servers
+/// the one that accepts writes is meant; `application` is the session's name by default.
+fn configure(address: &str, application: &str) -> Result<(Config, String), SinkError> {
+    let mut config: Config = address.parse().map_err(error)?;
+    refuse_plain_network(&config)?;
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    if config.get_application_name().is_none() {
+        config.application_name(application);
+    }
+    let name = format!("postgres {}", config.get_dbname().unwrap_or("the user's own database"));
+    Ok((config, name))
 }
 
 /// Without TLS, amounts and passwords must not leave the machine.
@@ -225,7 +235,9 @@ fn prepare(runtime: &Runtime, client: &mut Client) -> Result<Statements, SinkErr
 
 fn migrate(runtime: &Runtime, client: &mut Client) -> Result<(), SinkError> {
     let transaction = wait(runtime, client.transaction())?;
-    let run = |sql: &'static str| wait(runtime, transaction.batch_execute(sql));
+    let run = |sql: &'static str| wait_for(LONG_TIMEOUT, runtime, transaction.batch_execute(sql));
+    // An index over a long history takes its time.
+    run("SET LOCAL statement_timeout = 0")?;
     let lock = "SELECT pg_advisory_xact_lock($1)";
     wait(runtime, transaction.execute(lock, &[&SCHEMA_LOCK]))?;
     // Asked first, so that a role that may not create schemas can use one made for it.
@@ -270,8 +282,17 @@ fn wait<T>(
     runtime: &Runtime,
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, SinkError> {
+    wait_for(REQUEST_TIMEOUT, runtime, work)
+}
+
+/// Waits for `work` at most `limit`.
+fn wait_for<T>(
+    limit: Duration,
+    runtime: &Runtime,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, SinkError> {
     runtime.block_on(async {
-        match tokio::time::timeout(REQUEST_TIMEOUT, work).await {
+        match tokio::time::timeout(limit, work).await {
             Ok(result) => result.map_err(error),
             Err(elapsed) => Err(retryable(elapsed)),
         }

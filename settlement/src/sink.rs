@@ -161,6 +161,15 @@ pub enum SinkError {
     /// The database refuses the request as such: credentials, permissions, constraints.
     #[error("the database refuses ({0}); nothing was written")]
     Refused(#[source] Cause),
+    /// Part of the history is missing, so that no key can be proven unused.
+    #[error(
+        "batch {batch} was settled without its postings, so no key can be proven unused: settle to \
+         an empty database with settlement.history = full, which fills it from the journal"
+    )]
+    Hole {
+        /// The batch.
+        batch: i64,
+    },
     /// A stored value is not what this program writes.
     #[error("{table}.{column} holds {value:?}, which no settlement writes: run verify-settlement")]
     Unreadable {
@@ -212,7 +221,7 @@ impl SinkError {
             Self::Foreign { .. } => Class::Foreign,
             Self::Settings { .. } => Class::Settings,
             Self::Schema { .. } => Class::Schema,
-            Self::Refused(_) | Self::Unreadable { .. } => Class::Refused,
+            Self::Refused(_) | Self::Hole { .. } | Self::Unreadable { .. } => Class::Refused,
             Self::History(HistoryError::TooShort { .. }) => Class::HistoryTooShort,
             Self::History(HistoryError::Read(_)) => Class::HistoryUnread,
         }

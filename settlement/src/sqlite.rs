@@ -5,6 +5,7 @@
 //! then finds a watermark it did not expect. A file that was replaced while open is noticed by its
 //! inode before each commit and opened anew.
 
+mod keys;
 mod read;
 
 use std::fs::{self, File, OpenOptions};
@@ -17,6 +18,7 @@ use protocol::cut::{AccountRow, SupplyRow};
 use protocol::effect::Effect;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 
+pub use self::keys::SqliteKeys;
 use crate::cast::{Column, count, signed, uuid_text};
 use crate::schema;
 use crate::sink::{Batch, EffectSource, Sink, SinkError};

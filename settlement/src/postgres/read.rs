@@ -33,13 +33,14 @@ const BATCHES: &str = "
     SELECT from_sequence, through_sequence, chain_hash, effects
     FROM bezant.settlement_batches ORDER BY batch";
 
+/// A used key (80) is no posting: its amount is a digest.
 const POSTINGS: &str = "
     SELECT owner::text, asset, bucket::bigint, sum(debit)::text, sum(credit)::text
     FROM (SELECT debit AS owner, asset, debit_bucket AS bucket, amount AS debit, 0 AS credit
-          FROM bezant.effects WHERE amount <> 0
+          FROM bezant.effects WHERE amount <> 0 AND event <> 80
           UNION ALL
           SELECT credit, asset, credit_bucket, 0, amount
-          FROM bezant.effects WHERE amount <> 0) AS sides
+          FROM bezant.effects WHERE amount <> 0 AND event <> 80) AS sides
     GROUP BY owner, asset, bucket ORDER BY owner NULLS FIRST, asset, bucket";
 
 /// Rows fetched at a time.

@@ -174,17 +174,20 @@ fn batches(connection: &Connection) -> Result<BatchAudit, SinkError> {
     Ok(audit)
 }
 
-/// SQLite cannot add numbers past 2^63, so the postings are added up here.
+/// SQLite cannot add numbers past 2^63, so the postings are added up here. A used key (80) is none:
+/// its amount is a digest.
 fn postings(connection: &Connection) -> Result<(u64, Vec<PostingSum>), SinkError> {
     const TABLE: &str = "effects";
     type Key = (Option<u128>, u32, u8);
-    let mut rows = 0;
+    let rows: i64 = connection
+        .query_row("SELECT count(*) FROM effects", [], |row| row.get(0))
+        .map_err(error)?;
     let mut sums: BTreeMap<Key, (Wide, Wide)> = BTreeMap::new();
     each(
         connection,
-        "SELECT asset, debit, debit_bucket, credit, credit_bucket, amount FROM effects",
+        "SELECT asset, debit, debit_bucket, credit, credit_bucket, amount FROM effects
+         WHERE event <> 80",
         |row| {
-            rows += 1;
             let asset: u32 = integer(row, 0, TABLE, "asset")?;
             let amount: u128 = decimal(row, 5, TABLE, "amount")?;
             if amount == 0 {
@@ -212,5 +215,5 @@ fn postings(connection: &Connection) -> Result<(u64, Vec<PostingSum>), SinkError
             credit,
         })
         .collect();
-    Ok((rows, postings))
+    Ok((column(TABLE, "count(*)").number(rows)?, postings))
 }

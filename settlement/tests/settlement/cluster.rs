@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use settlement::PostgresSink;
+use settlement::{PostgresKeys, PostgresSink};
 use tempfile::TempDir;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
@@ -105,9 +105,14 @@ impl Drop for Database {
 
 impl Place for Database {
     type Sink = PostgresSink;
+    type Keys = PostgresKeys;
 
     fn sink(&self) -> PostgresSink {
         PostgresSink::new(&self.address()).unwrap()
+    }
+
+    fn keys(&self) -> PostgresKeys {
+        PostgresKeys::new(&self.address()).unwrap()
     }
 
     fn backup(&self) {

@@ -9,6 +9,7 @@ use protocol::cut::{AccountRow, Cut, Effects, SupplyRow};
 use protocol::effect::{Bucket, Effect, Event};
 use protocol::wide::Wide;
 use settlement::history::EffectWriter;
+use settlement::keys::{Key, KeyUse};
 use settlement::{Confirmation, History, HistoryError, SinkError, Watermark};
 
 /// The frame of every test.
@@ -130,6 +131,29 @@ impl Journal {
             credit_bucket: credit.1 as u8,
             ..Effect::default()
         });
+        if let Some((key, used)) = Self::key(sequence) {
+            self.effects.push(Effect {
+                sequence,
+                leg: 1,
+                event: Event::KeyUsed.number(),
+                debit: key.principal,
+                reference: key.hash,
+                amount: used.digest,
+                user_data: u64::from(used.status),
+                rate: used.rate,
+                ..Effect::default()
+            });
+        }
+    }
+
+    /// The key that the command with `sequence` uses, if it is one of those with a key.
+    pub(crate) fn key(sequence: u64) -> Option<(Key, KeyUse)> {
+        let wide = |salt: u64| u128::from(mix(sequence ^ salt)) << 64 | u128::from(mix(sequence));
+        let key = Key { principal: OWNERS + u128::from(sequence % 5), hash: wide(1 << 60) };
+        let status = if sequence.is_multiple_of(2) { 0 } else { 801 };
+        let digest = wide(1 << 61);
+        let used = KeyUse { sequence: Sequence(sequence), status, rate: 5_000, digest };
+        sequence.is_multiple_of(3).then_some((key, used))
     }
 
     fn post(&mut self, owner: u128, bucket: Bucket, amount: i128) -> i128 {

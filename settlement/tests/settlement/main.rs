@@ -5,6 +5,7 @@ mod cluster;
 mod conformance;
 mod exactly_once;
 mod journal;
+mod keys;
 mod live;
 mod postgres;
 mod proxy;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use settlement::{Alarm, PostgresSink, Sink, SinkError};
 use tokio_postgres::AsyncMessage;
 
-use crate::cluster::{Cluster, Database, address, shared, socket};
+use crate::cluster::{Cluster, Database, address, shared, socket, with_client};
 use crate::conformance::{Place, check, commit, conformance};
 use crate::journal::Journal;
+use crate::keys::Asking;
 use crate::live::Settlement;
 use crate::proxy::{Cut, Proxy};
 
@@ -57,6 +58,54 @@ fn a_server_that_crashes_under_load_settles_on_from_its_watermark() {
     }
     settlement.drain();
     check(&place, &journal);
+}
+
+#[test]
+fn a_server_that_is_away_answers_no_key_until_it_is_back() {
+    let cluster = Cluster::start();
+    let place = Database::on(cluster.server());
+    let mut sink = place.sink();
+    let mut journal = Journal::new(25);
+    sink.connect().unwrap();
+    journal.execute(10);
+    commit(&mut sink, &mut journal, None).unwrap();
+    let keys = Asking::of(&place);
+    assert_eq!(keys.check(10).0, 10);
+    cluster.kill();
+    let refused = keys.refused(Journal::key(3).unwrap().0);
+    assert!(matches!(*refused, SinkError::Retryable(_)), "{refused}");
+    cluster.go();
+    assert_eq!(keys.check(10).0, 10);
+    cluster.kill();
+    cluster.go();
+    // The connection broke unnoticed: it is replaced within the question.
+    assert_eq!(keys.check(10).0, 10);
+}
+
+#[test]
+fn a_key_that_takes_too_long_is_an_error() {
+    let place = Database::new();
+    let mut sink = place.sink();
+    let mut journal = Journal::new(26);
+    sink.connect().unwrap();
+    journal.execute(10);
+    commit(&mut sink, &mut journal, None).unwrap();
+    let keys = Asking::of(&place);
+    assert_eq!(keys.check(10).0, 10);
+    with_client(&place.address(), async |mut client| {
+        let transaction = client.transaction().await.unwrap();
+        transaction.batch_execute("LOCK TABLE bezant.effects").await.unwrap();
+        let key = Journal::key(3).unwrap().0;
+        let (keys, refused) = tokio::task::spawn_blocking(move || {
+            let refused = keys.refused(key);
+            (keys, refused)
+        })
+        .await
+        .unwrap();
+        assert!(matches!(*refused, SinkError::Retryable(_)), "{refused}");
+        transaction.rollback().await.unwrap();
+        tokio::task::spawn_blocking(move || assert_eq!(keys.check(10).0, 10)).await.unwrap();
+    });
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
-use settlement::{Sink, SinkError, SqliteSink};
+use settlement::{Sink, SinkError, SqliteKeys, SqliteSink};
 use tempfile::TempDir;
 
 use crate::conformance::{Place, commit, conformance};
 use crate::journal::Journal;
+use crate::keys::Asking;
 
 struct Files {
     directory: TempDir,
@@ -38,9 +39,14 @@ impl Files {
 
 impl Place for Files {
     type Sink = SqliteSink;
+    type Keys = SqliteKeys;
 
     fn sink(&self) -> SqliteSink {
         SqliteSink::new(self.path())
+    }
+
+    fn keys(&self) -> SqliteKeys {
+        SqliteKeys::new(self.path())
     }
 
     fn backup(&self) {
@@ -96,4 +102,24 @@ fn a_missing_directory_is_tried_again() {
     let mut sink = SqliteSink::new("/nonexistent/settlement.db");
     let refused = sink.connect().unwrap_err();
     assert!(matches!(refused, SinkError::Retryable(_)), "{refused}");
+}
+
+#[test]
+fn a_file_that_is_away_answers_no_key_until_it_is_back() {
+    let place = Files::new();
+    let mut journal = Journal::new(2);
+    let mut sink = place.sink();
+    sink.connect().unwrap();
+    journal.execute(10);
+    commit(&mut sink, &mut journal, None).unwrap();
+    drop(sink);
+    let keys = Asking::of(&place);
+    assert_eq!(keys.check(10).0, 10);
+    let key = Journal::key(3).unwrap().0;
+    fs::rename(place.path(), place.copy()).unwrap();
+    let refused = keys.refused(key);
+    assert!(matches!(*refused, SinkError::Retryable(_)), "{refused}");
+    assert!(!place.path().exists(), "a reader makes no file");
+    fs::rename(place.copy(), place.path()).unwrap();
+    assert_eq!(keys.check(10).0, 10);
 }
