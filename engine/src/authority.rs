@@ -1,7 +1,9 @@
-//! Authority: who may do what, decided from the request's principal and role and from who hosts
-//! whom. Whatever is not allowed is refused as if it were not there.
+//! Authority: who may do what, decided by the [`TABLE`] from the request's principal and role and
+//! from who hosts whom. Whatever is not allowed is refused as if it were not there.
 //!
 //! The invariant: nobody acts for a system owner.
+
+mod table;
 
 use protocol::command::reason;
 use protocol::system::{self, Class};
@@ -10,6 +12,8 @@ use protocol::{Command, Kind, OwnerId, Role};
 use crate::accounts::{NONE, bits};
 use crate::engine::Engine;
 use crate::resolve::Hint;
+
+pub use self::table::{Relation, Row, Rule, TABLE, permits, rules};
 
 /// By whose authority a request runs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,81 +31,63 @@ impl Caller {
     pub(crate) const fn is(&self, role: Role) -> bool {
         self.role == role as u16
     }
-
-    fn is_one_of(&self, roles: &[Role]) -> bool {
-        roles.iter().any(|&role| self.is(role))
-    }
-
-    fn is_agent(&self, owner: OwnerId) -> bool {
-        self.is(Role::Agent) && self.principal == owner
-    }
 }
+
+// A transfer is decided without a walk, by the one call that its row of the table comes to.
+const _: () = assert!(matches!(
+    rules(Kind::Transfer),
+    [Rule { roles: [Role::Agent, Role::Registry], needs: [Relation::ActsForDebtor] }]
+));
 
 impl Engine {
     /// Whether the caller may do this.
+    #[inline]
     pub(crate) fn allows(&self, kind: Kind, command: &Command, hint: &Hint) -> bool {
-        let caller = &self.caller;
-        let Command { debit, credit, .. } = *command;
-        match kind {
-            Kind::Transfer | Kind::Hold => self.acts_for(caller, debit, hint.debit),
-            Kind::Capture | Kind::Release => self.acts_for(caller, credit, hint.credit),
-            Kind::Open if credit == 0 => caller.is_agent(debit) || caller.is(Role::Registry),
-            Kind::Open => caller.is(Role::Admin),
-            Kind::Freeze | Kind::Unfreeze => {
-                caller.is(Role::Admin) || self.is_host_of(caller, debit)
-            }
-            Kind::Close => caller.is(Role::Admin) || self.acts_for(caller, debit, hint.debit),
-            Kind::Limits => {
-                let present = self
-                    .debtor(command, hint)
-                    .map_or(0, |number| self.accounts.cold(number).credit_limit);
-                caller.is(Role::Admin)
-                    || (self.is_host_of(caller, debit) && command.reference == present)
-            }
-            Kind::Rehost => {
-                caller.is_agent(debit)
-                    || (caller.is(Role::Registry) && caller.principal == credit)
-                    || caller.is(Role::Admin)
-            }
-            Kind::AgentOnly => caller.is_agent(debit),
-            Kind::SystemTransfer | Kind::Configure | Kind::Asset => caller.is(Role::Admin),
-            Kind::Issue | Kind::ResumeMint => caller.is(Role::Mint),
-            Kind::Burn => self.may_burn(command, hint),
-            Kind::HaltMint => caller.is_one_of(&[Role::Mint, Role::Admin]),
-            Kind::Identify => true,
-            Kind::Tick => caller.is(Role::Engine),
-            _ => false,
+        if kind == Kind::Transfer {
+            return self.acts_for(&self.caller, command.debit, hint.debit);
         }
+        self.permits(&self.caller, kind, command, hint)
     }
 
     /// Whether `caller` may read this.
     pub(crate) fn allows_read(&self, caller: &Caller, kind: Kind, command: &Command) -> bool {
-        let debit = command.debit;
-        match kind {
-            Kind::ReadAccount => {
-                caller.is_one_of(&[Role::Auditor, Role::Admin])
-                    || caller.is_agent(debit) && !system::is_system(debit)
-                    || self.is_host_of(caller, debit)
-                    || is_own_collector(caller, debit)
+        self.permits(caller, kind, command, &Hint::NONE)
+    }
+
+    fn permits(&self, caller: &Caller, kind: Kind, command: &Command, hint: &Hint) -> bool {
+        Role::from_number(caller.role).is_some_and(|role| {
+            permits(kind, role, |relation| self.stands(caller, relation, command, hint))
+        })
+    }
+
+    /// Whether the caller stands so to what the command names.
+    fn stands(&self, caller: &Caller, relation: Relation, command: &Command, hint: &Hint) -> bool {
+        let Command { debit, credit, .. } = *command;
+        match relation {
+            Relation::ActsForDebtor => self.acts_for(caller, debit, hint.debit),
+            Relation::ActsForCreditor => self.acts_for(caller, credit, hint.credit),
+            Relation::IsDebtor => caller.principal == debit,
+            Relation::IsCreditor => caller.principal == credit,
+            Relation::HostsDebtor => self.is_host_of(caller, debit),
+            Relation::DebtorIsOrdinary => !system::is_system(debit),
+            Relation::DebtorIsTreasury => is_treasury(debit),
+            Relation::DebtorIsOwnCollector => is_own_collector(caller, debit),
+            Relation::IsHoldCreditor => {
+                self.creditor_of_hold(command).is_some_and(|owner| caller.principal == owner)
             }
-            Kind::ReadOutcome => {
-                caller.is(Role::Auditor)
-                    || caller.principal == debit
-                    || self.acts_for(caller, debit, NONE)
+            Relation::HostsHoldCreditor => {
+                self.creditor_of_hold(command).is_some_and(|owner| self.is_host_of(caller, owner))
             }
-            Kind::ReadHold => {
-                caller.is(Role::Auditor)
-                    || self.acts_for(caller, debit, NONE)
-                    || self.is_creditor(caller, command)
+            Relation::NamesNoHost => credit == 0,
+            Relation::NamesHost => credit != 0,
+            Relation::KeepsCreditLimit => {
+                let present = self
+                    .debtor(command, hint)
+                    .map_or(0, |number| self.accounts.cold(number).credit_limit);
+                command.reference == present
             }
-            Kind::ReadRecount => caller.is_one_of(&[Role::Auditor, Role::Admin, Role::Mint]),
-            Kind::ReadAccounts => {
-                caller.is_one_of(&[Role::Auditor, Role::Admin])
-                    || (caller.is(Role::Registry) && caller.principal == command.credit)
-            }
-            Kind::Quote => self.acts_for(caller, debit, NONE),
-            Kind::ReadSupply | Kind::ReadAsset | Kind::ReadParameter => true,
-            _ => false,
+            Relation::IsOrdinary => command.code == reason::ORDINARY,
+            Relation::IsCorrection => command.code == reason::CORRECTION,
         }
     }
 
@@ -138,22 +124,11 @@ impl Engine {
                 .is_some_and(|number| caller.host == Some(self.owners.row(number).host))
     }
 
-    fn may_burn(&self, command: &Command, hint: &Hint) -> bool {
-        let ordinary = command.code == reason::ORDINARY;
-        let mint = self.caller.is(Role::Mint);
-        (mint && command.code == reason::CORRECTION)
-            || (mint && ordinary && is_treasury(command.debit))
-            || (ordinary && self.acts_for(&self.caller, command.debit, hint.debit))
-    }
-
-    /// Whether the caller is the creditor, or its host, of the hold that a read names.
-    fn is_creditor(&self, caller: &Caller, command: &Command) -> bool {
-        let debtor = self.account_number(command.debit, command.asset);
-        let slot = debtor.and_then(|number| self.holds.find(&self.hash, number, command.reference));
-        slot.is_some_and(|slot| {
-            let creditor = self.accounts.hot(self.holds.row(slot).creditor).owner;
-            caller.is_agent(creditor) || self.is_host_of(caller, creditor)
-        })
+    /// The creditor of the hold that a read names.
+    fn creditor_of_hold(&self, command: &Command) -> Option<OwnerId> {
+        let debtor = self.account_number(command.debit, command.asset)?;
+        let slot = self.holds.find(&self.hash, debtor, command.reference)?;
+        Some(self.accounts.hot(self.holds.row(slot).creditor).owner)
     }
 
     /// Looks up which host the caller is; hosts come and, with a chain taken back, go.

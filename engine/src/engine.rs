@@ -23,6 +23,7 @@ use crate::hash::Hash;
 use crate::holds::Holds;
 use crate::hosts::Hosts;
 use crate::ids::Ids;
+use crate::keys::Keys;
 use crate::limits::RESOLVE_BLOCK;
 use crate::owners::Owners;
 use crate::posting::Note;
@@ -56,7 +57,7 @@ pub struct RecordStart {
     pub first_sequence: Sequence,
     /// Journal time of the record, in nanoseconds since the Unix epoch.
     pub timestamp_ns: u64,
-    /// Last sequence that is settled.
+    /// Last sequence that is settled: keys through it may be forgotten.
     pub settled: Sequence,
 }
 
@@ -79,6 +80,7 @@ pub struct Engine {
     pub(crate) assets: Assets,
     pub(crate) holds: Holds,
     pub(crate) ids: Ids,
+    pub(crate) keys: Keys,
     pub(crate) velocity: Velocity,
     pub(crate) mint_halted: bool,
     /// Whether any money command but a baseline was executed.
@@ -87,6 +89,10 @@ pub struct Engine {
     pub(crate) executed: u64,
     pub(crate) digest: Digest,
     pub(crate) in_record: bool,
+    /// Last sequence that is settled, as the record says.
+    pub(crate) settled: u64,
+    /// Settled sequence at which the history was asked for the keys of the request.
+    pub(crate) history_checked: u64,
     /// Sequence of the command that runs; of timers the first of their record.
     pub(crate) sequence: u64,
     /// Effects of that command so far.
@@ -125,6 +131,7 @@ impl Engine {
             assets: Assets::default(),
             holds: Holds::default(),
             ids: Ids::default(),
+            keys: Keys::default(),
             velocity,
             mint_halted: false,
             money_moved: false,
@@ -132,6 +139,8 @@ impl Engine {
             executed: 0,
             digest: Digest::default(),
             in_record: false,
+            settled: 0,
+            history_checked: 0,
             sequence: 0,
             leg: 0,
             note: Note::default(),
@@ -147,8 +156,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Begins a record: time moves on, due configuration changes apply, the id floor rises, due
-    /// timers fire.
+    /// Begins a record: time moves on, due configuration changes apply, the id floor rises, keys
+    /// that are old and settled are forgotten, due timers fire.
     ///
     /// # Panics
     ///
@@ -166,6 +175,7 @@ impl Engine {
             self.clock.timestamp_ns
         );
         self.in_record = true;
+        self.settled = start.settled.0;
         let now_ms = start.timestamp_ns / NS_PER_MS;
         self.clock = Clock { timestamp_ns: start.timestamp_ns, now_ms };
         self.digest.record(start.timestamp_ns, start.settled.0);
@@ -177,6 +187,7 @@ impl Engine {
         }
         let window_ms = self.configuration.number(Parameter::IdsWindowMs);
         self.ids.advance(now_ms, window_ms);
+        self.advance_keys();
         self.fire_timers();
     }
 
@@ -213,6 +224,16 @@ impl Engine {
     /// Journal time.
     pub const fn timestamp_ns(&self) -> u64 {
         self.clock.timestamp_ns
+    }
+
+    /// String keys that are remembered.
+    pub const fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Highest sequence whose string key was forgotten; never falls.
+    pub const fn keys_forgotten_through(&self) -> Sequence {
+        Sequence(self.keys.forgotten_through())
     }
 
     /// Digest of every outcome so far.

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use crate::chunks::Chunks;
 use crate::index::Index;
 use crate::limits::{ID_CHUNK_ROWS, ID_TABLE_MS, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX};
+use crate::request::Stored;
 
 const SLICE_MS: u64 = 1_000;
 const TABLES_PER_SLICE: usize = (SLICE_MS / ID_TABLE_MS) as usize;
@@ -39,6 +40,11 @@ impl Row {
         let [low, high] = self.id;
         let tail = (self.check as u64) << 32 | (self.status as u64) << 16 | self.rate as u64;
         [high, low, self.scope, self.sequence, tail]
+    }
+
+    /// What its command was answered.
+    pub(crate) const fn stored(&self) -> Stored {
+        Stored { sequence: self.sequence, status: self.status, rate: self.rate }
     }
 }
 

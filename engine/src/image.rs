@@ -43,6 +43,7 @@ impl Engine {
             u128::from_le_bytes(self.run_digest()),
             halted << 1 | u128::from(self.money_moved),
             u128::from(self.ids.floor_ms()),
+            u128::from(self.keys.forgotten_through()),
         ]);
         self.image_configuration(&mut image);
         self.image_assets(&mut image);
@@ -51,6 +52,7 @@ impl Engine {
         self.image_holds(&mut image);
         self.image_velocity(&mut image);
         self.image_ids(&mut image);
+        self.image_keys(&mut image);
         *image.0.finalize().as_bytes()
     }
 
@@ -172,6 +174,13 @@ impl Engine {
         image.section(10, rows.len());
         for row in rows {
             image.words(row.map(u128::from));
+        }
+    }
+
+    fn image_keys(&self, image: &mut Image) {
+        image.section(11, self.keys.len());
+        for row in self.keys.iter() {
+            image.words(row.words());
         }
     }
 }

@@ -44,7 +44,7 @@
 extern crate alloc;
 
 mod accounts;
-mod authority;
+pub mod authority;
 #[cfg(test)]
 mod broken_test;
 mod chunks;
@@ -59,6 +59,8 @@ mod hosts;
 mod ids;
 mod image;
 mod index;
+mod keyed;
+mod keys;
 mod kinds;
 mod limits;
 mod list;

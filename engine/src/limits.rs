@@ -23,6 +23,10 @@ pub(crate) const RUN_ROWS: usize = 4_096;
 pub(crate) const ID_TABLE_MS: u64 = 20;
 /// Id rows of a chunk.
 pub(crate) const ID_CHUNK_ROWS: usize = 128;
+/// Key rows of a chunk (80 KiB).
+pub(crate) const KEY_CHUNK_ROWS: usize = 1_024;
+/// Keys forgotten with one record, so that none of them stops the frame for long.
+pub(crate) const KEYS_FORGOTTEN_PER_RECORD: usize = 8_192;
 /// Chunks of id rows kept for reuse (40 MiB), a third of a second at 3 million ids a second.
 pub(crate) const SPARE_CHUNKS_MAX: usize = 8_192;
 /// Id tables kept for reuse, for as long a time.

@@ -147,7 +147,8 @@ impl Engine {
         }
     }
 
-    fn push_effect(&mut self, effect: Effect) {
+    /// Adds an effect of the command that runs, with its note.
+    pub(crate) fn push_effect(&mut self, effect: Effect) {
         let Note { reference, user_data, rate } = self.note;
         self.effects.push(Effect {
             sequence: self.sequence,

@@ -5,11 +5,11 @@
 
 use protocol::parameter::Parameter;
 use protocol::reply::{Outcome, Outcomes};
-use protocol::{Command, Kind, Request, Status, request};
+use protocol::{Command, Kind, Request, Status, flags, request};
 
 use crate::digest::Answer;
 use crate::engine::Engine;
-use crate::ids::Row;
+use crate::ids::{Key, Row};
 use crate::posting::Note;
 use crate::resolve::Hint;
 use crate::shape;
@@ -38,6 +38,7 @@ impl Engine {
         outcomes.clear(self.executed + 1);
         self.caller.principal = request.principal;
         self.caller.role = request.role;
+        self.history_checked = request.history_checked;
         self.find_caller_host();
         let (mut at, mut base, mut end) = (0, 0, 0);
         while at < slots.len() {
@@ -55,7 +56,7 @@ impl Engine {
                 at = self.chain(slots, at, outcomes);
             } else {
                 let data = data_of(slots, at);
-                let kind = shape::judge(command, data, false);
+                let kind = shape::judge(request.principal, command, data, false);
                 let outcome = self.single(kind, command, data, None);
                 outcomes.push(outcome);
                 at += 1 + data.len();
@@ -76,7 +77,7 @@ impl Engine {
         let outcome = self.decide(kind, command, data, hint);
         let (status, rate) = match outcome {
             Ok(Decided::Now(rate)) => (Status::Ok, rate),
-            Ok(Decided::Before(row)) => return self.repeat(sequence, &row),
+            Ok(Decided::Before(stored)) => return self.repeat(sequence, stored),
             Err(status) => (status, 0),
         };
         let after = if status.is_ok() { self.after } else { (0, 0) };
@@ -98,17 +99,20 @@ impl Engine {
         if kind.is_internal() {
             return self.run_at(kind, command, data, &hint).map(Decided::Now);
         }
-        self.judge_id_time(&hint)?;
+        if command.has(flags::KEYED) {
+            return self.decide_keyed(kind, command, data, &hint);
+        }
+        self.judge_id_time(&hint.key)?;
         let check = self.hash.check(self.hash.body(command, data));
         if let Some(row) = self.ids.find(&hint.key) {
             return if row.check == check {
-                Ok(Decided::Before(row))
+                Ok(Decided::Before(row.stored()))
             } else {
                 Err(Status::IdReused)
             };
         }
         self.make_room(1)?;
-        self.judge_floor(&hint)?;
+        self.judge_floor(&hint.key)?;
         let outcome = self.run_at(kind, command, data, &hint);
         let (status, rate) = match outcome {
             Ok(rate) => (Status::Ok, rate),
@@ -122,7 +126,7 @@ impl Engine {
     }
 
     /// Runs a command at the sequence just taken.
-    fn run_at(
+    pub(crate) fn run_at(
         &mut self,
         kind: Kind,
         command: &Command,
@@ -137,21 +141,21 @@ impl Engine {
         Ok(u16::try_from(rate).expect("rates are at most 50 000 millionths"))
     }
 
-    fn judge_id_time(&self, hint: &Hint) -> Result<(), Status> {
-        if hint.key.unix_ms() > self.clock.now_ms.saturating_add(protocol::limits::ID_FUTURE_MS) {
+    pub(crate) fn judge_id_time(&self, key: &Key) -> Result<(), Status> {
+        if key.unix_ms() > self.clock.now_ms.saturating_add(protocol::limits::ID_FUTURE_MS) {
             return Err(Status::IdInFuture);
         }
-        self.judge_floor(hint)
+        self.judge_floor(key)
     }
 
-    fn judge_floor(&self, hint: &Hint) -> Result<(), Status> {
-        if hint.key.unix_ms() < self.ids.floor_ms() {
+    pub(crate) fn judge_floor(&self, key: &Key) -> Result<(), Status> {
+        if key.unix_ms() < self.ids.floor_ms() {
             return Err(Status::IdTooOld);
         }
         Ok(())
     }
 
-    fn make_room(&mut self, count: usize) -> Result<(), Status> {
+    pub(crate) fn make_room(&mut self, count: usize) -> Result<(), Status> {
         let capacity = self.configuration.count(Parameter::IdsCapacity);
         if self.ids.len() + count <= capacity {
             return Ok(());
@@ -171,13 +175,13 @@ impl Engine {
         Outcome { sequence, status, rate, repeat: false }
     }
 
-    fn repeat(&mut self, sequence: u64, row: &Row) -> Outcome {
-        let answer = Answer { status: row.status, rate: row.rate, repeat: true };
+    fn repeat(&mut self, sequence: u64, stored: Stored) -> Outcome {
+        let answer = Answer { status: stored.status, rate: stored.rate, repeat: true };
         self.digest.command(sequence, answer, (0, 0));
         Outcome {
-            sequence: row.sequence,
-            status: Status::from_number(row.status).expect("only statuses are remembered"),
-            rate: row.rate,
+            sequence: stored.sequence,
+            status: Status::from_number(stored.status).expect("only statuses are remembered"),
+            rate: stored.rate,
             repeat: true,
         }
     }
@@ -223,7 +227,7 @@ impl Engine {
                 Verdict::Leg(..) => self.answer(sequence, Status::LinkedFailed, 0, (0, 0)),
                 Verdict::Known => {
                     let row = leg.known.expect("every leg of a known chain is known");
-                    self.repeat(sequence, &row)
+                    self.repeat(sequence, row.stored())
                 }
             };
             match verdict {
@@ -255,7 +259,7 @@ impl Engine {
             return Verdict::Leg(0, status);
         }
         for (place, leg) in legs.iter().enumerate() {
-            if let Err(status) = self.judge_floor(&leg.hint) {
+            if let Err(status) = self.judge_floor(&leg.hint.key) {
                 return Verdict::Leg(place, status);
             }
         }
@@ -281,7 +285,7 @@ impl Engine {
             let command = &slots[leg.slot];
             let data = data_of(slots, leg.slot);
             let refuse = |status| Verdict::Leg(place, status);
-            leg.kind = shape::judge(command, data, true).map_err(refuse)?;
+            leg.kind = shape::judge(self.caller.principal, command, data, true).map_err(refuse)?;
             leg.hint = self.resolve(leg.kind, command);
             if !self.allows(leg.kind, command, &leg.hint) {
                 return Err(refuse(Status::NotFound));
@@ -289,7 +293,7 @@ impl Engine {
             leg.body = self.hash.body(command, data);
         }
         for (place, leg) in legs.iter_mut().enumerate() {
-            self.judge_id_time(&leg.hint).map_err(|status| Verdict::Leg(place, status))?;
+            self.judge_id_time(&leg.hint.key).map_err(|status| Verdict::Leg(place, status))?;
             leg.known = self.ids.find(&leg.hint.key);
         }
         Ok(())
@@ -314,12 +318,23 @@ impl Engine {
     }
 }
 
+/// What a remembered command was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Sequence of the command.
+    pub(crate) sequence: u64,
+    /// Number of its status.
+    pub(crate) status: u16,
+    /// Rate that it paid.
+    pub(crate) rate: u16,
+}
+
 /// What became of a single command.
-enum Decided {
+pub(crate) enum Decided {
     /// Executed now, at this rate.
     Now(u16),
     /// Answered before.
-    Before(Row),
+    Before(Stored),
 }
 
 /// What became of a chain.

@@ -68,11 +68,6 @@ impl Engine {
     }
 
     fn hashes(&self, kind: Kind, command: &Command) -> Hint {
-        let scope = match kind {
-            Kind::Transfer | Kind::Hold => command.debit,
-            Kind::Capture | Kind::Release => command.credit,
-            _ => self.caller.principal,
-        };
         let debit_hash = self.hash.key(command.debit, command.asset);
         let credit_hash = self.hash.key(command.credit, command.asset);
         Hint {
@@ -81,7 +76,16 @@ impl Engine {
             debit_hash,
             credit_hash,
             pair_hash: self.hash.pair(debit_hash, credit_hash),
-            key: self.key(scope, command.id),
+            key: self.key(self.scope(kind, command), command.id),
+        }
+    }
+
+    /// The owner by whose authority a command runs (H9): its id is known in this scope.
+    pub(crate) const fn scope(&self, kind: Kind, command: &Command) -> OwnerId {
+        match kind {
+            Kind::Transfer | Kind::Hold => command.debit,
+            Kind::Capture | Kind::Release => command.credit,
+            _ => self.caller.principal,
         }
     }
 

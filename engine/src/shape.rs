@@ -1,12 +1,12 @@
-//! The shape of a command as the engine judges it: what `protocol::shape` checks, then texts,
+//! The shape of a command as the engine judges it: what `protocol::shape` checks, then keys, texts,
 //! chains, ids and codes.
 //!
-//! It looks at nothing but the command and its data.
+//! It looks at nothing but the command, its data and the principal whose key it has.
 
 use protocol::command::reason;
 use protocol::limits::{NAME_LEN_MAX, REASON_LEN_MAX, SPIFFE_ID_LEN_MAX};
 use protocol::parameter::Parameter;
-use protocol::{Command, Kind, Status, data as entries};
+use protocol::{Command, Kind, Status, data as entries, flags, key};
 
 /// Whether `command` is a transfer on its own without data whose shape is right; what is not is
 /// judged by [`judge`].
@@ -21,8 +21,17 @@ pub(crate) fn is_plain_transfer(command: &Command) -> bool {
         && short == 0
 }
 
-/// Names the kind of a command, or the first refusal of its shape.
-pub(crate) fn judge(command: &Command, data: &[Command], in_chain: bool) -> Result<Kind, Status> {
+/// Names the kind of a command of `principal`, or the first refusal of its shape.
+pub(crate) fn judge(
+    principal: u128,
+    command: &Command,
+    data: &[Command],
+    in_chain: bool,
+) -> Result<Kind, Status> {
+    let keyed = command.has(flags::KEYED);
+    if keyed && in_chain {
+        return Err(Status::Malformed);
+    }
     let kind = protocol::shape::check(command, data)?;
     assert!(!kind.is_read(), "reads never reach the journal");
     let parameter = Parameter::from_number(command.code);
@@ -32,13 +41,17 @@ pub(crate) fn judge(command: &Command, data: &[Command], in_chain: bool) -> Resu
     {
         return Err(Status::Malformed);
     }
+    if keyed && key::of(data).map(|text| key::id(principal, text)) != Some(command.id) {
+        return Err(Status::DataMalformed);
+    }
     if !has_text(kind, command, data) {
         return Err(Status::ReasonMissing);
     }
     if in_chain && !kind.is_linkable() {
         return Err(Status::ChainKind);
     }
-    if command.id == 0 && !kind.is_internal() {
+    let own_id = if keyed { key::own_id(data) } else { Some(command.id) };
+    if own_id == Some(0) && !kind.is_internal() {
         return Err(Status::IdZero);
     }
     if !has_meaning(kind, command.code) {
@@ -81,7 +94,7 @@ fn has_meaning(kind: Kind, code: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::{CommandId, flags};
+    use protocol::CommandId;
 
     #[test]
     fn a_plain_transfer_is_exactly_one_that_is_judged_right() {
@@ -94,7 +107,7 @@ mod tests {
                 other[word] ^= 1 << bit;
                 let other: Command = zerocopy::transmute!(other);
                 if is_plain_transfer(&other) {
-                    assert_eq!(judge(&other, &[], false), Ok(Kind::Transfer));
+                    assert_eq!(judge(1 << 64, &other, &[], false), Ok(Kind::Transfer));
                 }
             }
         }

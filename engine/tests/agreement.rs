@@ -39,12 +39,12 @@ impl Bench {
         Self { engine, outcomes: Outcomes::default() }
     }
 
-    pub(crate) fn begin(&mut self, timestamp_ns: u64) {
+    pub(crate) fn begin(&mut self, timestamp_ns: u64, settled: u64) {
         let executed = self.engine.executed();
         self.engine.begin_record(RecordStart {
             first_sequence: Sequence(executed.0 + 1),
             timestamp_ns,
-            settled: Sequence(0),
+            settled: Sequence(settled),
         });
     }
 
@@ -57,7 +57,7 @@ impl Bench {
 
     /// One whole record.
     pub(crate) fn record(&mut self, record: &Record) -> Vec<Vec<Outcome>> {
-        self.begin(record.timestamp_ns);
+        self.begin(record.timestamp_ns, record.settled);
         let outcomes = record.requests.iter().map(|sent| self.execute(sent)).collect();
         self.engine.end_record();
         outcomes
@@ -65,8 +65,8 @@ impl Bench {
 }
 
 pub(crate) fn agree_on(record: &Record, bench: &mut Bench, model: &mut Model) {
-    bench.begin(record.timestamp_ns);
-    model.begin_record(record.timestamp_ns);
+    bench.begin(record.timestamp_ns, record.settled);
+    model.begin_record(record.timestamp_ns, record.settled);
     for sent in &record.requests {
         let expected = model.execute(&sent.request, &sent.slots);
         let outcomes = bench.execute(sent);
@@ -93,6 +93,8 @@ pub(crate) fn agree_on(record: &Record, bench: &mut Bench, model: &mut Model) {
     assert_eq!(ours.len(), theirs.len());
     assert_eq!(bench.engine.supply(), model.supply());
     assert_eq!(bench.engine.mint_halted(), model.mint_halted());
+    assert_eq!(bench.engine.keys(), model.keys());
+    assert_eq!(bench.engine.keys_forgotten_through(), Sequence(model.forgotten_through()));
 }
 
 fn agree(plan: &Plan) {
@@ -138,7 +140,7 @@ fn the_streams_reach_nearly_every_refusal_of_nearly_every_kind() {
         let stream = generators::stream(&plan);
         let mut model = Model::new(&stream.genesis);
         for record in &stream.records {
-            model.begin_record(record.timestamp_ns);
+            model.begin_record(record.timestamp_ns, record.settled);
             for sent in &record.requests {
                 let outcomes = model.execute(&sent.request, &sent.slots);
                 for (entry, outcome) in Commands::new(&sent.slots).zip(outcomes) {
@@ -148,8 +150,9 @@ fn the_streams_reach_nearly_every_refusal_of_nearly_every_kind() {
             }
         }
     }
-    // The refusal of a read; refusals that take thousands of hosts or assets, a full disk, lost units, more timers than
-    // fire in a record, staked units; and a creditor that cannot close while a hold names it.
+    // Refusals of reads, and those that take thousands of hosts or assets, a full disk, lost
+    // units, more timers than fire in a record, staked units; and a creditor that cannot close
+    // while a hold names it.
     let beyond = [
         Status::ListShape,
         Status::HostsFull,
@@ -207,8 +210,8 @@ fn rates(genesis: &Genesis, owners: u64, seed: u64) -> Vec<(u16, u16)> {
             let pay = Command::transfer(id(now_ns, &mut dice), debit, credit, 1, 1_000);
             requests.push(Sent::new(Role::Agent, debit, &[(pay, Vec::new())]));
         }
-        let record = Record { timestamp_ns: now_ns, requests };
-        model.begin_record(now_ns);
+        let record = Record { timestamp_ns: now_ns, settled: 0, requests };
+        model.begin_record(now_ns, 0);
         for (sent, outcomes) in record.requests.iter().zip(bench.record(&record)) {
             let expected = model.execute(&sent.request, &sent.slots);
             assert_eq!(outcomes[0].status, Status::Ok);
@@ -248,7 +251,7 @@ fn the_model_itself_balances() {
         let stream = generators::stream(plan);
         let mut model = Model::new(&stream.genesis);
         for record in &stream.records {
-            model.begin_record(record.timestamp_ns);
+            model.begin_record(record.timestamp_ns, record.settled);
             for sent in &record.requests {
                 model.execute(&sent.request, &sent.slots);
             }

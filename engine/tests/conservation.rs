@@ -213,7 +213,7 @@ fn follow(plan: &Plan, history: bool) {
         Some(())
     };
     for record in &records {
-        bench.begin(record.timestamp_ns);
+        bench.begin(record.timestamp_ns, record.settled);
         for sent in &record.requests {
             bench.execute(sent);
             if dice.below(2) == 0 {
@@ -342,7 +342,7 @@ fn a_quote_is_what_the_transfer_then_pays() {
         let Stream { genesis, records } = generators::stream(plan);
         let mut bench = Bench::new(&genesis, false);
         for record in &records {
-            bench.begin(record.timestamp_ns);
+            bench.begin(record.timestamp_ns, record.settled);
             for sent in &record.requests {
                 let command = sent.slots[0];
                 if command.kind != Kind::Transfer.number() || command.is_linked() {

@@ -53,7 +53,7 @@ impl Pair {
     /// One record a millisecond later; the statuses of each of its requests, by the model.
     fn record(&mut self, requests: Vec<Sent>) {
         self.now_ms += 1;
-        let record = Record { timestamp_ns: self.now_ms * 1_000_000, requests };
+        let record = Record { timestamp_ns: self.now_ms * 1_000_000, settled: 0, requests };
         agree_on(&record, &mut self.bench, &mut self.model);
     }
 
@@ -61,7 +61,7 @@ impl Pair {
     fn ask(&mut self, role: Role, principal: u128, command: Command) -> Status {
         let sent = Sent::new(role, principal, &[(command, Vec::new())]);
         self.now_ms += 1;
-        self.bench.begin(self.now_ms * 1_000_000);
+        self.bench.begin(self.now_ms * 1_000_000, 0);
         let status = self.bench.execute(&sent)[0].status;
         self.bench.engine.end_record();
         status

@@ -39,6 +39,10 @@ pub(crate) struct Frame {
     pub(crate) engine: Engine,
     outcomes: Outcomes,
     pub(crate) now_ms: u64,
+    /// What the next records say is settled.
+    pub(crate) settled: u64,
+    /// At which sequence the history was asked for the next requests.
+    pub(crate) history_checked: u64,
     ids: u128,
 }
 
@@ -50,6 +54,8 @@ impl Frame {
             engine: Engine::new(&genesis(mode, parameters), options).expect("the genesis is valid"),
             outcomes: Outcomes::default(),
             now_ms: START_MS,
+            settled: 0,
+            history_checked: 0,
             ids: 0,
         }
     }
@@ -91,7 +97,7 @@ impl Frame {
         self.engine.begin_record(RecordStart {
             first_sequence: Sequence(self.engine.executed().0 + 1),
             timestamp_ns: self.now_ms * 1_000_000,
-            settled: Sequence(0),
+            settled: Sequence(self.settled),
         });
     }
 
@@ -101,7 +107,8 @@ impl Frame {
         principal: u128,
         slots: &[Command],
     ) -> Vec<Outcome> {
-        let request = head(role, principal, slots);
+        let history_checked = self.history_checked;
+        let request = Request { history_checked, ..head(role, principal, slots) };
         self.engine.execute(&request, slots, &mut self.outcomes);
         let mut bytes = Vec::new();
         self.outcomes.encode(Reply::default(), &mut bytes);

@@ -8,7 +8,6 @@ use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use protocol::command::{Command, flags};
-use protocol::data;
 use protocol::genesis::{Genesis, Mode};
 use protocol::ids::{AssetId, CommandId, OwnerId};
 use protocol::kind::Kind;
@@ -16,6 +15,7 @@ use protocol::parameter::{Parameter, Parameters};
 use protocol::reply::Outcome;
 use protocol::request::{Request, Role};
 use protocol::system;
+use protocol::{data, key};
 use zerocopy::IntoBytes;
 
 use crate::model::Model;
@@ -141,7 +141,7 @@ pub(crate) fn genesis(seed: u64) -> Genesis {
     let mut parameters = Parameters::default();
     // Large enough that no pair is evicted; evictions have a test of their own.
     parameters = parameters.with(Parameter::PairsCapacity, 1 << 12);
-    let choices: [(Parameter, &[u128]); 15] = [
+    let choices: [(Parameter, &[u128]); 17] = [
         (Parameter::FeeBase, &[5_000, 5_000, 7_777, 50_000]),
         (Parameter::FeeMax, &[50_000, 50_000, 49_999]),
         (Parameter::VelocityWindowMs, &[60_000, 1_000, 3_600_000, 86_400_000]),
@@ -157,6 +157,8 @@ pub(crate) fn genesis(seed: u64) -> Genesis {
         (Parameter::AccountsCapacity, &[16, 20, 28, 40, 64, 4_096, 4_096]),
         (Parameter::ChainLength, &[2, 3, 5, 64]),
         (Parameter::CreditTotal, &[0, 1_000, 1_000_000, SUPPLY_MAX]),
+        (Parameter::KeysWindowMs, &[1_000, 10_000, 60_000, 86_400_000]),
+        (Parameter::KeysCapacity, &[64, 64, 70, 4_096]),
     ];
     let generous = is_gentle(seed);
     for (parameter, values) in choices {
@@ -232,6 +234,10 @@ pub(crate) struct World {
     /// When something falls due, in nanoseconds.
     moments: Vec<u64>,
     tail: u128,
+    /// One in so many commands has a string key.
+    keyed: u64,
+    /// Highest sequence whose key was forgotten.
+    forgotten_through: u64,
 }
 
 impl World {
@@ -247,6 +253,8 @@ impl World {
             holds: Vec::new(),
             moments: Vec::new(),
             tail: 0,
+            keyed: dice.pick(&[1, 2, 6, 20, 20]),
+            forgotten_through: 0,
         }
     }
 
@@ -451,7 +459,7 @@ impl World {
                 (dice.pick(&[0, 1, 2, 3, 4, 5, 6, 9]), owner)
             }
         };
-        let parts = if role == Role::Admin as u16 && dice.one_in(20) {
+        let mut parts = if role == Role::Admin as u16 && dice.one_in(20) {
             (0..18).map(|_| self.announcement(dice)).collect()
         } else if role == Role::Agent as u16 && dice.one_in(5) {
             self.salvo(dice, principal, 4 * seeds.len())
@@ -460,8 +468,54 @@ impl World {
         } else {
             seeds.iter().map(|&seed| self.part(&mut Dice::new(seed), role, principal)).collect()
         };
-        let request = Request { principal, role, ..Request::default() };
+        let mut request = Request { principal, role, ..Request::default() };
+        for part in &mut parts {
+            if dice.one_in(self.keyed) {
+                self.give_key(dice, principal, part);
+            }
+        }
+        request.history_checked = self.checked(dice);
         (request, parts)
+    }
+
+    /// When the history was asked: mostly late enough.
+    fn checked(&self, dice: &mut Dice) -> u64 {
+        match dice.below(10) {
+            0 => 0,
+            1 => self.forgotten_through.saturating_sub(1),
+            2 | 3 => self.forgotten_through,
+            4 => self.forgotten_through + 1,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Puts a string key, now and then a bad one, and perhaps an id in the place of the id.
+    fn give_key(&mut self, dice: &mut Dice, principal: u128, (command, slots): &mut Part) {
+        let text = match dice.below(24) {
+            0 => dice.pick(&["", "tab\t", "ü"]).to_string(),
+            1..=6 => format!("order {}", dice.below(8)),
+            _ => format!("order {}", dice.roll()),
+        };
+        let own = match dice.below(12) {
+            0 => command.id,
+            1..=3 => self.id(dice).0,
+            _ => 0,
+        };
+        let of = if dice.one_in(40) { principal ^ 1 } else { principal };
+        command.id = key::id(of, text.as_bytes());
+        command.flags |= flags::KEYED;
+        let own_bytes = own.to_le_bytes();
+        let mut all: Vec<(u16, &[u8])> = Vec::new();
+        let old = std::mem::take(slots);
+        all.extend(data::entries(&old));
+        if own != 0 || dice.one_in(60) {
+            all.push((data::TAG_ID, &own_bytes));
+        }
+        if !dice.one_in(60) {
+            all.push((data::TAG_KEY, text.as_bytes()));
+        }
+        *slots = data::encode(&all);
+        command.data = slots.len() as u16;
     }
 
     /// Something sent before: again, in part, in another order, changed, or by another.
@@ -491,7 +545,19 @@ impl World {
             }
             _ => {}
         }
+        request.history_checked = self.checked(dice);
         (request, parts)
+    }
+
+    /// What a record says is settled: never more than was executed.
+    fn settled(&self, seed: u64, executed: u64) -> u64 {
+        let mut dice = Dice::new(seed ^ 0x5e77);
+        match dice.below(4) {
+            0 => 0,
+            1 => executed - dice.below(executed.min(100) + 1),
+            2 => executed / 2,
+            _ => executed,
+        }
     }
 
     fn owner(&self, dice: &mut Dice) -> OwnerId {
@@ -832,7 +898,7 @@ impl World {
             };
         }
         if dice.one_in(20) {
-            command.code = dice.pick(&[0, 19, u16::MAX]);
+            command.code = dice.pick(&[0, 21, u16::MAX]);
         }
     }
 
@@ -971,6 +1037,7 @@ fn flip(dice: &mut Dice, command: &mut Command, slots: &mut [Command]) {
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) timestamp_ns: u64,
+    pub(crate) settled: u64,
     pub(crate) requests: Vec<Sent>,
 }
 
@@ -987,22 +1054,25 @@ pub(crate) fn stream(plan: &Plan) -> Stream {
     let mut world = World::new(plan.seed, &genesis);
     let mut model = Model::new(&genesis);
     world.now_ns += 1;
-    let first = Record { timestamp_ns: world.now_ns, requests: world.prelude(plan.seed) };
-    model.begin_record(world.now_ns);
+    let requests = world.prelude(plan.seed);
+    let first = Record { timestamp_ns: world.now_ns, settled: 0, requests };
+    model.begin_record(world.now_ns, 0);
     for sent in &first.requests {
         model.execute(&sent.request, &sent.slots);
     }
     let mut records = vec![first];
     for record in &plan.records {
         world.advance(record.seed);
-        model.begin_record(world.now_ns);
+        let settled = world.settled(record.seed, model.sequence());
+        model.begin_record(world.now_ns, settled);
         let mut requests = Vec::new();
         for plan in &record.requests {
+            world.forgotten_through = model.forgotten_through();
             let sent = world.request(plan);
             world.learn(&model.execute(&sent.request, &sent.slots));
             requests.push(sent);
         }
-        records.push(Record { timestamp_ns: world.now_ns, requests });
+        records.push(Record { timestamp_ns: world.now_ns, settled, requests });
     }
     Stream { genesis, records }
 }

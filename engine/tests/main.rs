@@ -1,6 +1,8 @@
 //! The integration tests of the engine, one module a property.
 
 mod agreement;
+mod authority;
+mod authority_reference;
 mod chains;
 mod conservation;
 mod determinism;
@@ -8,8 +10,10 @@ mod extremes;
 mod frame;
 mod generators;
 mod ids;
+mod keys;
 mod lists;
 mod model;
 mod postings;
 mod reads;
 mod refusals;
+mod scene;

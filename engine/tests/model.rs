@@ -3,13 +3,14 @@
 //! nothing that it can recount, and knows nothing of how the engine works.
 //! Invariant: a refused command or chain leaves the books as they were.
 
+mod keys;
 mod kinds;
 mod reads;
 
 use std::collections::BTreeMap;
 
 use protocol::answer::account_flags;
-use protocol::command::Command;
+use protocol::command::{Command, flags};
 use protocol::cut::{AccountRow, SupplyRow};
 use protocol::data;
 use protocol::genesis::{Genesis, Mode};
@@ -81,6 +82,7 @@ struct Change {
 struct Caller {
     principal: u128,
     role: Option<Role>,
+    history_checked: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +123,7 @@ pub(crate) struct Model {
     books: Books,
     /// By scope and id.
     ids: BTreeMap<(OwnerId, u128), Remembered>,
+    keys: keys::Keys,
     floor_ms: u64,
     sequence: u64,
 }
@@ -163,7 +166,7 @@ impl Model {
         };
         books.hosts.push(Host { principal: None, debit_limit: 0, window: 0, used: 0 });
         books.add_asset(protocol::ids::NATIVE, genesis.scale, &genesis.name);
-        Self { books, ids: BTreeMap::new(), floor_ms: 0, sequence: 0 }
+        Self { books, ids: BTreeMap::new(), keys: keys::Keys::default(), floor_ms: 0, sequence: 0 }
     }
 
     pub(crate) fn sequence(&self) -> u64 {
@@ -174,7 +177,7 @@ impl Model {
         self.books.mint_halted
     }
 
-    pub(crate) fn begin_record(&mut self, timestamp_ns: u64) {
+    pub(crate) fn begin_record(&mut self, timestamp_ns: u64, settled: u64) {
         assert!(timestamp_ns > self.books.now_ns);
         self.books.now_ns = timestamp_ns;
         self.books.apply_due_changes();
@@ -184,6 +187,7 @@ impl Model {
         if oldest > self.floor_ms {
             self.raise_floor(oldest);
         }
+        self.begin_keys(settled);
         self.books.fire_due_timers();
     }
 
@@ -193,7 +197,11 @@ impl Model {
     }
 
     pub(crate) fn execute(&mut self, request: &Request, slots: &[Command]) -> Vec<Outcome> {
-        let caller = Caller { principal: request.principal, role: Role::from_number(request.role) };
+        let caller = Caller {
+            principal: request.principal,
+            role: Role::from_number(request.role),
+            history_checked: request.history_checked,
+        };
         let legs: Vec<Leg<'_>> = Commands::new(slots)
             .map(|entry| entry.expect("the structure was checked"))
             .map(|entry| Leg { command: entry.command, data: entry.data })
@@ -238,7 +246,7 @@ impl Model {
         };
         let mut keys = Vec::new();
         for (at, leg) in legs.iter().enumerate() {
-            let judged = shape_of(leg, legs.len() > 1)
+            let judged = shape_of(caller, leg, legs.len() > 1)
                 .and_then(|kind| self.books.authority(caller, leg.command, kind).map(|()| kind));
             match judged {
                 Ok(kind) => keys.push((scope(caller, leg.command, kind), leg.command.id)),
@@ -251,6 +259,10 @@ impl Model {
         self.sequence += legs.len() as u64;
         if Kind::try_from(legs[0].command.kind).is_ok_and(Kind::is_internal) {
             return vec![accepted(first, 0)];
+        }
+        if legs[0].command.has(flags::KEYED) {
+            let kind = Kind::try_from(legs[0].command.kind).expect("its shape was checked");
+            return vec![self.execute_keyed(caller, &legs[0], kind, first)];
         }
         if let Err((at, status)) = self.check_id_times(&keys) {
             return failed(at, status);
@@ -449,12 +461,14 @@ fn scope(caller: Caller, command: &Command, kind: Kind) -> OwnerId {
 
 // ---- shape and authority ---------------------------------------------------------------------
 
-fn shape_of(leg: &Leg<'_>, in_chain: bool) -> Result<Kind, Status> {
+fn shape_of(caller: Caller, leg: &Leg<'_>, in_chain: bool) -> Result<Kind, Status> {
     let command = leg.command;
+    refuse_if(in_chain && command.has(flags::KEYED), Status::Malformed)?;
     let kind = shape::check(command, leg.data)?;
     let parameter = Parameter::from_number(command.code);
     let not_a_hosts = parameter.is_some_and(|one| one != Parameter::HostDebitLimit);
     refuse_if(kind == Kind::Configure && not_a_hosts && command.credit != 0, Status::Malformed)?;
+    keys::misfit(caller, leg)?;
     let text_len = |tag| data::find_text(leg.data, tag).map_or(0, str::len);
     let text_missing = match kind {
         Kind::Issue | Kind::Burn => command.code == 3 && text_len(data::TAG_REASON) == 0,
@@ -464,7 +478,7 @@ fn shape_of(leg: &Leg<'_>, in_chain: bool) -> Result<Kind, Status> {
     };
     refuse_if(text_missing, Status::ReasonMissing)?;
     refuse_if(in_chain && !kind.is_linkable(), Status::ChainKind)?;
-    refuse_if(!kind.is_internal() && command.id == 0, Status::IdZero)?;
+    refuse_if(!kind.is_internal() && keys::id_of(leg) == Some(0), Status::IdZero)?;
     let code_known = match kind {
         Kind::AgentOnly => command.code <= 1,
         Kind::SystemTransfer => command.code == 5 || command.code == 6,
@@ -524,7 +538,7 @@ impl Books {
             }
             Kind::HaltMint => is(Role::Mint) || admin,
             Kind::ResumeMint => is(Role::Mint),
-            Kind::Identify => true,
+            Kind::Identify => caller.role.is_some(),
             Kind::Tick => is(Role::Engine),
             other => panic!("a read is not executed: {other:?}"),
         };

@@ -91,6 +91,17 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role, in order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Agent,
+        Self::Registry,
+        Self::Peer,
+        Self::Mint,
+        Self::Admin,
+        Self::Auditor,
+        Self::Engine,
+    ];
+
     /// The role with `number`.
     pub const fn from_number(number: u16) -> Option<Self> {
         Some(match number {
@@ -154,8 +165,8 @@ impl fmt::Display for StructureError {
                 write!(f, "the request has {slots} slots; send at most {REQUEST_SLOTS_MAX}")
             }
             Self::HeadNotZero => f.write_str(
-                "principal, history_checked, role, peer and unused bits of the request head must be \
-                 sent as zero",
+                "principal, history_checked, role, peer and unused bits of the request head must \
+                 be sent as zero",
             ),
             Self::Data { slot } => write!(
                 f,

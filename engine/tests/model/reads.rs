@@ -14,7 +14,11 @@ use super::{Books, Caller, Model, fee, refuse_if};
 
 impl Model {
     pub(crate) fn read(&self, request: &Request, command: &Command) -> Answer {
-        let caller = Caller { principal: request.principal, role: Role::from_number(request.role) };
+        let caller = Caller {
+            principal: request.principal,
+            role: Role::from_number(request.role),
+            history_checked: 0,
+        };
         let answer = self
             .answer(caller, command)
             .unwrap_or_else(|status| Answer { status: status.number(), ..Answer::default() });
@@ -77,6 +81,9 @@ impl Books {
         let debit = command.debit;
         let is = |role| caller.role == Some(role);
         let is_self = |owner| is(Role::Agent) && caller.principal == owner;
+        if caller.role.is_none() {
+            return false;
+        }
         match kind {
             Kind::ReadAccount => {
                 let own = match system::classify(debit) {
