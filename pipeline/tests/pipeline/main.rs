@@ -6,6 +6,7 @@ mod rig;
 mod crash;
 mod cuts;
 mod full;
+mod keys;
 mod order;
 mod replay;
 mod ticks;

@@ -50,6 +50,8 @@ pub(crate) struct Rig {
     pub(crate) queue: Arc<ReplyQueue>,
     pub(crate) now_ns: u64,
     pub(crate) requests: u64,
+    /// At which sequence the history was asked for the next requests.
+    pub(crate) history_checked: u64,
     ids: u128,
 }
 
@@ -119,7 +121,9 @@ impl Rig {
         });
         let _: Boundary = boundary;
         let ids = u128::from(requests) << 16;
-        let rig = Self { disk, stages, preparer, pool, queue, now_ns, requests, ids };
+        let history_checked = 0;
+        let rig =
+            Self { disk, stages, preparer, pool, queue, now_ns, requests, history_checked, ids };
         (rig, found)
     }
 
@@ -141,13 +145,14 @@ impl Rig {
         self.requests += 1;
         envelope.head.request = self.requests;
         envelope.head.principal = principal;
+        envelope.head.history_checked = self.history_checked;
         envelope.head.role = role as u16;
         envelope.head.slots = slots.len() as u32;
         if slots[0].kind >= 0x100 {
             envelope.head.flags = protocol::request::flags::READ;
         }
         envelope.slots.extend_from_slice(slots);
-        envelope.commands = slots.len() as u32;
+        envelope.commands = protocol::request::Commands::new(slots).count() as u32;
         envelope.ticket = Ticket { worker: 0, connection: 1, stream: 2 };
         envelope.stamps.received = self.now_ns;
         match self.stages.publisher.try_publish(envelope) {
