@@ -5,6 +5,7 @@
 //! It is not for production: its key lies in a file, and it revokes nothing.
 //! Invariant: what it issues passes the SVID rules from the moment of issue.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -143,17 +144,18 @@ impl DevCa {
         self.issue_id(&id, &[], ttl, now)
     }
 
-    /// Issues an SVID for an ID of the trust domain, with DNS names beside it.
+    /// Issues an SVID for an ID of the trust domain, with host names beside it: DNS names and
+    /// IP addresses.
     ///
-    /// DNS names are for tools that know nothing of SPIFFE; the rules ignore them.
+    /// Host names are for tools that know nothing of SPIFFE; the rules ignore them.
     ///
     /// # Errors
-    /// The ID is of another trust domain, a DNS name is malformed, or the clock
+    /// The ID is of another trust domain, a host name is malformed, or the clock
     /// is beyond reason.
     pub fn issue_id(
         &self,
         id: &SpiffeId,
-        dns_names: &[&str],
+        host_names: &[&str],
         ttl: Duration,
         now: UnixTime,
     ) -> Result<IssuedSvid, DevCaError> {
@@ -174,9 +176,8 @@ impl DevCa {
         params.use_authority_key_identifier_extension = true;
         params.distinguished_name = common_name(id.segments().last().unwrap_or_default());
         params.subject_alt_names.push(uri(id.as_str()));
-        for name in dns_names {
-            let name = (*name).try_into().map_err(|_| DevCaError::Name)?;
-            params.subject_alt_names.push(SanType::DnsName(name));
+        for name in host_names {
+            params.subject_alt_names.push(host_name(name)?);
         }
         let key = KeyPair::generate().map_err(|_| DevCaError::Crypto)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(|_| DevCaError::Crypto)?;
@@ -273,6 +274,16 @@ fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished_name = DistinguishedName::new();
     distinguished_name.push(DnType::CommonName, &name[..end]);
     distinguished_name
+}
+
+fn host_name(name: &str) -> Result<SanType, DevCaError> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Ok(SanType::IpAddress(address));
+    }
+    if !name.split('.').all(is_name) {
+        return Err(DevCaError::Name);
+    }
+    Ok(SanType::DnsName(name.try_into().map_err(|_| DevCaError::Name)?))
 }
 
 fn uri(text: &str) -> SanType {

@@ -1,9 +1,15 @@
 //! The command line: what can be asked of the binary. Parsing only; nothing is done here.
 
-use std::net::SocketAddr;
+pub(crate) mod client;
+pub(crate) mod ledger;
+pub(crate) mod values;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use self::client::ClientArgs;
 
 const EXAMPLES: &str = "Examples:
   bezant demo                              see it all work in a temporary directory
@@ -12,13 +18,14 @@ const EXAMPLES: &str = "Examples:
   bezant identity issue agent --out alice  a certificate for an agent
   bezant client --identity alice balance 018f6f0e-8a10-7000-8000-000000000001
   bezant audit                             replay the journal and compare it with SQL
+  bezant completions bash                  tab completion for a shell
 
 Settings come from defaults, a TOML file (--config), BEZANT_* variables and --set, in this order.
 Exit codes are listed in docs/operations.md.";
 
 /// High-throughput in-memory settlement engine.
 #[derive(Debug, Parser)]
-#[command(name = "bezant", version, about, after_long_help = EXAMPLES)]
+#[command(name = "bezant", version, about, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
@@ -44,17 +51,27 @@ pub(crate) struct SettingsArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a frame: journal with its genesis record, development CA and server identity.
+    #[command(after_help = "Example:
+  bezant init --data-dir frame --trust-domain frame.test --parameter fee.base=7000")]
     Init(InitArgs),
     /// Run the frame until SIGTERM or SIGINT.
+    #[command(after_help = "Example:
+  bezant serve --data-dir frame --set listen.quic=0.0.0.0:7400")]
     Serve,
     /// Show everything at work: load over QUIC, SIGKILL, recovery, settlement, audit.
+    #[command(after_help = "Example:
+  bezant demo --accounts 1000 --seconds 2")]
     Demo(DemoArgs),
     /// Look into the journal of a stopped frame.
     #[command(subcommand)]
     Journal(JournalCommand),
     /// Replay the journal and compare engine, recount and SQL.
+    #[command(after_help = "Example:
+  bezant audit --data-dir frame")]
     Audit,
     /// Compare every settled balance with the journal and name the rows that differ.
+    #[command(after_help = "Example:
+  bezant verify-settlement --data-dir frame")]
     VerifySettlement,
     /// Development identities.
     #[command(subcommand)]
@@ -64,6 +81,25 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Talk to a running frame.
     Client(ClientArgs),
+    /// Print the tab completion of a shell.
+    #[command(after_help = "Example:
+  bezant completions bash
+
+Write it where the shell looks, e.g. ~/.local/share/bash-completion/completions/bezant.")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for every subcommand.
+    #[command(after_help = "Example:
+  bezant man --out man/man1
+
+Without --out the page of bezant itself is printed: bezant man | man -l -")]
+    Man {
+        /// Directory to write the pages into; it is made.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// What a new frame is born with.
@@ -84,6 +120,10 @@ pub(crate) struct InitArgs {
     /// Sets a journaled parameter, e.g. --parameter fee.base=7000.
     #[arg(long = "parameter", value_name = "NAME=VALUE")]
     pub(crate) parameters: Vec<String>,
+    /// Further host name or address of the server's certificate, for HTTPS clients that know
+    /// nothing of SPIFFE; localhost, 127.0.0.1 and ::1 are in it.
+    #[arg(long = "host-name", value_name = "NAME")]
+    pub(crate) host_names: Vec<String>,
 }
 
 /// Mode of a new frame.
@@ -116,8 +156,12 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
     /// Check every hash of every record.
+    #[command(after_help = "Example:
+  bezant journal verify --data-dir frame")]
     Verify,
     /// Print commands, one a line.
+    #[command(after_help = "Example:
+  bezant journal cat --data-dir frame --from 1000 --limit 20 --json")]
     Cat {
         /// First sequence to print.
         #[arg(long, default_value_t = 1)]
@@ -130,6 +174,8 @@ pub(crate) enum JournalCommand {
         json: bool,
     },
     /// Print segments, records, bytes and the last hash.
+    #[command(after_help = "Example:
+  bezant journal stat --data-dir frame")]
     Stat,
 }
 
@@ -152,6 +198,8 @@ pub(crate) enum RoleArg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum IdentityCommand {
     /// Issue a certificate from the frame's development CA.
+    #[command(after_help = "Example:
+  bezant identity issue registry --name north --out ids/north --data-dir frame")]
     Issue {
         /// Role.
         role: RoleArg,
@@ -166,6 +214,8 @@ pub(crate) enum IdentityCommand {
         hours: u32,
     },
     /// Show SPIFFE ID, principal, role and expiry of an identity directory.
+    #[command(after_help = "Example:
+  bezant identity show ids/north")]
     Show {
         /// Directory.
         dir: PathBuf,
@@ -176,119 +226,15 @@ pub(crate) enum IdentityCommand {
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Say whether the configuration can be used.
+    #[command(after_help = "Example:
+  bezant config check --config bezant.toml")]
     Check,
     /// Print every setting with its value and origin.
+    #[command(after_help = "Example:
+  bezant config show --set log.level=debug")]
     Show,
 }
 
-/// A conversation with a running frame.
-#[derive(Args, Debug)]
-pub(crate) struct ClientArgs {
-    /// Address of the frame's QUIC door.
-    #[arg(long, default_value = "127.0.0.1:7400")]
-    pub(crate) server: SocketAddr,
-    /// Directory with svid.pem, svid.key and bundle.pem.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) identity: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(subcommand)]
-    pub(crate) command: ClientCommand,
-}
-
-/// An owner and an asset.
-#[derive(Args, Debug)]
-pub(crate) struct AccountArgs {
-    /// Owner: an agent's UUID.
-    pub(crate) owner: String,
-    /// Asset number.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) asset: u32,
-}
-
-/// A movement of units.
-#[derive(Args, Debug)]
-pub(crate) struct PayArgs {
-    /// Debited owner.
-    pub(crate) from: String,
-    /// Credited owner.
-    pub(crate) to: String,
-    /// Amount in major units, e.g. 12.50.
-    pub(crate) amount: String,
-    /// Asset number.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) asset: u32,
-    /// Command id (a UUID made from the current time), to repeat an earlier attempt safely.
-    #[arg(long)]
-    pub(crate) id: Option<String>,
-}
-
-/// What to say to a frame.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ClientCommand {
-    /// Open an account.
-    Open(AccountArgs),
-    /// Pay.
-    Pay(PayArgs),
-    /// Hold an amount for a creditor.
-    Hold {
-        #[command(flatten)]
-        pay: PayArgs,
-        /// Lifetime in milliseconds; 0 = the frame's default.
-        #[arg(long, default_value_t = 0)]
-        timeout_ms: u32,
-    },
-    /// Capture a hold as its creditor.
-    Capture {
-        /// Debited owner of the hold.
-        from: String,
-        /// Credited owner of the hold.
-        to: String,
-        /// Id of the hold.
-        hold: String,
-        /// Amount in major units; everything if not given.
-        #[arg(long)]
-        amount: Option<String>,
-        /// Asset number.
-        #[arg(long, default_value_t = 1)]
-        asset: u32,
-    },
-    /// Release a hold as its creditor.
-    Release {
-        /// Debited owner of the hold.
-        from: String,
-        /// Credited owner of the hold.
-        to: String,
-        /// Id of the hold.
-        hold: String,
-        /// Asset number.
-        #[arg(long, default_value_t = 1)]
-        asset: u32,
-    },
-    /// Issue new units (mint role).
-    Issue {
-        /// Credited owner.
-        to: String,
-        /// Amount in major units.
-        amount: String,
-        /// Asset number.
-        #[arg(long, default_value_t = 1)]
-        asset: u32,
-    },
-    /// Show an account.
-    Balance(AccountArgs),
-    /// Show the supply of an asset and its delta.
-    Supply {
-        /// Asset number.
-        #[arg(long, default_value_t = 1)]
-        asset: u32,
-    },
-    /// Ask what became of a command.
-    Outcome {
-        /// The owner (or principal) in whose scope the id is.
-        owner: String,
-        /// The id.
-        id: String,
-    },
-}
+#[cfg(test)]
+#[path = "cli_test.rs"]
+mod tests;

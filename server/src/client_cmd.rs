@@ -1,169 +1,252 @@
-//! `bezant client`: a few words with a running frame, for people at a shell. Amounts are in major
-//! units; owners and ids are UUIDs.
+//! `bezant client`: everything that can be said to a running frame, for people and scripts at a
+//! shell. Each invocation says one thing, over one QUIC session.
+//!
+//! It invents no outcome: a lost connection is retried with the same ids until the deadline, and
+//! what stays unknown is said to be unknown.
 
-use client::{Client, Command, CommandId, Options, OwnerId, query};
-use protocol::amount;
-use protocol::ids::parse_uuid;
-use serde_json::{Value, json};
+mod pay_file;
+mod payments;
+mod reads;
+mod said;
+mod writes;
 
-use crate::cli::{AccountArgs, ClientArgs, ClientCommand, PayArgs};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use client::{AssetId, Batch, Client, Command, CommandId, Options, Session, query};
+use loadgen::run::RunError;
+use protocol::amount::{self, AmountError};
+use protocol::data::{TAG_MEMO, TAG_NAME, TAG_REASON};
+
+use crate::cli::client::{ClientArgs, ClientCommand, HoldCommand};
+use crate::cli::ledger::{
+    AccountCommand, AssetCommand, MintCommand, OwnerCommand, ParametersCommand,
+};
+use crate::client_cmd::said::{Said, Trouble, exit_of};
 use crate::exit::{Exit, Failure, OrExit as _};
 
 /// Runs one client command.
 pub(crate) async fn run(args: &ClientArgs) -> Result<(), Failure> {
-    let client = loadgen::run::connect(args.server, &args.identity, Options::default())
-        .await
-        .or_exit(Exit::Temporary, "cannot talk to the frame")?;
-    let said = Speaker { client }.say(&args.command).await?;
-    let refused = said.get("status").is_some_and(|status| status != "ok");
-    print(&said, args.json);
-    if refused {
-        return Err(Failure::new(Exit::Failed, "the frame refused the command"));
-    }
-    Ok(())
-}
-
-fn print(said: &Value, as_json: bool) {
-    if as_json {
-        println!("{said}");
-        return;
-    }
-    for (name, value) in said.as_object().into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        println!("{name:14} {text}");
+    let ended = match Speaker::connect(args).await {
+        Ok(mut speaker) => speaker.say(args).await,
+        Err(trouble) => Err(trouble),
+    };
+    match ended {
+        Ok(said) => {
+            said.print(args.json);
+            Ok(())
+        }
+        Err(Trouble { failure, said }) => {
+            if let Some(said) = said.filter(|_| args.json) {
+                said.print(true);
+            }
+            Err(failure)
+        }
     }
 }
 
+/// Data that follows a command.
+#[derive(Debug, Default)]
+struct Entries(Vec<(u16, Vec<u8>)>);
+
+impl Entries {
+    fn with(mut self, tag: u16, text: Option<&str>) -> Self {
+        self.0.extend(text.map(|text| (tag, text.as_bytes().to_vec())));
+        self
+    }
+
+    fn memo(text: Option<&str>) -> Self {
+        Self::default().with(TAG_MEMO, text)
+    }
+
+    fn reason(text: Option<&str>) -> Self {
+        Self::default().with(TAG_REASON, text)
+    }
+
+    fn name(text: &str) -> Self {
+        Self::default().with(TAG_NAME, Some(text))
+    }
+
+    fn push_to(&self, batch: &mut Batch, command: Command) -> Result<(), client::BatchFull> {
+        let entries: Vec<_> = self.0.iter().map(|(tag, text)| (*tag, text.as_slice())).collect();
+        batch.push_with(command, &entries)
+    }
+}
+
+/// One conversation.
 struct Speaker {
+    session: Session,
     client: Client,
+    /// Digits after the point of each asset that was asked for; they never change.
+    scales: BTreeMap<AssetId, u16>,
 }
 
 impl Speaker {
-    async fn say(&self, command: &ClientCommand) -> Result<Value, Failure> {
+    async fn connect(args: &ClientArgs) -> Result<Self, Trouble> {
+        let timeout = Duration::from_secs(args.timeout);
+        let mut options = Options::default();
+        options.request_timeout = options.request_timeout.min(timeout);
+        options.connect_timeout = options.connect_timeout.min(timeout);
+        options.retry_deadline = timeout;
+        let connector = loadgen::run::connector(args.server, &args.identity, options);
+        let session = Session::new(connector.map_err(unusable)?);
+        let client = session.client().await.map_err(|error| {
+            let message = format!("cannot talk to the frame at {}: {error}", args.server);
+            Failure::new(exit_of(&error), message)
+        })?;
+        Ok(Self { session, client, scales: BTreeMap::new() })
+    }
+
+    async fn say(&mut self, args: &ClientArgs) -> Result<Said, Trouble> {
+        match &args.command {
+            ClientCommand::Account(command) => self.account(command).await,
+            ClientCommand::Owner(command) => self.owner(command).await,
+            ClientCommand::Open(open) => self.open(open).await,
+            ClientCommand::Balance(account) => self.show_account(account).await,
+            ClientCommand::Pay(pay) => self.pay(pay).await,
+            ClientCommand::PayFile(file) => self.pay_file(file, args.json).await,
+            ClientCommand::Quote(parties) => self.quote(parties).await,
+            ClientCommand::Refund(refund) => self.refund(refund).await,
+            ClientCommand::Outcome(outcome) => self.outcome(outcome).await,
+            ClientCommand::Hold(hold) => match (&hold.command, &hold.place) {
+                (Some(HoldCommand::Place(place)), _) | (None, Some(place)) => {
+                    self.place(place).await
+                }
+                (Some(HoldCommand::Show { from, hold, asset }), _) => {
+                    self.show_hold(*from, *hold, asset.asset).await
+                }
+                (Some(HoldCommand::Capture(capture)), _) => self.capture(capture).await,
+                (Some(HoldCommand::Release(release)), _) => self.release(release).await,
+                (None, None) => Err(Trouble::usage("say what to hold; see `hold --help`")),
+            },
+            ClientCommand::Capture(capture) => self.capture(capture).await,
+            ClientCommand::Release(release) => self.release(release).await,
+            ClientCommand::Issue(create) => self.issue(create).await,
+            ClientCommand::Burn(create) => self.burn(create).await,
+            ClientCommand::SystemTransfer(transfer) => self.system_transfer(transfer).await,
+            ClientCommand::Mint(MintCommand::Halt { why, id }) => {
+                self.mint(protocol::Kind::HaltMint, why, *id).await
+            }
+            ClientCommand::Mint(MintCommand::Resume { why, id }) => {
+                self.mint(protocol::Kind::ResumeMint, why, *id).await
+            }
+            ClientCommand::Asset(AssetCommand::Create { asset, name, scale, id }) => {
+                self.create_asset(*asset, name, *scale, *id).await
+            }
+            ClientCommand::Asset(AssetCommand::Show { asset }) => self.show_asset(*asset).await,
+            ClientCommand::Parameters(command) => self.parameters(command).await,
+            ClientCommand::Supply(asset) => {
+                self.supply(asset.asset, query::supply(asset.asset)).await
+            }
+            ClientCommand::Recount(asset) => {
+                self.supply(asset.asset, query::recount(asset.asset)).await
+            }
+            ClientCommand::SupplyAudit { assets } => self.supply_audit(assets).await,
+            ClientCommand::Me => self.me(&args.identity),
+        }
+    }
+
+    async fn account(&mut self, command: &AccountCommand) -> Result<Said, Trouble> {
         match command {
-            ClientCommand::Open(account) => {
-                let open = Command::open(self.id(None)?, owner(&account.owner)?, account.asset);
-                self.execute(open).await
+            AccountCommand::Open(open) => self.open(open).await,
+            AccountCommand::Show(account) => self.show_account(account).await,
+            AccountCommand::List { host, asset, limit, cursor } => {
+                self.list_accounts(*host, asset.unwrap_or(0), *limit, *cursor).await
             }
-            ClientCommand::Pay(pay) => {
-                let (from, to, amount) = self.parties(pay).await?;
-                let id = self.id(pay.id.as_deref())?;
-                self.execute(Command::transfer(id, from, to, pay.asset, amount)).await
+            AccountCommand::Freeze(change) => {
+                self.change_account(protocol::Kind::Freeze, change, None).await
             }
-            ClientCommand::Hold { pay, timeout_ms } => {
-                let (from, to, amount) = self.parties(pay).await?;
-                let id = self.id(pay.id.as_deref())?;
-                self.execute(Command::hold(id, from, to, pay.asset, amount, *timeout_ms)).await
+            AccountCommand::Unfreeze(change) => {
+                self.change_account(protocol::Kind::Unfreeze, change, None).await
             }
-            ClientCommand::Capture { from, to, hold, amount, asset } => {
-                let hold = named_hold(from, to, hold, *asset)?;
-                let amount = match amount {
-                    Some(text) => Some(self.amount(text, *asset).await?),
-                    None => None,
-                };
-                self.execute(Command::capture(self.id(None)?, &hold, amount)).await
+            AccountCommand::Close { change, beneficiary } => {
+                self.change_account(protocol::Kind::Close, change, *beneficiary).await
             }
-            ClientCommand::Release { from, to, hold, asset } => {
-                let hold = named_hold(from, to, hold, *asset)?;
-                self.execute(Command::release(self.id(None)?, &hold)).await
-            }
-            ClientCommand::Issue { to, amount, asset } => {
-                let amount = self.amount(amount, *asset).await?;
-                self.execute(Command::issue(self.id(None)?, owner(to)?, *asset, amount)).await
-            }
-            ClientCommand::Balance(account) => self.balance(account).await,
-            ClientCommand::Supply { asset } => self.supply(*asset).await,
-            ClientCommand::Outcome { owner: scope, id } => {
-                let view = self.client.ask(query::outcome(owner(scope)?, command_id(id)?)).await;
-                let view = view.or_exit(Exit::Failed, "the frame does not tell")?;
-                Ok(json!({ "outcome": format!("{view:?}") }))
+            AccountCommand::Limits { account, minimum, credit_limit, id } => {
+                self.limits(account, minimum, credit_limit, *id).await
             }
         }
     }
 
-    fn id(&self, text: Option<&str>) -> Result<CommandId, Failure> {
-        text.map_or_else(|| Ok(self.client.ids().next_id()), command_id)
+    async fn owner(&mut self, command: &OwnerCommand) -> Result<Said, Trouble> {
+        match command {
+            OwnerCommand::Rehost { owner, host, id } => self.rehost(*owner, *host, *id).await,
+            OwnerCommand::AgentOnly { owner, switch, id } => {
+                self.agent_only(*owner, *switch, *id).await
+            }
+        }
     }
 
-    async fn scale(&self, asset: u32) -> Result<u16, Failure> {
-        let view = self.client.ask(query::asset(asset)).await;
-        let view = view.or_exit(Exit::Failed, &format!("asset {asset}"))?;
-        Ok(u16::try_from(view.scale).unwrap_or(u16::MAX))
+    async fn parameters(&mut self, command: &ParametersCommand) -> Result<Said, Trouble> {
+        match command {
+            ParametersCommand::List => self.list_parameters().await,
+            ParametersCommand::Show { name, host } => {
+                self.show_parameter(*name, host.unwrap_or(0)).await
+            }
+            ParametersCommand::Set { name, value, host, effective_at, reason, id } => {
+                let host = host.unwrap_or(0);
+                let at = effective_at.unwrap_or(0);
+                self.set_parameter((*name, *value), host, at, reason.as_deref(), *id).await
+            }
+        }
     }
 
-    async fn amount(&self, text: &str, asset: u32) -> Result<u128, Failure> {
-        amount::parse(text, self.scale(asset).await?).or_exit(Exit::Usage, text)
+    /// The id of the command line, or a new one.
+    fn id(&self, given: Option<CommandId>) -> CommandId {
+        given.unwrap_or_else(|| self.client.ids().next_id())
     }
 
-    async fn parties(&self, pay: &PayArgs) -> Result<(OwnerId, OwnerId, u128), Failure> {
-        Ok((owner(&pay.from)?, owner(&pay.to)?, self.amount(&pay.amount, pay.asset).await?))
+    /// Executes one command, again with the same id if the connection is lost.
+    async fn execute(&self, command: Command, entries: &Entries) -> Result<Said, Trouble> {
+        let id = CommandId(command.id);
+        let mut batch = Batch::new();
+        entries.push_to(&mut batch, command).or_exit(Exit::Usage, "the texts are too long")?;
+        let reply = self.session.execute(&batch).await.map_err(|error| {
+            Trouble::unanswered(id, &error, &format!("Repeat the command with --id {id}"))
+        })?;
+        if let Some(status) = reply.refused() {
+            return Err(Trouble::refused_unsequenced(id, status));
+        }
+        match reply.outcomes() {
+            [outcome] if outcome.status.is_ok() => Ok(Said::outcome(id, outcome)),
+            [outcome] => Err(Trouble::refused(id, outcome)),
+            _ => Err(Failure::new(Exit::Internal, "the reply holds no outcome").into()),
+        }
     }
 
-    async fn execute(&self, command: Command) -> Result<Value, Failure> {
-        let id = CommandId(command.id).to_string();
-        let reply = self.client.request(&[command]).await;
-        let reply =
-            reply.or_exit(Exit::Temporary, &format!("no answer to {id}; repeat it with --id"))?;
-        let refused = reply.refused().map(|status| (status, 0, 0));
-        let outcome = reply.outcomes().first();
-        let outcome = outcome.map(|outcome| (outcome.status, outcome.sequence, outcome.rate));
-        let Some((status, sequence, rate)) = refused.or(outcome) else {
-            return Err(Failure::new(Exit::Internal, "the reply holds no outcome"));
-        };
-        Ok(json!({
-            "status": status.name(),
-            "id": id,
-            "sequence": sequence,
-            "rate_millionths": rate,
-            "remembered": status.is_remembered(),
-            "next": status.cure(),
-        }))
+    async fn scale(&mut self, asset: AssetId) -> Result<u16, Trouble> {
+        if let Some(scale) = self.scales.get(&asset) {
+            return Ok(*scale);
+        }
+        let view = self.session.ask(query::asset(asset)).await;
+        let view = view.map_err(|error| Trouble::unread(&format!("asset {asset}"), &error))?;
+        let scale = u16::try_from(view.scale).unwrap_or(u16::MAX);
+        self.scales.insert(asset, scale);
+        Ok(scale)
     }
 
-    async fn balance(&self, account: &AccountArgs) -> Result<Value, Failure> {
-        let view = self.client.ask(query::account(owner(&account.owner)?, account.asset)).await;
-        let view = view.or_exit(Exit::Failed, &account.owner)?;
-        let scale = self.scale(account.asset).await?;
-        Ok(json!({
-            "owner": account.owner,
-            "asset": account.asset,
-            "liquid": amount::format_signed(view.liquid, scale),
-            "held": amount::format(view.held, scale),
-            "staked": amount::format(view.staked, scale),
-            "bonded": amount::format(view.bonded, scale),
-            "host": view.host,
-            "frozen": view.is_frozen,
-            "closed": view.is_closed,
-            "changed_at": view.changed_at.0,
-        }))
-    }
-
-    async fn supply(&self, asset: u32) -> Result<Value, Failure> {
-        let view = self.client.ask(query::supply(asset)).await;
-        let view = view.or_exit(Exit::Failed, &format!("asset {asset}"))?;
+    async fn amount(&mut self, text: &str, asset: AssetId) -> Result<u128, Trouble> {
         let scale = self.scale(asset).await?;
-        Ok(json!({
-            "asset": asset,
-            "executed": view.executed.0,
-            "issued": amount::format(view.issued, scale),
-            "destroyed": amount::format(view.destroyed, scale),
-            "total": amount::format_signed(view.total, scale),
-            "held": amount::format(view.held, scale),
-            "delta": amount::format_signed(view.delta, scale),
-            "mint_halted": view.is_mint_halted,
-        }))
+        Ok(amount::parse(text, scale).or_exit(Exit::Usage, text)?)
+    }
+
+    /// As [`Self::amount`], for a bound, which may be zero.
+    async fn bound(&mut self, text: &str, asset: AssetId) -> Result<u128, Trouble> {
+        let scale = self.scale(asset).await?;
+        match amount::parse(text, scale) {
+            Err(AmountError::Zero) => Ok(0),
+            other => Ok(other.or_exit(Exit::Usage, text)?),
+        }
     }
 }
 
-fn owner(text: &str) -> Result<OwnerId, Failure> {
-    parse_uuid(text).ok_or_else(|| Failure::new(Exit::Usage, format!("{text:?} is not a UUID")))
-}
-
-fn command_id(text: &str) -> Result<CommandId, Failure> {
-    owner(text).map(CommandId)
-}
-
-/// A hold as captures and releases name it.
-fn named_hold(from: &str, to: &str, hold: &str, asset: u32) -> Result<Command, Failure> {
-    Ok(Command::hold(command_id(hold)?, owner(from)?, owner(to)?, asset, 0, 0))
+/// Why there is no session with this identity.
+fn unusable(error: RunError) -> Failure {
+    let exit = match &error {
+        RunError::Identity(dir, _) if !Path::exists(dir) => Exit::NotFound,
+        RunError::Identity(..) => Exit::Identity,
+        _ => Exit::Io,
+    };
+    Failure::new(exit, error)
 }

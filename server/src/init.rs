@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::{DevCa, Role, TrustDomain, UnixTime};
+use identity::{DevCa, SpiffeId, TrustDomain, UnixTime};
 use journal::{Entry, Journal, Kind, MappedStorage};
 use protocol::genesis::{Genesis, Mode, RULES};
 use protocol::parameter::{Parameter, Parameters};
@@ -18,6 +18,8 @@ use crate::exit::{Exit, Failure, OrExit as _};
 pub(crate) const SERVER_NAME: &str = "engine";
 /// Lifetime of development certificates that nobody chose one for.
 pub(crate) const DEV_TTL: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// Names of the server's certificate for clients on this machine that know nothing of SPIFFE.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// The first epoch of a frame without replicas.
 pub(crate) const FIRST_EPOCH: u64 = 1;
 
@@ -31,7 +33,11 @@ pub(crate) fn run(config: &Config, args: &InitArgs) -> Result<Genesis, Failure> 
     let now = UnixTime::now();
     let ca = DevCa::open_or_create(&config.data_dir.join("identity/ca"), &trust_domain, now)
         .or_exit(Exit::Identity, "cannot make the development CA")?;
-    ca.issue(Role::Peer, SERVER_NAME, DEV_TTL, now)
+    let path = format!("/frame/{SERVER_NAME}");
+    let id = SpiffeId::from_parts(&trust_domain, &path).or_exit(Exit::Internal, &path)?;
+    let further = args.host_names.iter().map(String::as_str);
+    let host_names: Vec<_> = LOOPBACK.into_iter().chain(further).collect();
+    ca.issue_id(&id, &host_names, DEV_TTL, now)
         .or_exit(Exit::Identity, "cannot issue the server's identity")?
         .write_to(&config.identity_dir)
         .or_exit(Exit::Identity, "cannot write the server's identity")?;

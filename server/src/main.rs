@@ -8,6 +8,7 @@ mod audit;
 mod cli;
 mod client_cmd;
 mod clock;
+mod complete;
 mod config;
 mod demo;
 mod exit;
@@ -48,6 +49,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Completions { shell } => return complete::script(*shell),
+        Command::Man { out } => return complete::pages(out.as_deref()),
+        _ => {}
+    }
     let settings = layered(&cli.settings).or_exit(Exit::Config, "configuration")?;
     let config = Config::from_settings(&settings).or_exit(Exit::Config, "configuration");
     if let Command::Config(command) = &cli.command {
@@ -73,7 +79,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::VerifySettlement => audit::verify_settlement(&config),
         Command::Identity(command) => identity_cmd::run(&config, command),
         Command::Client(args) => block_on(client_cmd::run(args)),
-        Command::Config(_) => Ok(()),
+        Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }
 

@@ -56,7 +56,13 @@ fn names_that_do_not_fit_are_refused() {
     let after = at(NOW_S + 11 * 365 * 24 * 3600);
     assert!(matches!(ca.issue(Role::Mint, "m", HOUR, after).err(), Some(DevCaError::Expired)));
     let own = SpiffeId::parse(&format!("spiffe://{HOME}/frame/a")).unwrap();
-    assert!(ca.issue_id(&own, &["localhost"], Duration::MAX, now()).is_ok());
+    let names = ["localhost", "frame.example", "127.0.0.1", "::1"];
+    let issued = ca.issue_id(&own, &names, Duration::MAX, now()).unwrap();
+    assert!(issued.material().is_ok(), "host names beside the one ID break no rule");
+    for name in ["", "a b", "a..b", "127.0.0.1:80", "spiffe://x", "é"] {
+        let refused = ca.issue_id(&own, &[name], HOUR, now()).err();
+        assert!(matches!(refused, Some(DevCaError::Name)), "{name:?}");
+    }
 }
 
 #[test]

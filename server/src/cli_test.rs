@@ -1,0 +1,69 @@
+//! Whether every subcommand explains itself, and whether what it shows can be typed.
+
+use clap::{Command, CommandFactory as _, Parser as _};
+
+use super::Cli;
+
+/// Every subcommand that does something, with the words that lead to it.
+fn leaves(command: &Command, path: &str, found: &mut Vec<(String, Command)>) {
+    if command.get_subcommands().next().is_none() || !command.is_subcommand_required_set() {
+        found.push((path.to_owned(), command.clone()));
+    }
+    for child in command.get_subcommands().filter(|child| child.get_name() != "help") {
+        leaves(child, &format!("{path} {}", child.get_name()), found);
+    }
+}
+
+/// Words of a shell line; only double quotes quote.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate();
+    parts
+        .flat_map(|(at, part)| match at % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        })
+        .collect()
+}
+
+fn examples(help: &str) -> Vec<&str> {
+    let lines = help.lines().map(str::trim).filter(|line| line.starts_with("bezant "));
+    // Behind two spaces, the page of all subcommands says what an example does.
+    lines.map(|line| line.split("  ").next().unwrap_or(line)).collect()
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_subcommand_has_help_with_an_example_that_parses() {
+    let mut found = Vec::new();
+    leaves(&Cli::command(), "bezant", &mut found);
+    assert!(found.len() > 40, "{}", found.len());
+    for (path, command) in found {
+        assert!(command.get_about().is_some(), "{path} says what it does");
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples = examples(&help);
+        assert!(!examples.is_empty(), "{path} has no example:\n{help}");
+        let last = path.rsplit(' ').next().unwrap();
+        for example in examples {
+            let words = words(example);
+            let parsed = Cli::try_parse_from(&words);
+            assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+            assert!(path == "bezant" || words.contains(&last.to_owned()), "{path}: {example}");
+        }
+    }
+}
+
+#[test]
+fn holds_are_placed_with_and_without_the_word() {
+    let alice = "018f6f0e-8a10-7000-8000-000000000001";
+    let start = ["bezant", "client", "--identity", "x", "hold"];
+    let parse = |rest: &[&str]| Cli::try_parse_from(start.iter().chain(rest));
+    assert!(parse(&[alice, "treasury:0", "10"]).is_ok());
+    assert!(parse(&["place", alice, "treasury:0", "10", "--keep"]).is_ok());
+    assert!(parse(&[alice, "treasury:0"]).is_err());
+    assert!(parse(&[]).is_err());
+    assert!(parse(&[alice, "nobody", "10"]).is_err());
+}

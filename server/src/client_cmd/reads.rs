@@ -1,0 +1,258 @@
+//! What asks the ledger and changes nothing. Amounts come out in major units, by the scale of their
+//! asset.
+
+use std::path::Path;
+
+use client::{
+    AccountView, AssetId, CommandId, FileSource, OutcomeView, OwnerId, Query, Sequence, SupplyView,
+    query,
+};
+use protocol::amount::{format, format_signed};
+use protocol::limits::LIST_LIMIT_MAX;
+use protocol::parameter::Parameter;
+use protocol::request::Role;
+use serde_json::Value;
+
+use crate::cli::client::{AccountArgs, OutcomeArgs, PartiesArgs};
+use crate::cli::values::owner_text;
+use crate::client_cmd::Speaker;
+use crate::client_cmd::said::{Said, Trouble};
+use crate::exit::{Exit, Failure, OrExit as _};
+
+/// Assets that an audit asks for without being told: as many as a frame may have, from 1.
+const AUDITED: std::ops::RangeInclusive<AssetId> = 1..=256;
+
+impl Speaker {
+    pub(super) async fn show_account(&mut self, account: &AccountArgs) -> Result<Said, Trouble> {
+        let AccountArgs { owner, asset } = *account;
+        let view = self.session.ask(query::account(owner, asset.asset)).await;
+        let view = view.map_err(|error| Trouble::unread(&owner_text(owner), &error))?;
+        Ok(of_account(owner, asset.asset, &view, self.scale(asset.asset).await?))
+    }
+
+    /// As many pages as `limit` needs; a page may be short and still have a next one.
+    pub(super) async fn list_accounts(
+        &mut self,
+        host: Option<OwnerId>,
+        asset: AssetId,
+        limit: u32,
+        cursor: u64,
+    ) -> Result<Said, Trouble> {
+        let hello = self.client.hello();
+        let is_registry = hello.role == Role::Registry as u16;
+        let own = is_registry.then_some(hello.principal);
+        let host = host.or(own).ok_or_else(|| {
+            Trouble::usage(
+                "say whose accounts with --host; only a registry has accounts of its own",
+            )
+        })?;
+        let mut rows = Vec::new();
+        let mut next = Some(query::accounts(host, asset).starting_at(cursor));
+        while let Some(list) = next {
+            let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
+            if left == 0 {
+                break;
+            }
+            let page = self.session.accounts(list.limit(left.min(LIST_LIMIT_MAX))).await;
+            let page = page.map_err(|error| Trouble::unread("accounts", &error))?;
+            for listed in &page.accounts {
+                let scale = self.scale(listed.asset).await?;
+                rows.push(of_account(listed.owner, listed.asset, &listed.account, scale));
+            }
+            next = page.next;
+        }
+        let next = next.map_or(Value::Null, |list| list.cursor().into());
+        Ok(Said::default().with("next", next).with_rows("accounts", rows))
+    }
+
+    pub(super) async fn outcome(&self, args: &OutcomeArgs) -> Result<Said, Trouble> {
+        let view = self.session.ask(query::outcome(args.owner, args.id)).await;
+        let view = view.map_err(|error| Trouble::unread(&args.id.to_string(), &error))?;
+        let said = Said::default().with("id", args.id.to_string());
+        match view {
+            OutcomeView::Known { sequence, status, rate } => {
+                Ok(said.status(status, Some(sequence), rate))
+            }
+            _ => {
+                let message = format!(
+                    "{}: not remembered: it was not executed in the frame's id window, or too \
+                     long ago; the settled history tells",
+                    args.id
+                );
+                Err(Trouble {
+                    failure: Failure::new(Exit::Failed, message),
+                    said: Some(Box::new(said.with("status", "not_remembered"))),
+                })
+            }
+        }
+    }
+
+    pub(super) async fn quote(&mut self, parties: &PartiesArgs) -> Result<Said, Trouble> {
+        let asset = parties.asset.asset;
+        let amount = self.amount(&parties.amount, asset).await?;
+        let scale = self.scale(asset).await?;
+        let view = self.session.ask(query::quote(parties.from, parties.to, asset, amount)).await;
+        let view = view.map_err(|error| Trouble::unread("quote", &error))?;
+        Ok(Said::default()
+            .with("debtor_pays", format(view.debtor_pays, scale))
+            .with("creditor_gets", format(view.creditor_gets, scale))
+            .with("base_fee", format(view.base_fee, scale))
+            .with("velocity_fee", format(view.velocity_fee, scale))
+            .with("rate", view.rate))
+    }
+
+    pub(super) async fn show_hold(
+        &mut self,
+        debit: OwnerId,
+        hold: CommandId,
+        asset: AssetId,
+    ) -> Result<Said, Trouble> {
+        let view = self.session.ask(query::hold(debit, asset, hold)).await;
+        let view = view.map_err(|error| Trouble::unread(&hold.to_string(), &error))?;
+        let scale = self.scale(asset).await?;
+        Ok(Said::default()
+            .with("id", hold.to_string())
+            .with("debit", owner_text(debit))
+            .with("credit", owner_text(view.creditor))
+            .with("asset", asset)
+            .with("amount", format(view.amount, scale))
+            .with("left", format(view.left, scale))
+            .with("expires_at", view.expiry_ms)
+            .with("rate", view.rate)
+            .with("keep", view.may_keep)
+            .with("sequence", view.sequence.0))
+    }
+
+    pub(super) async fn show_asset(&self, asset: AssetId) -> Result<Said, Trouble> {
+        let view = self.session.ask(query::asset(asset)).await;
+        let view = view.map_err(|error| Trouble::unread(&format!("asset {asset}"), &error))?;
+        let said = Said::default().with("asset", asset);
+        Ok(said.with("name", view.name.as_ref()).with("scale", view.scale))
+    }
+
+    pub(super) async fn show_parameter(
+        &self,
+        parameter: Parameter,
+        host: OwnerId,
+    ) -> Result<Said, Trouble> {
+        let view = self.session.ask(query::parameter(parameter.number(), host)).await;
+        let view = view.map_err(|error| Trouble::unread(parameter.name(), &error))?;
+        Ok(of_parameter(parameter, view.value))
+    }
+
+    pub(super) async fn list_parameters(&self) -> Result<Said, Trouble> {
+        let queries = Parameter::ALL.map(|parameter| query::parameter(parameter.number(), 0));
+        let reads = queries.each_ref().map(|query| *query.command());
+        let unread = |error| Trouble::unread("parameters", &error);
+        let answers = self.session.read(&reads).await.map_err(unread)?;
+        let mut rows = Vec::new();
+        for ((parameter, query), answer) in Parameter::ALL.into_iter().zip(queries).zip(&answers) {
+            let view = query.view(answer).map_err(unread)?;
+            rows.push(of_parameter(parameter, view.value));
+        }
+        Ok(Said::default().with_rows("parameters", rows))
+    }
+
+    pub(super) async fn supply(
+        &mut self,
+        asset: AssetId,
+        query: Query<SupplyView>,
+    ) -> Result<Said, Trouble> {
+        let view = self.session.ask(query).await;
+        let view = view.map_err(|error| Trouble::unread(&format!("asset {asset}"), &error))?;
+        let scale = self.scale(asset).await?;
+        Ok(Said::default()
+            .with("asset", asset)
+            .with("executed", view.executed.0)
+            .with("issued", format(view.issued, scale))
+            .with("destroyed", format(view.destroyed, scale))
+            .with("total", format_signed(view.total, scale))
+            .with("held", format(view.held, scale))
+            .with("staked", format(view.staked, scale))
+            .with("bonded", format(view.bonded, scale))
+            .with("credit_granted", format(view.credit_granted, scale))
+            .with("credit_used", format(view.credit_used, scale))
+            .with("delta", format_signed(view.delta, scale))
+            .with("accounts", view.accounts)
+            .with("mint_halted", view.is_mint_halted))
+    }
+
+    /// Every asset of one moment: all running sums are read in one request.
+    pub(super) async fn supply_audit(&mut self, further: &[AssetId]) -> Result<Said, Trouble> {
+        let mut assets: Vec<AssetId> = AUDITED.chain(further.iter().copied()).collect();
+        assets.sort_unstable();
+        assets.dedup();
+        let queries: Vec<_> = assets.iter().map(|&asset| query::supply(asset)).collect();
+        let reads: Vec<_> = queries.iter().map(|query| *query.command()).collect();
+        let answers = self.session.read(&reads).await;
+        let answers = answers.map_err(|error| Trouble::unread("supply", &error))?;
+        let mut executed = Sequence(0);
+        let mut rows = Vec::new();
+        for ((asset, query), answer) in assets.into_iter().zip(queries).zip(&answers) {
+            let Ok(view) = query.view(answer) else {
+                continue;
+            };
+            executed = view.executed;
+            rows.push(audited(asset, &view, self.scale(asset).await?));
+        }
+        Ok(Said::default().with("sequence", executed.0).with_rows("assets", rows))
+    }
+
+    pub(super) fn me(&self, identity: &Path) -> Result<Said, Trouble> {
+        let source = FileSource::open(identity);
+        let source = source.or_exit(Exit::Identity, &identity.display().to_string())?;
+        let hello = self.client.hello();
+        let role = Role::from_number(hello.role).map_or("unknown", Role::name);
+        Ok(Said::default()
+            .with("spiffe_id", source.current().spiffe_id().as_str())
+            .with("principal", owner_text(hello.principal))
+            .with("role", role)
+            .with("frame", CommandId(hello.frame).to_string())
+            .with("epoch", hello.epoch)
+            .with("time", hello.timestamp / 1_000_000)
+            .with("slots_max", hello.slots_max)
+            .with("in_flight_max", hello.in_flight_max))
+    }
+}
+
+fn of_account(owner: OwnerId, asset: AssetId, view: &AccountView, scale: u16) -> Said {
+    Said::default()
+        .with("owner", owner_text(owner))
+        .with("asset", asset)
+        .with("liquid", format_signed(view.liquid, scale))
+        .with("held", format(view.held, scale))
+        .with("staked", format(view.staked, scale))
+        .with("bonded", format(view.bonded, scale))
+        .with("minimum", format(view.minimum, scale))
+        .with("credit_limit", format(view.credit_limit, scale))
+        .with("host", view.host)
+        .with("frozen", view.is_frozen)
+        .with("closed", view.is_closed)
+        .with("agent_only", view.is_agent_only)
+        .with("open_items", view.open_items)
+        .with("changed_at", view.changed_at.0)
+}
+
+fn of_parameter(parameter: Parameter, value: u128) -> Said {
+    let bounds = parameter.bounds();
+    Said::default()
+        .with("name", parameter.name())
+        .with("value", value.to_string())
+        .with("minimum", bounds.min.to_string())
+        .with("maximum", bounds.max.to_string())
+        .with("default", bounds.default.to_string())
+}
+
+fn audited(asset: AssetId, view: &SupplyView, scale: u16) -> Said {
+    let net = view.issued.wrapping_sub(view.destroyed);
+    let status = if view.delta == 0 { "OK" } else { "BREACH" };
+    Said::default()
+        .with("asset", asset)
+        .with("tokens_issued", format(view.issued, scale))
+        .with("tokens_destroyed", format(view.destroyed, scale))
+        .with("transit_net", format(0, scale))
+        .with("net_supply", format(net, scale))
+        .with("circulating", format_signed(view.total, scale))
+        .with("delta", format_signed(view.delta, scale))
+        .with("status", Value::from(status))
+}
