@@ -1,41 +1,103 @@
-//! Pays from one account to another and prints both balances.
+//! A whole conversation over QUIC: an agent opens accounts, the mint issues, the agent pays and
+//! repeats the payment as after a lost answer, and reads back what it did.
 //!
-//! `cargo run -p client --example pay -- <address> <identity directory> <trust domain> <from> <to>
-//! <minor units>`; the identity directory is what `bezant identity` writes, the owners are UUIDs.
-//! It refuses to guess: an unknown outcome is resolved by the same id or reported as unknown.
+//! ```text
+//! cargo run -p client --example pay -- 127.0.0.1:7400 ids/alice ids/bob ids/mint
+//! ```
 
 use std::error::Error;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
-use client::{Command, Connector, Expected, FileSource, Options, Session, TrustDomain, query};
-use protocol::ids::{NATIVE, parse_uuid};
+use client::{
+    Command, CommandId, Connector, Expected, FileSource, Options, OwnerId, Session, Status, query,
+};
+use protocol::amount;
 
-#[tokio::main(flavor = "current_thread")]
+const NATIVE: u32 = 1;
+
+#[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [addr, directory, domain, from, to, amount] = args.as_slice() else {
-        return Err("give: address, identity directory, trust domain, from, to, amount".into());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [server, alice, bob, mint] = arguments.as_slice() else {
+        return Err("usage: pay SERVER ALICE-DIR BOB-DIR MINT-DIR".into());
     };
-    let owner = |text: &str| parse_uuid(text).ok_or("an owner is a UUID");
-    let (from, to) = (owner(from)?, owner(to)?);
+    let server: SocketAddr = server.parse()?;
+    let alice = connect(server, alice.as_ref())?;
+    let bob = connect(server, bob.as_ref())?;
+    let mint = connect(server, mint.as_ref())?;
 
-    let source = Arc::new(FileSource::open(directory)?);
-    let expected = Expected::Frame(TrustDomain::parse(domain)?);
-    let connector = Connector::new(addr.parse()?, &source, expected, Options::default())?;
-    let session = Session::new(connector);
+    // The frame's greeting says who this certificate is: an agent's principal is its UUID.
+    let (payer, payee) = (principal(&alice).await?, principal(&bob).await?);
+    open(&alice, payer).await?;
+    open(&bob, payee).await?;
 
-    let id = session.client().await?.ids().next_id();
-    let pay = Command::transfer(id, from, to, NATIVE, amount.parse()?);
-    let reply = session.execute(&[pay]).await?;
-    match reply.first_refusal() {
-        None => println!("{id} paid, sequence {}", reply.first_sequence()),
-        Some(status) => println!("{id} refused: {status}: {}", status.cure()),
-    }
-    for who in [from, to] {
-        match session.ask(query::account(who, NATIVE)).await {
-            Ok(account) => println!("{who:032x} has {} minor units", account.liquid),
-            Err(error) => println!("{who:032x}: {error}"),
-        }
-    }
+    // Amounts travel as whole minor units; people write major units of the asset's scale.
+    let scale = u16::try_from(alice.ask(query::asset(NATIVE)).await?.scale)?;
+    let fund = Command::issue(id(&mint).await?, payer, NATIVE, amount::parse("100", scale)?);
+    must(&mint, fund).await?;
+
+    let price = amount::parse("12.50", scale)?;
+    let quote = alice.ask(query::quote(payer, payee, NATIVE, price)).await?;
+    println!("a payment of 12.50 costs {}", amount::format(quote.debtor_pays, scale));
+
+    // The id makes it safe to send the payment again: it takes effect once.
+    let pay = Command::transfer(id(&alice).await?, payer, payee, NATIVE, price);
+    let first = must(&alice, pay).await?;
+    let again = must(&alice, pay).await?;
+    assert_eq!(first, again, "the second answer is that of the first");
+    println!("paid as command {first}");
+
+    // A refusal is an answer too: it says what to do about it.
+    let much = Command::transfer(id(&alice).await?, payer, payee, NATIVE, price * 1_000);
+    let (_, refused) = execute(&alice, much).await?;
+    println!("a payment of 12500 is refused: {refused}: {}", refused.cure());
+
+    let account = bob.ask(query::account(payee, NATIVE)).await?;
+    println!("bob has {}", amount::format_signed(account.liquid, scale));
     Ok(())
+}
+
+/// A session of the identity in `dir` with the frame of its own trust domain.
+fn connect(server: SocketAddr, dir: &Path) -> Result<Session, Box<dyn Error>> {
+    let source = Arc::new(FileSource::open(dir)?);
+    let frame = Expected::Frame(source.current().trust_domain().clone());
+    let connector = Connector::new(server, &source, frame, Options::default())?;
+    Ok(Session::new(connector))
+}
+
+async fn principal(session: &Session) -> Result<OwnerId, client::Error> {
+    Ok(session.client().await?.hello().principal)
+}
+
+async fn id(session: &Session) -> Result<CommandId, client::Error> {
+    Ok(session.client().await?.ids().next_id())
+}
+
+/// Opens an account, or finds it open.
+async fn open(session: &Session, owner: OwnerId) -> Result<(), Box<dyn Error>> {
+    let open = Command::open(id(session).await?, owner, NATIVE);
+    match execute(session, open).await? {
+        (_, Status::Ok | Status::AccountExists) => Ok(()),
+        (_, refused) => Err(format!("{refused}: {}", refused.cure()).into()),
+    }
+}
+
+/// Executes a command that must be executed; returns its sequence.
+async fn must(session: &Session, command: Command) -> Result<u64, Box<dyn Error>> {
+    match execute(session, command).await? {
+        (sequence, Status::Ok) => Ok(sequence),
+        (_, refused) => Err(format!("{refused}: {}", refused.cure()).into()),
+    }
+}
+
+/// Executes a command, again with the same id when the connection is lost in between.
+async fn execute(session: &Session, command: Command) -> Result<(u64, Status), client::Error> {
+    let reply = session.execute(&[command]).await?;
+    if let Some(status) = reply.refused() {
+        return Ok((0, status));
+    }
+    let outcome = reply.outcomes().first().expect("a reply has an outcome for each command");
+    Ok((outcome.sequence, outcome.status))
 }
