@@ -22,10 +22,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one request may take, answer included; the server gives up a little earlier.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Session settings. Without the indexes a question may only fail, not read whole tables.
+/// Session settings. Without the indexes a question may only fail, not read whole tables; the one
+/// plan is made once and not compiled, which would take longer than to run it.
 const SESSION: &str = "SET search_path = pg_catalog; SET statement_timeout = '2s'; \
      SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s'; \
      SET default_transaction_read_only = on; SET enable_seqscan = off; \
+     SET plan_cache_mode = force_generic_plan; SET jit = off; \
      SET client_encoding = 'UTF8'";
 
 const VERSION: &str = "SELECT coalesce(max(version), 0) FROM bezant.schema_version";
@@ -35,7 +37,7 @@ const FIND: &str = "
     SELECT w.frame::text, w.epoch, w.next_sequence, h.batch,
            e.sequence, e.amount::text, e.user_data::text, e.rate
     FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (principal, hash, place)
-    LEFT JOIN bezant.settlement_watermark w ON true
+    LEFT JOIN bezant.settlement_watermark w ON w.only_row = 1
     LEFT JOIN (SELECT batch FROM bezant.settlement_batches WHERE effects IS NULL LIMIT 1) h ON true
     LEFT JOIN LATERAL (
         SELECT sequence, amount, user_data, rate FROM bezant.effects
