@@ -5,6 +5,7 @@
 
 mod code;
 mod edges;
+mod examples;
 mod figures;
 mod metadata;
 mod policy;

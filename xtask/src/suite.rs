@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::postgres::Cluster;
 use crate::steps::{Steps, cargo, has_subcommand, run};
-use crate::{metadata, policy, tidy, tracer};
+use crate::{examples, metadata, policy, tidy, tracer};
 
 /// Everything that can pass or fail.
 pub(crate) fn test() -> Result<(), String> {
@@ -100,8 +100,10 @@ fn loom() -> Result<(), String> {
 /// Unit and integration tests of every crate, with PostgreSQL beside them.
 fn suites() -> Result<(), String> {
     tracer::ensure()?;
+    let python = examples::ensure(&metadata::read(false)?.target)?;
     let cluster = Cluster::start()?;
     let mut test = cargo();
+    test.env("BEZANT_TEST_PYTHON", python);
     if has_subcommand("nextest") {
         test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
     } else {
