@@ -225,6 +225,30 @@ fn a_full_table_forgets_early_what_is_settled_and_then_refuses() {
 }
 
 #[test]
+fn an_id_beside_a_key_needs_room_and_a_time_that_is_left() {
+    let parameters = Parameters::default()
+        .with(Parameter::IdsCapacity, 64)
+        .with(Parameter::IdsMinWindowMs, 2_000);
+    let mut frame = Frame::with(parameters);
+    frame.now_ms += 10_000;
+    for _ in 0..64 {
+        let pay = frame.pay(ALICE, BOB, 5);
+        frame.must(Role::Agent, ALICE, pay);
+    }
+    let pay = Command::transfer(CommandId(0), ALICE, BOB, 1, 5);
+    let own = frame.id();
+    let both = keyed(ALICE, "order 1", Some(own), pay);
+    assert_eq!(send(&mut frame, &both).status, Status::Busy);
+    assert_eq!(send(&mut frame, &payment("order 2", 5)).status, Status::Ok, "a key needs none");
+    frame.now_ms = (frame.now_ms / 1_000 + 3) * 1_000;
+    assert_eq!(send(&mut frame, &both).status, Status::IdTooOld, "its own slice went");
+    assert_eq!(frame.engine.keys(), 1);
+    let own = frame.id();
+    let later = keyed(ALICE, "order 1", Some(own), pay);
+    assert_eq!(send(&mut frame, &later).status, Status::Ok);
+}
+
+#[test]
 fn every_used_key_is_an_effect_of_its_command() {
     let mut frame = Frame::new();
     effects(&mut frame);
