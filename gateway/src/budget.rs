@@ -35,7 +35,6 @@ impl Budget {
     }
 
     /// Room for a body of `bytes`, if there is any now.
-    #[allow(dead_code, reason = "for the HTTPS door")]
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
         let mut taken = self.taken();
         let bodies = taken.bodies.checked_add(bytes)?;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use identity::{DefaultTimeProvider, RolePatterns, TimeProvider};
 use ring::{Pool, Publisher, ReplyQueue};
 
-use crate::limiter::RoleLimits;
 use crate::keys::KeyHistory;
+use crate::limiter::RoleLimits;
 use crate::limits;
 
 /// When a peer must prove its address before the gateway spends anything on it.
@@ -23,19 +23,21 @@ pub enum Retry {
     UnderLoad,
 }
 
-/// Settings of the QUIC door.
+/// Settings of the doors.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Address to listen on.
+    /// Address of the QUIC door.
     pub listen: SocketAddr,
+    /// Address of the HTTPS door; without one there is none.
+    pub https: Option<SocketAddr>,
     /// Which identities have which role.
     pub patterns: RolePatterns,
     /// The clock that judges certificates.
     pub clock: Arc<dyn TimeProvider>,
     /// When addresses must be proven.
     pub retry: Retry,
-    /// Connections of the door.
+    /// Connections of both doors.
     pub connections_max: usize,
     /// What one identity may ask for, by its role.
     pub limits: RoleLimits,
@@ -47,8 +49,12 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// Longest silence of a connection.
     pub idle_timeout: Duration,
-    /// Longest time for one frame to arrive.
+    /// Longest time for one frame, or the body of an HTTP request, to arrive.
     pub frame_timeout: Duration,
+    /// Longest time for the head of an HTTP request to arrive.
+    pub header_timeout: Duration,
+    /// Longest time for an HTTP request and its answer altogether.
+    pub call_timeout: Duration,
     /// Longest time without a request on a stream.
     pub stream_idle_timeout: Duration,
     /// Longest time without progress of a reply.
@@ -60,11 +66,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults, listening on `listen`.
+    /// The defaults, with the QUIC door on `listen` and no other.
     #[must_use]
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            https: None,
             patterns: RolePatterns::default(),
             clock: Arc::new(DefaultTimeProvider),
             retry: Retry::default(),
@@ -75,6 +82,8 @@ impl Config {
             handshake_timeout: limits::HANDSHAKE_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,
             frame_timeout: limits::FRAME_TIMEOUT,
+            header_timeout: limits::HTTP_HEAD_TIMEOUT,
+            call_timeout: limits::HTTP_CALL_TIMEOUT,
             stream_idle_timeout: limits::STREAM_IDLE_TIMEOUT,
             write_timeout: limits::WRITE_TIMEOUT,
             connection_age_max: limits::CONNECTION_AGE_MAX,

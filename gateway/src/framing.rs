@@ -4,17 +4,15 @@
 //! its body is awaited, and copies a request once, from the received pieces into the slots. It
 //! never panics on input. Invariant: the first frame is a hello and no later one is.
 
-use std::collections::VecDeque;
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use protocol::Command;
 use protocol::command::COMMAND_SIZE;
 use protocol::frame::{FrameError, FrameKind, HEAD_SIZE, Head};
 use protocol::limits::REQUEST_SLOTS_MAX;
 use protocol::request::{REQUEST_SIZE, Request};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromZeros, IntoBytes};
 
-use crate::limits::COPY_BELOW;
+use crate::pieces::Pieces;
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,10 +53,7 @@ pub enum Misframed {
 /// The state of one stream.
 #[derive(Debug, Default)]
 pub struct Framing {
-    pieces: VecDeque<Bytes>,
-    /// Short pieces, copied together; they come after all `pieces`.
-    tail: BytesMut,
-    unread: usize,
+    pieces: Pieces,
     /// Head of the frame whose body is awaited.
     awaited: Option<(FrameKind, usize)>,
     is_greeted: bool,
@@ -69,25 +64,19 @@ pub struct Framing {
 impl Framing {
     /// Adds what has arrived.
     pub fn push(&mut self, piece: Bytes) {
-        self.unread += piece.len();
-        if piece.len() < COPY_BELOW {
-            self.tail.extend_from_slice(&piece);
-            return;
-        }
-        self.close_tail();
-        self.pieces.push_back(piece);
+        self.pieces.push(piece);
     }
 
     /// Whether nothing of a next frame has arrived.
     #[must_use]
     pub const fn is_between_frames(&self) -> bool {
-        self.unread == 0 && self.awaited.is_none()
+        self.pieces.unread() == 0 && self.awaited.is_none()
     }
 
     /// Bytes that were pushed and not read.
     #[must_use]
     pub const fn unread(&self) -> usize {
-        self.unread
+        self.pieces.unread()
     }
 
     /// Looks at what has arrived.
@@ -112,7 +101,7 @@ impl Framing {
                 *self.awaited.insert((kind, length))
             }
         };
-        if self.unread < length {
+        if self.pieces.unread() < length {
             return Ok(Step::Wait);
         }
         self.awaited = None;
@@ -129,44 +118,14 @@ impl Framing {
 
     /// Moves the slots of the announced request to `slots`, whose old content is dropped.
     pub fn take_slots(&mut self, slots: &mut Vec<Command>) {
-        slots.clear();
-        let mut left = std::mem::take(&mut self.untaken) as usize;
-        slots.reserve(left);
-        while left > 0 {
-            let whole = self.front().chunks_exact(COMMAND_SIZE).take(left);
-            let count = whole.len();
-            slots.extend(whole.map(|bytes| {
-                Command::read_from_bytes(bytes).expect("a command is read from its own size")
-            }));
-            self.advance(count * COMMAND_SIZE);
-            left -= count;
-            if left > 0 {
-                // The next one lies across pieces.
-                let mut command = Command::new_zeroed();
-                let is_read = self.read_into(command.as_mut_bytes());
-                assert!(is_read, "a request is announced only when it is whole");
-                slots.push(command);
-                left -= 1;
-            }
-        }
+        let count = std::mem::take(&mut self.untaken) as usize;
+        self.pieces.take_slots(count, slots);
     }
 
     /// The slot of the announced request if it has only one; it stays to be taken.
     #[must_use]
     pub fn only_slot(&self) -> Option<Command> {
-        if self.untaken != 1 {
-            return None;
-        }
-        let mut command = Command::new_zeroed();
-        let mut rest = command.as_mut_bytes();
-        for piece in self.pieces.iter().map(Bytes::as_ref).chain([self.tail.as_ref()]) {
-            let count = piece.len().min(rest.len());
-            let (filled, after) = rest.split_at_mut(count);
-            filled.copy_from_slice(&piece[..count]);
-            rest = after;
-        }
-        assert!(rest.is_empty(), "a request is announced only when it is whole");
-        Some(command)
+        if self.untaken == 1 { self.pieces.peek_slot() } else { None }
     }
 
     fn judge(&self, kind: FrameKind, length: usize) -> Result<(), Misframed> {
@@ -187,7 +146,7 @@ impl Framing {
 
     fn begin_request(&mut self, length: usize) -> Result<Step, Misframed> {
         let mut request = Request::new_zeroed();
-        let is_read = self.read_into(request.as_mut_bytes());
+        let is_read = self.pieces.read_into(request.as_mut_bytes());
         assert!(is_read, "a request is announced only when it is whole");
         let held = length.saturating_sub(REQUEST_SIZE) / COMMAND_SIZE;
         let held = u32::try_from(held).unwrap_or(u32::MAX);
@@ -201,48 +160,7 @@ impl Framing {
 
     fn read_array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        self.read_into(&mut bytes).then_some(bytes)
-    }
-
-    /// Fills `bytes` from what has arrived, or reads nothing.
-    fn read_into(&mut self, bytes: &mut [u8]) -> bool {
-        if self.unread < bytes.len() {
-            return false;
-        }
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let front = self.front();
-            let count = front.len().min(rest.len());
-            let (filled, after) = rest.split_at_mut(count);
-            filled.copy_from_slice(&front[..count]);
-            self.advance(count);
-            rest = after;
-        }
-        true
-    }
-
-    /// The first piece with bytes in it; empty only if nothing is unread.
-    fn front(&mut self) -> &[u8] {
-        if self.pieces.is_empty() {
-            self.close_tail();
-        }
-        self.pieces.front().map_or(&[], |piece| piece)
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.unread -= count;
-        if let Some(piece) = self.pieces.front_mut() {
-            let _ = piece.split_to(count);
-            if piece.is_empty() {
-                self.pieces.pop_front();
-            }
-        }
-    }
-
-    fn close_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.pieces.push_back(self.tail.split().freeze());
-        }
+        self.pieces.read_into(&mut bytes).then_some(bytes)
     }
 }
 

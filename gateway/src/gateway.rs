@@ -17,6 +17,8 @@ use tokio::time::timeout_at;
 use crate::budget::Budget;
 use crate::config::{Config, FrameInfo, Lines};
 use crate::desk::Desk;
+use crate::https;
+use crate::identify::Identified;
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::quic::{self, Door};
@@ -47,12 +49,19 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     closing: watch::Sender<bool>,
     accepting: JoinHandle<()>,
+    https: Option<Https>,
     carriers: Vec<JoinHandle<()>>,
     desk: Arc<Desk>,
 }
 
+/// The HTTPS door, if there is one.
+struct Https {
+    addr: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
 impl Gateway {
-    /// Opens the QUIC door. Call it inside a tokio runtime, which runs the gateway's tasks.
+    /// Opens the doors. Call it inside a tokio runtime, which runs the gateway's tasks.
     ///
     /// # Errors
     ///
@@ -66,17 +75,42 @@ impl Gateway {
         let Lines { pool, publisher, replies, first_worker } = lines;
         let workers = u16::try_from(replies.len()).ok().filter(|&workers| workers > 0);
         let workers = workers.ok_or(StartError::ReplyQueues)?;
-        let addr = config.listen;
-        let listen = |cause| StartError::Listen { addr, cause };
-        let endpoint = quic::open(&config, &source).map_err(listen)?;
-        let local_addr = endpoint.local_addr().map_err(listen)?;
+        let listen = |addr| move |cause| StartError::Listen { addr, cause };
+        let endpoint = quic::open(&config, &source).map_err(listen(config.listen))?;
+        let local_addr = endpoint.local_addr().map_err(listen(config.listen))?;
+        let https = match config.https {
+            Some(addr) => Some(https::open(addr).map_err(listen(addr))?),
+            None => None,
+        };
         let metrics = Arc::new(Metrics::default());
         let desk = Desk::new(pool, publisher, Arc::clone(&metrics), info);
         let carriers = replies.into_iter().map(|queue| carrier(&desk, queue)).collect();
         let closing = watch::Sender::new(false);
+        let tls = https::tls(&config, &source);
         let source: Arc<dyn Source> = source;
+        let identified = Arc::<Identified>::default();
         let limiter = Limiter::new(config.limits, config.connections_max);
         let budget = Budget::new(config.receive_budget_size, config.connections_max);
+        let https = https.map(|(listener, addr)| {
+            let door = https::Door {
+                config: config.clone(),
+                source: Arc::clone(&source),
+                desk: Arc::clone(&desk),
+                workers,
+                first_worker,
+                closing: closing.subscribe(),
+                identified: Arc::clone(&identified),
+                limiter: Arc::clone(&limiter),
+                budget: Arc::clone(&budget),
+                tls,
+                router: https::router(),
+                handshakes: 0.into(),
+                next_connection: 0.into(),
+                requests: 0.into(),
+            };
+            let accepting = tokio::spawn(https::accept(Arc::new(door), listener));
+            Https { addr, accepting }
+        });
         let door = Arc::new(Door {
             config,
             source,
@@ -84,20 +118,26 @@ impl Gateway {
             workers,
             first_worker,
             closing: closing.subscribe(),
-            identified: Arc::default(),
+            identified,
             handshakes: 0.into(),
             next_connection: 0.into(),
             limiter,
             budget,
         });
         let accepting = tokio::spawn(quic::accept(door, endpoint.clone()));
-        Ok(Self { endpoint, local_addr, metrics, closing, accepting, carriers, desk })
+        Ok(Self { endpoint, local_addr, metrics, closing, accepting, https, carriers, desk })
     }
 
-    /// The address that it listens on.
+    /// The address of the QUIC door.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address of the HTTPS door, if there is one.
+    #[must_use]
+    pub fn https_addr(&self) -> Option<SocketAddr> {
+        self.https.as_ref().map(|https| https.addr)
     }
 
     /// Its counters.
@@ -111,7 +151,10 @@ impl Gateway {
     pub async fn shutdown(mut self, deadline: Duration) -> bool {
         let until = tokio::time::Instant::now() + deadline;
         self.closing.send_replace(true);
-        let is_done = timeout_at(until, &mut self.accepting).await.is_ok();
+        let mut is_done = timeout_at(until, &mut self.accepting).await.is_ok();
+        if let Some(https) = &mut self.https {
+            is_done &= timeout_at(until, &mut https.accepting).await.is_ok();
+        }
         let reason = protocol::frame::CloseCode::ShuttingDown;
         self.endpoint.close((reason as u32).into(), b"the frame shuts down; connect again later");
         let is_idle = timeout_at(until, self.endpoint.wait_idle()).await.is_ok();
@@ -121,6 +164,9 @@ impl Gateway {
 
     fn let_go(&self) {
         self.accepting.abort();
+        if let Some(https) = &self.https {
+            https.accepting.abort();
+        }
         for carrier in &self.carriers {
             carrier.abort();
         }

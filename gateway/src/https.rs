@@ -1,13 +1,265 @@
 //! The HTTPS door: socket, TLS, who is let in, and what is served behind it.
 //!
-//! Only this file and its folder know HTTP. It looks at no header to learn who asks, and upgrades
-//! nothing. Invariant: nothing of a peer is read before its certificate was judged.
+//! Only this file and its folder know HTTP. It looks at no header to learn who asks, accepts no
+//! early data and no resumed session, and upgrades nothing. Invariant: nothing of a peer is read
+//! before its certificate was judged.
 
+mod activity;
+mod arriving;
+mod batches;
 pub(crate) mod call;
+mod connection;
+mod refusals;
+mod service;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use axum::Router;
+use axum::routing::post;
+use identity::{Peer, PeerError, Source, SvidError};
+use rustls::Error as TlsError;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-/// Everything that the door serves. Handlers find the [`call::Caller`] in an extension.
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::desk::Desk;
+use crate::identify::Identified;
+use crate::limiter::Limiter;
+use crate::limits;
+use crate::metrics::{Metrics, add};
+use crate::quic::window_of;
+use activity::Activity;
+use call::Caller;
+use service::Served;
+
+/// The application protocols.
+const HTTP_2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Everything that accepting a connection needs.
+pub(crate) struct Door {
+    pub(crate) config: Config,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) workers: u16,
+    pub(crate) first_worker: u16,
+    pub(crate) closing: watch::Receiver<bool>,
+    pub(crate) identified: Arc<Identified>,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) tls: TlsAcceptor,
+    pub(crate) router: Router,
+    pub(crate) handshakes: AtomicUsize,
+    pub(crate) next_connection: AtomicU64,
+    pub(crate) requests: AtomicU64,
+}
+
+/// Everything that the door serves. Handlers find the [`Caller`] in an extension.
 pub(crate) fn router() -> Router {
-    Router::new()
+    Router::new().route("/v1/batches", post(batches::post)).fallback(async || refusals::not_found())
+}
+
+/// How the door speaks TLS.
+pub(crate) fn tls<S: Source + 'static>(config: &Config, source: &Arc<S>) -> TlsAcceptor {
+    let clock = Arc::clone(&config.clock);
+    let alpn = [HTTP_2, HTTP_1_1];
+    let tls = identity::server_config_at(source, config.patterns.clone(), &alpn, clock);
+    TlsAcceptor::from(Arc::new(tls))
+}
+
+/// Opens the socket.
+pub(crate) fn open(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of a frame before this one may still be on their way out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(limits::BACKLOG)?;
+    let listener = TcpListener::from_std(socket.into())?;
+    let addr = listener.local_addr()?;
+    Ok((listener, addr))
+}
+
+/// Accepts connections until the door closes, and then waits for the open ones.
+pub(crate) async fn accept(door: Arc<Door>, listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    let mut closing = door.closing.clone();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, remote)) => {
+                    if door.sift() {
+                        connections.spawn(Arc::clone(&door).admit(socket, remote));
+                    }
+                }
+                Err(cause) => {
+                    tracing::warn!("the HTTPS door cannot accept: {cause}");
+                    sleep(limits::ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            () = closed(&mut closing) => break,
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+impl Door {
+    /// Whether there is room for one more, before anything is spent on it.
+    fn sift(&self) -> bool {
+        let handshakes = self.handshakes.load(Ordering::Relaxed);
+        if self.limiter.is_full() || handshakes >= limits::HANDSHAKES_MAX {
+            add(&self.desk.metrics.refused_limit, 1);
+            return false;
+        }
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Takes a connection from its first byte to its end.
+    async fn admit(self: Arc<Self>, socket: TcpStream, remote: SocketAddr) {
+        let handshake = Counted(&self.handshakes);
+        // Answers are small and written whole: nothing is gained by waiting for more.
+        let _ = socket.set_nodelay(true);
+        let mut closing = self.closing.clone();
+        let shaken = tokio::select! {
+            shaken = timeout(self.config.handshake_timeout, self.tls.accept(socket)) => shaken,
+            () = closed(&mut closing) => return,
+        };
+        drop(handshake);
+        match shaken {
+            Ok(Ok(stream)) => self.welcome(stream, remote).await,
+            Ok(Err(cause)) => self.count_refusal(remote, &cause),
+            Err(_) => {
+                add(&self.desk.metrics.refused_timeout, 1);
+                audit_refusal(remote, "timeout", &"the handshake took too long");
+            }
+        }
+    }
+
+    async fn welcome(self: &Arc<Self>, stream: TlsStream<TcpStream>, remote: SocketAddr) {
+        let peer = match self.peer(&stream) {
+            Ok(peer) => peer,
+            Err(cause) => {
+                add(&self.desk.metrics.refused_identity, 1);
+                audit_refusal(remote, cause.reason(), &cause);
+                return;
+            }
+        };
+        let is_http1 = stream.get_ref().1.alpn_protocol() != Some(HTTP_2);
+        let now_ns = (self.desk.info.monotonic_ns)();
+        let Some(seat) = self.limiter.seat(peer.principal(), now_ns) else {
+            return self.turn_away(remote, "too many connections");
+        };
+        let wanted = if is_http1 {
+            u32::try_from(limits::HTTP1_BUFFER_SIZE).unwrap_or(u32::MAX)
+        } else {
+            window_of(peer.principal().role)
+        };
+        let Some(window) = self.budget.window(wanted) else {
+            return self.turn_away(remote, "the receive budget is used up");
+        };
+        let number = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        let turn = u16::try_from(number % u64::from(self.workers)).unwrap_or(0);
+        let place = (number, self.first_worker + turn);
+        let activity = Activity::new(is_http1);
+        let caller = Caller::new(&self.desk, &self.identified, peer, place, &activity);
+        // Without a way into the ring the frame is ending.
+        let Some(caller) = caller else {
+            return;
+        };
+        let _opened = Opened::count(&self.desk.metrics);
+        let served = Arc::new(Served {
+            door: Arc::clone(self),
+            caller,
+            seat,
+            activity,
+            is_http1,
+            is_leaving: AtomicBool::new(false),
+        });
+        connection::serve(served, stream, remote, window.bytes()).await;
+    }
+
+    fn turn_away(&self, remote: SocketAddr, cause: &str) {
+        add(&self.desk.metrics.refused_limit, 1);
+        audit_refusal(remote, "limit", &cause);
+    }
+
+    fn peer(&self, stream: &TlsStream<TcpStream>) -> Result<Peer, PeerError> {
+        let now = self.config.clock.current_time();
+        // Without a clock every certificate counts as expired.
+        let now = now.ok_or(PeerError::Svid(SvidError::Expired))?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        identity::peer(chain, &self.source.current(), &self.config.patterns, now)
+    }
+
+    fn count_refusal(&self, remote: SocketAddr, cause: &io::Error) {
+        let metrics = &self.desk.metrics;
+        let tls = cause.get_ref().and_then(|cause| cause.downcast_ref::<TlsError>());
+        let (counter, reason) = match tls {
+            Some(TlsError::NoCertificatesPresented) => {
+                (&metrics.refused_no_certificate, "no_certificate")
+            }
+            Some(TlsError::NoApplicationProtocol) => (&metrics.refused_alpn, "alpn"),
+            Some(TlsError::InvalidCertificate(_)) => (&metrics.refused_identity, "identity"),
+            Some(_) => (&metrics.refused_other, "tls"),
+            None => (&metrics.refused_other, "transport"),
+        };
+        add(counter, 1);
+        audit_refusal(remote, reason, cause);
+    }
+}
+
+/// Waits until the door closes.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    // A door whose gateway is gone closes too.
+    let _ = closing.wait_for(|is_closing| *is_closing).await;
+}
+
+fn audit_refusal(remote: SocketAddr, reason: &str, cause: &dyn std::fmt::Display) {
+    tracing::warn!(
+        target: "audit",
+        event = "connection_refused",
+        reason,
+        %remote,
+        "connection refused: {cause}"
+    );
+}
+
+/// One handshake under way.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One of the open connections, as the metrics count them.
+struct Opened<'a>(&'a Metrics);
+
+impl<'a> Opened<'a> {
+    fn count(metrics: &'a Metrics) -> Self {
+        add(&metrics.connections_accepted, 1);
+        add(&metrics.connections_open, 1);
+        add(&metrics.https_connections_open, 1);
+        Self(metrics)
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
+        self.0.https_connections_open.fetch_sub(1, Ordering::Relaxed);
+    }
 }

@@ -31,6 +31,7 @@ mod limiter;
 pub mod limits;
 mod metrics;
 mod outbox;
+mod pieces;
 mod quic;
 mod routes;
 

@@ -239,7 +239,6 @@ impl Seat {
     }
 
     /// Bytes of a request beyond those that were known when it began.
-    #[allow(dead_code, reason = "for the HTTPS door")]
     pub(crate) fn charge(&self, bytes: usize) {
         self.identity.usage().bytes.take(bytes as u64);
     }

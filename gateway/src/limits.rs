@@ -118,3 +118,41 @@ pub const POOL_PAUSE: Duration = Duration::from_millis(100);
 pub const CALL_PATIENCE: Duration = Duration::from_secs(1);
 /// An HTTP request waits this long for its reply.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Head of an HTTP/1.1 request, and header list of an HTTP/2 one.
+pub const HTTP_HEAD_SIZE_MAX: usize = 16 << 10;
+/// Headers of an HTTP/1.1 request.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// The head of a request, once begun, is whole within this.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// An HTTP request and its answer, altogether.
+pub const HTTP_CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Streams of an HTTP/2 connection.
+pub const HTTP2_STREAMS_MAX: u32 = 64;
+/// Streams that a client has reset and nobody has looked at; more end the connection.
+pub const HTTP2_RESETS_PENDING_MAX: usize = 20;
+/// Streams that were reset for a client's errors; more end the connection.
+pub const HTTP2_RESETS_MAX: usize = 256;
+/// Unread bytes of an HTTP/2 stream: one request of the largest size.
+pub const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
+/// Longest frame of HTTP/2.
+pub const HTTP2_FRAME_SIZE_MAX: u32 = 64 << 10;
+/// Bytes of answers that an HTTP/2 stream keeps for a client that reads slowly.
+pub const HTTP2_SEND_BUFFER_SIZE: usize = 256 << 10;
+/// Bytes that an HTTP/1.1 connection reads ahead.
+pub const HTTP1_BUFFER_SIZE: usize = 256 << 10;
+/// Answers are handed to the transport in pieces of this size.
+pub const HTTP_PIECE_SIZE: usize = 64 << 10;
+/// Bytes of a body that its connection's window answers for; more are counted by themselves.
+pub const HTTP_BODY_FREE: usize = 16 << 10;
+/// Steps in which bodies take from the receive budget.
+pub const HTTP_BODY_STEP: usize = 64 << 10;
+/// Bytes thrown away after the last answer, so that the client gets to read it.
+pub const DISCARD_SIZE_MAX: usize = 2 << 20;
+/// TCP connections that wait to be accepted.
+pub const BACKLOG: i32 = 1_024;
+/// After a failure to accept, e.g. for want of descriptors.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Before its end a connection announces it: a tenth of its life, and at least and at most this.
+pub const NOTICE_MIN: Duration = Duration::from_secs(3);
+/// See [`NOTICE_MIN`].
+pub const NOTICE_MAX: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Counters since the start; `connections_open` goes up and down.
+        /// Counters since the start; those of open connections go up and down.
         #[derive(Debug, Default)]
         pub struct Metrics {
             $($(#[$doc])* pub $name: AtomicU64,)*
@@ -66,6 +66,14 @@ counters! {
     pool_waits,
     /// Times that reading stopped because the ring was full.
     ring_waits,
+    /// Connections of the HTTPS door that are open now; `connections_open` counts them too.
+    https_connections_open,
+    /// HTTP requests.
+    http_requests,
+    /// HTTP answers that refuse what the client asked.
+    http_responses_4xx,
+    /// HTTP answers that the frame could not give what was asked.
+    http_responses_5xx,
 }
 
 /// Adds to a counter.

@@ -96,7 +96,7 @@ fn transport(idle_timeout: Duration) -> TransportConfig {
 }
 
 /// What a connection may leave unread, by what its role has to send.
-const fn window_of(role: Role) -> u32 {
+pub(crate) const fn window_of(role: Role) -> u32 {
     match role {
         Role::Registry | Role::Mint => limits::WINDOW_BULK,
         _ => limits::WINDOW_OTHER,

@@ -15,22 +15,25 @@ use protocol::reply::{self, Decoded};
 use protocol::request::{self, StructureError, flags};
 use protocol::{Command, Request, Status};
 use ring::{Publisher, Ticket};
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
+use super::activity::Activity;
 use crate::desk::{Desk, Lease};
 use crate::identify::Identified;
 use crate::keys::KeyHistory;
-use crate::limits::{
-    CALL_PATIENCE, REPLY_BUDGET_SIZE, REPLY_TIMEOUT, REPLY_UNIT_SIZE, RING_PAUSE,
-};
+use crate::limits::{CALL_PATIENCE, REPLY_BUDGET_SIZE, REPLY_TIMEOUT, REPLY_UNIT_SIZE, RING_PAUSE};
 use crate::metrics::add;
 use crate::outbox::reply_units;
 use crate::routes::Routes;
 
-/// Who asks on one connection, and what answers it. Handlers get it as an extension.
+/// Who asks, and what answers. Handlers get it as an extension of the request.
 #[derive(Clone)]
-pub(crate) struct Caller(Arc<Inner>);
+pub(crate) struct Caller {
+    inner: Arc<Inner>,
+    /// Number of the HTTP request at this gateway.
+    number: u64,
+}
 
 struct Inner {
     desk: Arc<Desk>,
@@ -43,7 +46,8 @@ struct Inner {
     /// Gone with the connection, so that nothing of it can hold the ring.
     publisher: Mutex<Option<Publisher>>,
     /// What the connection may be owed, in units of reply bytes.
-    owed: Semaphore,
+    room: Semaphore,
+    activity: Arc<Activity>,
 }
 
 /// The reply to one request of the ring.
@@ -84,14 +88,15 @@ pub(crate) enum NotAnswered {
 
 impl Caller {
     /// For one connection; `None` when the frame is shutting down.
-    pub(crate) fn new(
+    pub(super) fn new(
         desk: &Arc<Desk>,
         identified: &Arc<Identified>,
         peer: Peer,
         (connection, worker): (u64, u16),
+        activity: &Arc<Activity>,
     ) -> Option<Self> {
         let publisher = desk.publisher()?;
-        Some(Self(Arc::new(Inner {
+        let inner = Inner {
             desk: Arc::clone(desk),
             identified: Arc::clone(identified),
             peer,
@@ -99,23 +104,37 @@ impl Caller {
             connection,
             worker,
             publisher: Mutex::new(Some(publisher)),
-            owed: Semaphore::new(REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE),
-        })))
+            room: Semaphore::new(REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE),
+            activity: Arc::clone(activity),
+        };
+        Some(Self { inner: Arc::new(inner), number: 0 })
+    }
+
+    /// For one HTTP request of this connection: what it is owed is room that is taken until
+    /// [`Self::settle`].
+    pub(super) fn numbered(&self, number: u64) -> Self {
+        Self { inner: Arc::clone(&self.inner), number }
+    }
+
+    /// The answer to the HTTP request was written or given up, with what its replies took.
+    pub(super) fn settle(&self) {
+        let owed = self.inner.activity.end(self.number);
+        self.inner.room.add_permits(owed);
     }
 
     /// Who asks.
     pub(crate) fn peer(&self) -> &Peer {
-        &self.0.peer
+        &self.inner.peer
     }
 
     /// What all connections share.
     pub(crate) fn desk(&self) -> &Desk {
-        &self.0.desk
+        &self.inner.desk
     }
 
     /// Where string keys are looked up, if the frame keeps a settled history.
     pub(crate) fn keys(&self) -> Option<&Arc<dyn KeyHistory>> {
-        self.0.desk.info.keys.as_ref()
+        self.inner.desk.info.keys.as_ref()
     }
 
     /// Executes one request of the ring: commands, each followed by its data slots.
@@ -137,6 +156,11 @@ impl Caller {
         answered(&bytes)
     }
 
+    /// Number of the HTTP request at this gateway.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Sends a request as a client made it, and gives back the body of a reply frame. `first` are
     /// its first slots, as many as are at hand; `fill` puts all of them into an empty vector.
     pub(crate) async fn send(
@@ -149,11 +173,11 @@ impl Caller {
         if head.slots > REQUEST_SLOTS_MAX {
             return Err(StructureError::TooManySlots(head.slots).into());
         }
-        let Inner { desk, peer, .. } = &*self.0;
+        let Inner { desk, peer, .. } = &*self.inner;
         let received = (desk.info.monotonic_ns)();
         let is_read = head.flags & flags::READ != 0;
         let room = request::reply_slots(&head, first);
-        let owed = self.owe(reply_units(room, is_read)).await?;
+        self.owe(reply_units(room, is_read)).await?;
         if !is_read {
             self.identify().await?;
         }
@@ -170,11 +194,11 @@ impl Caller {
         };
         lease.stamps.received = received;
         let (route, reply) = Route::new(&desk.routes);
-        let Inner { connection, worker, .. } = *self.0;
+        let Inner { connection, worker, .. } = *self.inner;
         lease.ticket = Ticket { worker, connection, stream: route.number };
         self.publish(lease).await?;
         let reply = timeout(REPLY_TIMEOUT, reply).await;
-        drop((route, owed));
+        drop(route);
         match reply {
             Ok(Ok(bytes)) => Ok(bytes),
             // Nobody carries replies any more.
@@ -183,21 +207,26 @@ impl Caller {
     }
 
     /// The connection has ended: what still runs for it publishes nothing more.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         *self.publisher() = None;
     }
 
-    async fn owe(&self, units: usize) -> Result<SemaphorePermit<'_>, NotAnswered> {
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        match timeout(CALL_PATIENCE, self.0.owed.acquire_many(units)).await {
-            Ok(permit) => Ok(permit.expect("the semaphore is never closed")),
-            Err(_) => Err(NotAnswered::TooManyInFlight),
+    /// Waits until the connection may be owed a reply of `units` more.
+    async fn owe(&self, units: usize) -> Result<(), NotAnswered> {
+        let Inner { room, activity, .. } = &*self.inner;
+        let wanted = u32::try_from(units).unwrap_or(u32::MAX);
+        let permit = timeout(CALL_PATIENCE, room.acquire_many(wanted)).await;
+        let permit = permit.map_err(|_| NotAnswered::TooManyInFlight)?;
+        let permit = permit.expect("the semaphore is never closed");
+        if activity.owe(self.number, units) {
+            permit.forget();
         }
+        Ok(())
     }
 
     /// Makes sure that the engine knows the peer.
     async fn identify(&self) -> Result<(), NotAnswered> {
-        let Inner { desk, identified, peer, is_known, worker, .. } = &*self.0;
+        let Inner { desk, identified, peer, is_known, worker, .. } = &*self.inner;
         if is_known.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -212,7 +241,7 @@ impl Caller {
     }
 
     async fn publish(&self, mut lease: Lease) -> Result<(), NotAnswered> {
-        let desk = &self.0.desk;
+        let desk = &self.inner.desk;
         let mut patience = CALL_PATIENCE;
         loop {
             // The lock is never held while waiting.
@@ -233,7 +262,7 @@ impl Caller {
     }
 
     fn publisher(&self) -> MutexGuard<'_, Option<Publisher>> {
-        self.0.publisher.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.publisher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

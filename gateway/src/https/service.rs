@@ -1,0 +1,174 @@
+//! What happens to every request around its handler: it is let in, numbered, counted, and its
+//! answer gets the headers that every answer has.
+//!
+//! It knows no route. Invariant: a request's place in flight is free again when its answer was
+//! handed to the transport, or given up.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::Request;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING,
+};
+use protocol::frame::BODY_LEN_MAX;
+use tower::Service;
+
+use super::activity::Activity;
+use super::arriving::Arriving;
+use super::call::{Caller, NotAnswered};
+use super::{Door, refusals};
+use crate::limiter::{Limited, Pass, Seat};
+use crate::limits::HTTP_PIECE_SIZE;
+use crate::metrics::add;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("bezant-request-id");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// A connection that was let in.
+pub(super) struct Served {
+    pub(super) door: Arc<Door>,
+    pub(super) caller: Caller,
+    pub(super) seat: Seat,
+    pub(super) activity: Arc<Activity>,
+    pub(super) is_http1: bool,
+    /// It ends soon: answers say so.
+    pub(super) is_leaving: AtomicBool,
+}
+
+/// A request that is being answered; dropped, its place is free again.
+struct InCall {
+    caller: Caller,
+    /// Held, never looked at.
+    _pass: Option<Pass>,
+}
+
+impl Drop for InCall {
+    fn drop(&mut self) {
+        self.caller.settle();
+    }
+}
+
+/// Answers one request.
+pub(super) async fn answer(
+    served: Arc<Served>,
+    request: Request<Incoming>,
+) -> Result<Response<Sent>, Infallible> {
+    let metrics = Arc::clone(&served.door.desk.metrics);
+    let number = served.door.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    add(&metrics.http_requests, 1);
+    let is_leaving = served.is_http1 && served.is_leaving.load(Ordering::Relaxed);
+    let charged = length_of(request.headers());
+    let admitted = admit(&served, request.headers(), charged);
+    served.activity.begin(number);
+    let mut call = InCall { caller: served.caller.numbered(number), _pass: None };
+    let mut response = match admitted {
+        Ok(pass) => {
+            call._pass = Some(pass);
+            handle(served, call.caller.clone(), request, charged).await
+        }
+        Err(refusal) => refusal,
+    };
+    match response.status().as_u16() / 100 {
+        4 => add(&metrics.http_responses_4xx, 1),
+        5 => add(&metrics.http_responses_5xx, 1),
+        _ => {}
+    }
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(REQUEST_ID, HeaderValue::from(number));
+    if is_leaving {
+        headers.insert(CONNECTION, CLOSE);
+    }
+    Ok(response.map(|body| Sent { body, rest: Bytes::new(), _call: call }))
+}
+
+/// A place in flight for a request, or the answer that refuses it.
+fn admit(served: &Served, headers: &HeaderMap, charged: usize) -> Result<Pass, Response> {
+    let is_chunked = served.is_http1 && headers.contains_key(TRANSFER_ENCODING);
+    if is_chunked && served.activity.is_head_ambiguous() {
+        let mut refusal = refusals::bad_request();
+        refusal.headers_mut().insert(CONNECTION, CLOSE);
+        return Err(refusal);
+    }
+    let now_ns = (served.door.desk.info.monotonic_ns)();
+    served.seat.try_request(charged, now_ns).map_err(|limited| {
+        refusals::not_answered(match limited {
+            Limited::Rate { retry_after } => NotAnswered::RateLimited { retry_after },
+            Limited::InFlight => NotAnswered::TooManyInFlight,
+        })
+    })
+}
+
+async fn handle(
+    served: Arc<Served>,
+    caller: Caller,
+    request: Request<Incoming>,
+    charged: usize,
+) -> Response {
+    let mut router = served.door.router.clone();
+    let number = caller.number();
+    let mut request = request.map(|body| Body::new(Arriving::new(body, served, number, charged)));
+    request.extensions_mut().insert(caller);
+    router.call(request).await.unwrap_or_else(|never| match never {})
+}
+
+/// The length of the body, as far as it is told beforehand.
+fn length_of(headers: &HeaderMap) -> usize {
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    // A longer one is refused: what was never sent is not charged.
+    length.and_then(|length| length.parse().ok()).unwrap_or(0).min(BODY_LEN_MAX)
+}
+
+/// The body of an answer on its way to the transport, in pieces that it can take one by one.
+pub(super) struct Sent {
+    body: Body,
+    rest: Bytes,
+    _call: InCall,
+}
+
+impl hyper::body::Body for Sent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) => self.rest = bytes,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                other => return other,
+            }
+        }
+        let count = self.rest.len().min(HTTP_PIECE_SIZE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(count)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.body.size_hint();
+        let rest = self.rest.len() as u64;
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + rest);
+        }
+        whole
+    }
+}
