@@ -79,7 +79,8 @@ impl FrameHome {
     /// Of a frame that listens on free loopback ports.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
-        let settings = ["listen.quic=127.0.0.1:0", "listen.admin=127.0.0.1:0"];
+        let settings =
+            ["listen.quic=127.0.0.1:0", "listen.https=127.0.0.1:0", "listen.admin=127.0.0.1:0"];
         Self {
             binary: binary.into(),
             data_dir: data_dir.into(),

@@ -33,6 +33,7 @@ pub(crate) enum SinkConfig {
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) quic: SocketAddr,
+    pub(crate) https: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) identity_dir: PathBuf,
     pub(crate) segment_bytes: u64,
@@ -73,6 +74,7 @@ impl Config {
         let mib = 1 << 20;
         Ok(Self {
             quic: parse(settings, "listen.quic", "an address like 127.0.0.1:7400")?,
+            https: parse(settings, "listen.https", "an address like 127.0.0.1:7402")?,
             admin,
             identity_dir,
             segment_bytes: ranged::<u64>(settings, "journal.segment_mib", 8, 4_096)? * mib,
@@ -201,6 +203,7 @@ mod tests {
     fn what_makes_no_sense_is_refused_with_its_key_and_origin() {
         for assignment in [
             "listen.quic=here",
+            "listen.https=7402",
             "listen.admin=0.0.0.0:7401",
             "ring.requests=100",
             "ring.requests=32",

@@ -164,7 +164,7 @@ async fn serve_doors(
 ) -> Result<(), Failure> {
     let Doors { lines, marks, metrics, control, settlement, health, .. } = doors;
     let pool = Arc::clone(&lines.pool);
-    // 7 the QUIC door
+    // 7 the doors of the clients
     let of = (doors.frame, doors.epoch);
     let gateway = start_gateway(config, &identity, lines, of, &doors.clock)?;
     // 8 the admin door
@@ -179,11 +179,12 @@ async fn serve_doors(
         identity: Arc::clone(&identity),
         supply: Mutex::default(),
     });
+    let https = gateway.https_addr().unwrap_or(config.https);
     let admin = admin::start(config.admin, Arc::clone(&frame) as Arc<_>).await?;
     tokio::spawn(keep_house(identity, frame));
     // 9 until a signal
     let mut signals = Signals::new()?;
-    println!("listening quic={} admin={admin}", gateway.local_addr());
+    println!("listening quic={} https={https} admin={admin}", gateway.local_addr());
     signals.first().await;
     tracing::info!("stopping: no new requests, finishing what was taken");
     tokio::spawn(async move { signals.second().await });
@@ -275,6 +276,7 @@ fn start_gateway(
     clock: &Arc<SystemClock>,
 ) -> Result<gateway::Gateway, Failure> {
     let mut settings = gateway::Config::new(config.quic);
+    settings.https = Some(config.https);
     settings.connections_max = config.connections_max;
     settings.limits = config.limits;
     settings.receive_budget_size = config.receive_budget_size;
@@ -287,7 +289,7 @@ fn start_gateway(
         keys: None,
     };
     gateway::Gateway::start(settings, Arc::clone(identity), lines, info)
-        .or_exit(Exit::Io, "the QUIC door (listen.quic)")
+        .or_exit(Exit::Io, "the doors (listen.quic, listen.https)")
 }
 
 /// Reloads certificates when their files change and keeps the supply fresh for the admin door.

@@ -34,6 +34,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "directory of journal, identities and the embedded database",
     ),
     setting("listen.quic", "127.0.0.1:7400", "address of the QUIC door"),
+    setting("listen.https", "127.0.0.1:7402", "address of the HTTPS door"),
     setting("listen.admin", "127.0.0.1:7401", "loopback address of /livez, /readyz and /metrics"),
     setting(
         "identity.dir",
