@@ -16,6 +16,7 @@ mod history;
 mod identity_cmd;
 mod init;
 mod journal_cmd;
+mod keys;
 mod logging;
 mod observe;
 mod recover;

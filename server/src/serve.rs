@@ -19,6 +19,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::history::JournalHistory;
+use crate::keys;
 use crate::observe::Frame;
 use crate::recover::{self, Recovered};
 use crate::settle::{self, Settling};
@@ -166,7 +167,8 @@ async fn serve_doors(
     let pool = Arc::clone(&lines.pool);
     // 7 the doors of the clients
     let of = (doors.frame, doors.epoch);
-    let gateway = start_gateway(config, &identity, lines, of, &doors.clock)?;
+    let keys = keys::open(config, of, settlement.as_ref())?;
+    let gateway = start_gateway(config, &identity, lines, of, &doors.clock, keys)?;
     // 8 the admin door
     let frame = Arc::new(Frame {
         marks,
@@ -274,6 +276,7 @@ fn start_gateway(
     lines: gateway::Lines,
     (frame, epoch): (u128, u64),
     clock: &Arc<SystemClock>,
+    keys: Option<Arc<dyn gateway::KeyHistory>>,
 ) -> Result<gateway::Gateway, Failure> {
     let mut settings = gateway::Config::new(config.quic);
     settings.https = Some(config.https);
@@ -286,7 +289,7 @@ fn start_gateway(
         epoch: Box::new(move || epoch),
         journal_ns: Box::new(move || journal_clock.now().journal_ns),
         monotonic_ns: Box::new(move || stamp_clock.monotonic_ns()),
-        keys: None,
+        keys,
     };
     gateway::Gateway::start(settings, Arc::clone(identity), lines, info)
         .or_exit(Exit::Io, "the doors (listen.quic, listen.https)")

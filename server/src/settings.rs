@@ -52,7 +52,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("settlement.postgres", "", "connection string, or @file to read it from a file"),
     setting("settlement.interval_ms", "100", "time between cuts in milliseconds"),
-    setting("settlement.history", "none", "none: balances only; full: every posting as well"),
+    setting("settlement.history", "none", "none: balances only; full: postings and string keys"),
     setting(
         "clock.accept_step",
         "false",
