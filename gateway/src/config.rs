@@ -9,6 +9,7 @@ use std::time::Duration;
 use identity::{DefaultTimeProvider, RolePatterns, TimeProvider};
 use ring::{Pool, Publisher, ReplyQueue};
 
+use crate::audit::{AuditSink, LoggedAudit};
 use crate::keys::KeyHistory;
 use crate::limiter::RoleLimits;
 use crate::limits;
@@ -17,9 +18,9 @@ use crate::limits;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retry {
     /// With every new connection: one round trip more.
+    #[default]
     Always,
     /// While many handshakes are under way.
-    #[default]
     UnderLoad,
 }
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub patterns: RolePatterns,
     /// The clock that judges certificates.
     pub clock: Arc<dyn TimeProvider>,
+    /// Who is told what the audit log keeps.
+    pub audit: Arc<dyn AuditSink>,
     /// When addresses must be proven.
     pub retry: Retry,
     /// Connections of both doors.
@@ -74,6 +77,7 @@ impl Config {
             https: None,
             patterns: RolePatterns::default(),
             clock: Arc::new(DefaultTimeProvider),
+            audit: Arc::new(LoggedAudit),
             retry: Retry::default(),
             connections_max: limits::CONNECTIONS_MAX,
             limits: RoleLimits::default(),

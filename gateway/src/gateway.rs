@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
+use crate::audit::Auditor;
 use crate::budget::Budget;
 use crate::config::{Config, FrameInfo, Lines};
 use crate::desk::Desk;
@@ -84,11 +85,13 @@ impl Gateway {
         };
         let metrics = Arc::new(Metrics::default());
         let desk = Desk::new(pool, publisher, Arc::clone(&metrics), info);
-        let carriers = replies.into_iter().map(|queue| carrier(&desk, queue)).collect();
+        let identified = Arc::<Identified>::default();
+        let auditor = Auditor::new(Arc::clone(&config.audit), Arc::clone(&identified));
+        let carry = |queue| carrier(&desk, queue, auditor.clone());
+        let carriers = replies.into_iter().map(carry).collect();
         let closing = watch::Sender::new(false);
         let tls = https::tls(&config, &source);
         let source: Arc<dyn Source> = source;
-        let identified = Arc::<Identified>::default();
         let limiter = Limiter::new(config.limits, config.connections_max);
         let budget = Budget::new(config.receive_budget_size, config.connections_max);
         let https = https.map(|(listener, addr)| {
@@ -186,13 +189,14 @@ impl Drop for Gateway {
     }
 }
 
-fn carrier(desk: &Arc<Desk>, queue: Arc<ring::ReplyQueue>) -> JoinHandle<()> {
+fn carrier(desk: &Arc<Desk>, queue: Arc<ring::ReplyQueue>, auditor: Auditor) -> JoinHandle<()> {
     let info = Arc::clone(desk);
     tokio::spawn(routes::carry(
         queue,
         Arc::clone(&desk.routes),
         Arc::clone(&desk.pool),
         Arc::clone(&desk.metrics),
+        auditor,
         move || info.reply_info(),
     ))
 }

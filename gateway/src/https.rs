@@ -12,6 +12,7 @@ mod connection;
 mod refusals;
 mod service;
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::audit::{self, Event};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::desk::Desk;
@@ -142,7 +144,7 @@ impl Door {
             Ok(Err(cause)) => self.count_refusal(remote, &cause),
             Err(_) => {
                 add(&self.desk.metrics.refused_timeout, 1);
-                audit_refusal(remote, "timeout", &"the handshake took too long");
+                self.audit_refusal(remote, "timeout", &"the handshake took too long");
             }
         }
     }
@@ -152,7 +154,7 @@ impl Door {
             Ok(peer) => peer,
             Err(cause) => {
                 add(&self.desk.metrics.refused_identity, 1);
-                audit_refusal(remote, cause.reason(), &cause);
+                self.audit_refusal(remote, cause.reason(), &cause);
                 return;
             }
         };
@@ -192,7 +194,12 @@ impl Door {
 
     fn turn_away(&self, remote: SocketAddr, cause: &str) {
         add(&self.desk.metrics.refused_limit, 1);
-        audit_refusal(remote, "limit", &cause);
+        self.audit_refusal(remote, "limit", &cause);
+    }
+
+    fn audit_refusal(&self, remote: SocketAddr, reason: &'static str, cause: &dyn Display) {
+        let (door, cause) = (audit::Door::Https, cause.to_string());
+        self.config.audit.note(Event::Refused { door, remote, reason, cause });
     }
 
     fn peer(&self, stream: &TlsStream<TcpStream>) -> Result<Peer, PeerError> {
@@ -216,7 +223,7 @@ impl Door {
             None => (&metrics.refused_other, "transport"),
         };
         add(counter, 1);
-        audit_refusal(remote, reason, cause);
+        self.audit_refusal(remote, reason, cause);
     }
 }
 
@@ -224,16 +231,6 @@ impl Door {
 async fn closed(closing: &mut watch::Receiver<bool>) {
     // A door whose gateway is gone closes too.
     let _ = closing.wait_for(|is_closing| *is_closing).await;
-}
-
-fn audit_refusal(remote: SocketAddr, reason: &str, cause: &dyn std::fmt::Display) {
-    tracing::warn!(
-        target: "audit",
-        event = "connection_refused",
-        reason,
-        %remote,
-        "connection refused: {cause}"
-    );
 }
 
 /// One handshake under way.

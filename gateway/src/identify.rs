@@ -4,8 +4,8 @@
 //! full could itself be journaled. Invariant: a principal is remembered here only after the engine
 //! has executed its identification.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use identity::Peer;
 use protocol::data::{self, TAG_SPIFFE_ID};
@@ -16,9 +16,9 @@ use crate::desk::Desk;
 use crate::limits::IDENTIFIED_MAX;
 use crate::metrics::add;
 
-/// Principals identified since the start.
+/// Principals identified since the start, with their SPIFFE IDs.
 #[derive(Debug, Default)]
-pub(crate) struct Identified(Mutex<HashSet<u128>>);
+pub(crate) struct Identified(Mutex<HashMap<u128, Arc<str>>>);
 
 impl Identified {
     /// Makes sure that the engine knows `peer`; at once when it does.
@@ -32,7 +32,7 @@ impl Identified {
         worker: u16,
     ) -> Result<(), Status> {
         let principal = peer.principal();
-        if self.known().contains(&principal.id) {
+        if self.known().contains_key(&principal.id) {
             return Ok(());
         }
         let spiffe_id = peer.spiffe_id().to_string();
@@ -59,22 +59,27 @@ impl Identified {
         match status.await.unwrap_or(Status::Busy) {
             Status::Ok => {
                 add(&desk.metrics.identified, 1);
-                self.remember(principal.id);
+                self.remember(principal.id, spiffe_id.into());
                 Ok(())
             }
             refused => Err(refused),
         }
     }
 
-    fn remember(&self, principal: u128) {
+    /// The SPIFFE ID of a principal, if it is still remembered.
+    pub(crate) fn spiffe_id(&self, principal: u128) -> Option<Arc<str>> {
+        self.known().get(&principal).cloned()
+    }
+
+    fn remember(&self, principal: u128, spiffe_id: Arc<str>) {
         let mut known = self.known();
         if known.len() >= IDENTIFIED_MAX {
             known.clear();
         }
-        known.insert(principal);
+        known.insert(principal, spiffe_id);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashSet<u128>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<u128, Arc<str>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,6 +19,7 @@
 //!   read holds no envelope.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod budget;
 mod config;
 mod desk;
@@ -35,6 +36,7 @@ mod pieces;
 mod quic;
 mod routes;
 
+pub use audit::{AuditSink, Audited, Door, Event, LoggedAudit};
 pub use config::{Config, FrameInfo, Lines, Reading, Retry};
 pub use gateway::{Gateway, StartError};
 pub use keys::{KeyAnswer, KeyAnswering, KeyHistory, KeyHistoryError, KeyRow};

@@ -90,6 +90,11 @@ pub const ROUTE_BATCH: usize = 256;
 /// Principals remembered as identified since the start; when full they are identified anew.
 pub const IDENTIFIED_MAX: usize = 65_536;
 
+/// Refused commands of one request that the audit log is told one by one.
+pub const AUDITED_REFUSALS_MAX: u32 = 16;
+/// Bytes of a reason's text in the audit log.
+pub const AUDITED_TEXT_LEN_MAX: usize = 256;
+
 /// A handshake takes this long at most.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A silent connection is dropped after this.

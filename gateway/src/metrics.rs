@@ -62,6 +62,8 @@ counters! {
     bytes_in,
     /// Reply bytes written.
     bytes_out,
+    /// Times that reading stopped because an identity had asked for all that it may.
+    limit_waits,
     /// Times that reading stopped because the pool was empty.
     pool_waits,
     /// Times that reading stopped because the ring was full.

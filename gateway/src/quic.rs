@@ -7,6 +7,7 @@
 mod connection;
 mod stream;
 
+use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::audit::{self, Event};
 use crate::budget::Budget;
 use crate::config::{Config, Retry};
 use crate::desk::Desk;
@@ -181,7 +183,7 @@ impl Door {
             Ok(Err(cause)) => self.count_refusal(remote, &cause),
             Err(_) => {
                 add(&self.desk.metrics.refused_timeout, 1);
-                audit_refusal(remote, "timeout", &"the handshake took too long");
+                self.audit_refusal(remote, "timeout", &"the handshake took too long");
             }
         }
     }
@@ -192,7 +194,7 @@ impl Door {
             Ok(peer) => peer,
             Err(cause) => {
                 add(&self.desk.metrics.refused_identity, 1);
-                audit_refusal(remote, cause.reason(), &cause);
+                self.audit_refusal(remote, cause.reason(), &cause);
                 refuse(&connection, CloseCode::Unauthorised);
                 return;
             }
@@ -219,6 +221,7 @@ impl Door {
             number,
             worker: self.first_worker + turn,
             allowance: Arc::new(Allowance::new(in_flight_max, seat.places())),
+            audit: Arc::clone(&self.config.audit),
             seat,
             in_flight_max,
             phase: watch::Sender::new(None),
@@ -238,8 +241,13 @@ impl Door {
 
     fn turn_away(&self, connection: &Connection, cause: &str) {
         add(&self.desk.metrics.refused_limit, 1);
-        audit_refusal(connection.remote_address(), "limit", &cause);
+        self.audit_refusal(connection.remote_address(), "limit", &cause);
         refuse(connection, CloseCode::Limit);
+    }
+
+    fn audit_refusal(&self, remote: SocketAddr, reason: &'static str, cause: &dyn Display) {
+        let cause = cause.to_string();
+        self.config.audit.note(Event::Refused { door: audit::Door::Quic, remote, reason, cause });
     }
 
     fn peer(&self, connection: &Connection) -> Result<Peer, identity::PeerError> {
@@ -265,22 +273,12 @@ impl Door {
             _ => (&metrics.refused_other, "transport"),
         };
         add(counter, 1);
-        audit_refusal(remote, reason, cause);
+        self.audit_refusal(remote, reason, cause);
     }
 }
 
 fn refuse(connection: &Connection, reason: CloseCode) {
     connection.close(code(reason), farewell_text(reason).as_bytes());
-}
-
-fn audit_refusal(remote: SocketAddr, reason: &str, cause: &dyn std::fmt::Display) {
-    tracing::warn!(
-        target: "audit",
-        event = "connection_refused",
-        reason,
-        %remote,
-        "connection refused: {cause}"
-    );
 }
 
 /// One handshake under way.

@@ -11,6 +11,7 @@ use protocol::{Status, reply};
 use ring::{Envelope, Pool, ReplyQueue};
 use tokio::sync::{Notify, oneshot};
 
+use crate::audit::Auditor;
 use crate::limits::ROUTE_BATCH;
 use crate::metrics::{Metrics, add};
 use crate::outbox::{Outbox, ReplyInfo, reply_of};
@@ -106,6 +107,7 @@ pub(crate) async fn carry(
     routes: Arc<Routes>,
     pool: Arc<Pool>,
     metrics: Arc<Metrics>,
+    auditor: Auditor,
     info: impl Fn() -> ReplyInfo,
 ) {
     let arrived = Arc::new(Notify::new());
@@ -123,6 +125,7 @@ pub(crate) async fn carry(
             if envelope.refused.is_some() {
                 add(&metrics.requests_refused, 1);
             }
+            auditor.look(&envelope);
             if let Some(outbox) = routes.deliver(&envelope, info)
                 && !touched.iter().any(|other| Arc::ptr_eq(other, &outbox))
             {

@@ -119,6 +119,26 @@ impl Kind {
         self.number() >= 0x100
     }
 
+    /// Whether it changes authority, configuration or supply, so that the audit log names it.
+    pub const fn is_privileged(self) -> bool {
+        matches!(
+            self,
+            Self::Freeze
+                | Self::Unfreeze
+                | Self::Close
+                | Self::Limits
+                | Self::Rehost
+                | Self::AgentOnly
+                | Self::SystemTransfer
+                | Self::Issue
+                | Self::Burn
+                | Self::Configure
+                | Self::Asset
+                | Self::HaltMint
+                | Self::ResumeMint
+        )
+    }
+
     /// Whether only the frame itself makes it, never a client.
     pub const fn is_internal(self) -> bool {
         matches!(self, Self::Identify | Self::Tick)

@@ -150,6 +150,12 @@ impl Outcomes {
         self.count
     }
 
+    /// Whether a command got `status`, which is not ok.
+    pub fn has_refusal(&self, status: Status) -> bool {
+        let number = status.number();
+        self.exceptions.iter().any(|exception| exception.status == number)
+    }
+
     /// Adds the outcome of the next command.
     pub fn push(&mut self, outcome: Outcome) {
         self.push_marked(outcome, outcome.status.is_remembered());

@@ -194,6 +194,24 @@ impl core::error::Error for StructureError {}
 /// The first thing that makes the slots unreadable as a whole; the frame answers it without
 /// sequencing anything. Mistakes of single commands are refusals of the engine instead.
 pub fn check(head: &Request, slots: &[Command]) -> Result<u32, StructureError> {
+    survey(head, slots).map(|survey| survey.commands)
+}
+
+/// What a request holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Commands or reads.
+    pub commands: u32,
+    /// One of them changes authority, configuration or supply ([`crate::Kind::is_privileged`]).
+    pub is_privileged: bool,
+}
+
+/// As [`check`], and says what it has seen on the way.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn survey(head: &Request, slots: &[Command]) -> Result<Survey, StructureError> {
     if head.principal != 0
         || head.history_checked != 0
         || head.role != 0
@@ -204,7 +222,7 @@ pub fn check(head: &Request, slots: &[Command]) -> Result<u32, StructureError> {
         return Err(StructureError::HeadNotZero);
     }
     let reads = head.flags & flags::READ != 0;
-    let mut count = 0;
+    let mut survey = Survey::default();
     let commands = Commands::new(slots);
     commands.check_len()?;
     for entry in commands {
@@ -212,12 +230,15 @@ pub fn check(head: &Request, slots: &[Command]) -> Result<u32, StructureError> {
         if (command.kind >= 0x100) != reads {
             return Err(StructureError::Mixed { slot });
         }
-        if Kind::try_from(command.kind).is_ok_and(Kind::is_internal) {
-            return Err(StructureError::Internal { slot });
+        if let Ok(kind) = Kind::try_from(command.kind) {
+            if kind.is_internal() {
+                return Err(StructureError::Internal { slot });
+            }
+            survey.is_privileged |= kind.is_privileged();
         }
-        count += 1;
+        survey.commands += 1;
     }
-    Ok(count)
+    Ok(survey)
 }
 
 /// For how many slots there must be room in the reply: one for each slot sent, but for a list one
@@ -299,6 +320,11 @@ mod tests {
         let transfer = command(Kind::Transfer, 0);
         assert_eq!(check(&head, &[]), Err(StructureError::Empty));
         assert_eq!(check(&head, &[transfer; 3]), Ok(3));
+        let plain = Survey { commands: 3, is_privileged: false };
+        assert_eq!(survey(&head, &[transfer; 3]), Ok(plain));
+        let freeze = Command::new(Kind::Freeze, CommandId(1));
+        let mixed = Survey { commands: 2, is_privileged: true };
+        assert_eq!(survey(&head, &[transfer, freeze]), Ok(mixed));
         let with_data = [command(Kind::Issue, 1), Command::default(), transfer];
         assert_eq!(check(&head, &with_data), Ok(2));
         let cut = [transfer, command(Kind::Issue, 2), Command::default()];

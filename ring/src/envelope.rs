@@ -77,6 +77,8 @@ pub struct Envelope {
     pub commands: u32,
     /// Where the reply goes.
     pub ticket: Ticket,
+    /// The gateway's own note on the request; opaque to the ring and the stages.
+    pub mark: u16,
     /// When it passed each stage.
     pub stamps: Stamps,
     /// Its place in the order; set by the journal stage.
@@ -101,6 +103,7 @@ impl Envelope {
             slots: Vec::with_capacity(slots),
             commands: 0,
             ticket: Ticket::NOBODY,
+            mark: 0,
             stamps: Stamps::default(),
             place: Place::default(),
             outcomes: Outcomes::with_capacity(slots),
@@ -137,6 +140,7 @@ impl Envelope {
         self.slots.clear();
         self.commands = 0;
         self.ticket = Ticket::NOBODY;
+        self.mark = 0;
         self.stamps = Stamps::default();
         self.place = Place::default();
         self.outcomes.clear(0);

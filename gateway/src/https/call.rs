@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::activity::Activity;
+use crate::audit::{self, Door};
 use crate::desk::{Desk, Lease};
 use crate::identify::Identified;
 use crate::keys::KeyHistory;
@@ -184,7 +185,9 @@ impl Caller {
         let lease = timeout(CALL_PATIENCE, desk.envelope(room.max(head.slots)));
         let mut lease = lease.await.map_err(|_| NotAnswered::Overloaded)?;
         fill(&mut lease.slots);
-        lease.commands = request::check(&head, &lease.slots)?;
+        let survey = request::survey(&head, &lease.slots)?;
+        lease.commands = survey.commands;
+        lease.mark = audit::mark(Door::Https, survey);
         let principal = peer.principal();
         lease.head = Request {
             principal: principal.id,

@@ -25,6 +25,7 @@ use tokio_rustls::server::TlsStream;
 use super::activity::{Patience, Stalled, Watch, Watched};
 use super::call::Caller;
 use super::service::{Served, answer};
+use crate::audit::{self, Event};
 use crate::config::Config;
 use crate::limits;
 use crate::metrics::add;
@@ -221,14 +222,13 @@ impl Stay {
 
     fn report(&self, cause: &PeerError) {
         add(&self.served.door.desk.metrics.identities_ended, 1);
-        tracing::warn!(
-            target: "audit",
-            event = "identity_ended",
-            reason = cause.reason(),
-            spiffe_id = %self.served.caller.peer().spiffe_id(),
-            remote = %self.remote,
-            "connection closed: {cause}"
-        );
+        self.served.door.config.audit.note(Event::IdentityEnded {
+            door: audit::Door::Https,
+            remote: self.remote,
+            spiffe_id: self.served.caller.peer().spiffe_id().to_string(),
+            reason: cause.reason(),
+            cause: cause.to_string(),
+        });
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::stream::{self, code, farewell_text};
+use crate::audit::{AuditSink, Door, Event};
 use crate::desk::Desk;
 use crate::identify::Identified;
 use crate::limiter::Seat;
@@ -28,6 +29,7 @@ pub(super) struct Served {
     pub(super) connection: Connection,
     pub(super) number: u64,
     pub(super) worker: u16,
+    pub(super) audit: Arc<dyn AuditSink>,
     pub(super) seat: Seat,
     pub(super) allowance: Arc<Allowance>,
     pub(super) in_flight_max: u32,
@@ -128,14 +130,13 @@ fn cut_off(served: &Served, cause: &PeerError) {
         return;
     }
     add(&served.desk.metrics.identities_ended, 1);
-    tracing::warn!(
-        target: "audit",
-        event = "identity_ended",
-        reason = cause.reason(),
-        spiffe_id = %served.peer.spiffe_id(),
-        remote = %served.connection.remote_address(),
-        "connection closed: {cause}"
-    );
+    served.audit.note(Event::IdentityEnded {
+        door: Door::Quic,
+        remote: served.connection.remote_address(),
+        spiffe_id: served.peer.spiffe_id().to_string(),
+        reason: cause.reason(),
+        cause: cause.to_string(),
+    });
     let ended = CloseCode::IdentityEnded;
     served.connection.close(code(ended), farewell_text(ended).as_bytes());
 }

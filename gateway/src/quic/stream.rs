@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use zerocopy::IntoBytes;
 
 use super::connection::Served;
+use crate::audit::{self, Door};
 use crate::framing::{Framing, Misframed, Step};
 use crate::limits::{FAREWELL_TIMEOUT, READ_CHUNKS};
 use crate::metrics::add;
@@ -245,11 +246,17 @@ impl Reader {
         let only = self.framing.only_slot().filter(|_| is_read);
         let room = request::reply_slots(&head, only.as_slice());
         let admission = outbox.admit(room, is_read).await;
-        let pass = served.seat.request(length_of(&head), &desk.info.monotonic_ns);
-        let pass = tokio::select! {
-            biased;
-            pass = pass => pass,
-            code = told(&mut self.phase) => return Err(Ended::Told(code)),
+        let length = length_of(&head);
+        let pass = match served.seat.try_request(length, received) {
+            Ok(pass) => pass,
+            Err(_) => {
+                add(&desk.metrics.limit_waits, 1);
+                tokio::select! {
+                    biased;
+                    pass = served.seat.request(length, &desk.info.monotonic_ns) => pass,
+                    code = told(&mut self.phase) => return Err(Ended::Told(code)),
+                }
+            }
         };
         // Before an envelope is taken: waiting for one while holding another could last for ever.
         let identified = if is_read {
@@ -261,11 +268,12 @@ impl Reader {
         };
         let mut lease = desk.envelope(room.max(head.slots)).await;
         self.framing.take_slots(&mut lease.slots);
-        let commands = request::check(&head, &lease.slots)
+        let survey = request::survey(&head, &lease.slots)
             .map_err(|cause| Ended::Structure { request: head.request, cause })?;
         let principal = served.peer.principal();
         lease.head = Request { principal: principal.id, role: principal.role.number(), ..head };
-        lease.commands = commands;
+        lease.commands = survey.commands;
+        lease.mark = audit::mark(Door::Quic, survey);
         lease.ticket = self.ticket;
         lease.stamps.received = received;
         if let Err(status) = identified {

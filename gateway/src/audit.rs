@@ -1,0 +1,222 @@
+//! What the gateway tells the audit log: whom it turned away, whom it cut off, and what became of
+//! every privileged command and of every command that its sender had no right to.
+//!
+//! It writes nothing itself and waits for nobody: a [`AuditSink`] keeps the events. Invariant: a
+//! request without such a command costs one look at a mark and at its refusals.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use protocol::data::{self, TAG_REASON};
+use protocol::request::{Commands, Survey};
+use protocol::{Kind, Role, Status};
+use ring::Envelope;
+
+use crate::identify::Identified;
+use crate::limits::{AUDITED_REFUSALS_MAX, AUDITED_TEXT_LEN_MAX};
+
+/// Which door somebody came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Binary frames over QUIC.
+    Quic,
+    /// JSON and batches over HTTPS.
+    Https,
+}
+
+impl Door {
+    /// Its name in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quic => "quic",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Something that the audit log is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection was not let in.
+    Refused {
+        /// Where it came to.
+        door: Door,
+        /// Where it came from.
+        remote: SocketAddr,
+        /// Stable name of the cause.
+        reason: &'static str,
+        /// The cause in words.
+        cause: String,
+    },
+    /// A connection was cut off because its identity ended.
+    IdentityEnded {
+        /// Where it was.
+        door: Door,
+        /// Where it came from.
+        remote: SocketAddr,
+        /// Whose it was.
+        spiffe_id: String,
+        /// Stable name of the cause.
+        reason: &'static str,
+        /// The cause in words.
+        cause: String,
+    },
+    /// A command was executed or refused.
+    Command(Box<Audited>),
+}
+
+/// One command and what became of it.
+#[derive(Clone, Debug)]
+pub struct Audited {
+    /// Where it came in.
+    pub door: Door,
+    /// By whose authority; `None` when the gateway has forgotten the name of the principal.
+    pub spiffe_id: Option<Arc<str>>,
+    /// The principal's number.
+    pub principal: u128,
+    /// The role's name.
+    pub role: &'static str,
+    /// What it does.
+    pub kind: Kind,
+    /// Its id.
+    pub id: u128,
+    /// Owner who is debited, or whom it is about.
+    pub debit: u128,
+    /// Owner who is credited.
+    pub credit: u128,
+    /// Asset.
+    pub asset: u32,
+    /// Amount in minor units.
+    pub amount: u128,
+    /// Reason code or parameter.
+    pub code: u16,
+    /// Its sequence; 0 if it got none.
+    pub sequence: u64,
+    /// What became of it.
+    pub status: Status,
+    /// The answer is that of an earlier command with the same id.
+    pub is_repeat: bool,
+    /// Text of its reason, cut to [`crate::limits::AUDITED_TEXT_LEN_MAX`] bytes; from the client.
+    pub text: String,
+    /// Commands of the same request that were refused as well and are not told one by one.
+    pub more: u32,
+}
+
+/// Where audit events go.
+pub trait AuditSink: fmt::Debug + Send + Sync {
+    /// Takes an event; must not wait.
+    fn note(&self, event: Event);
+}
+
+/// Writes events into the log of the process, for a gateway whose owner keeps no audit log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoggedAudit;
+
+impl AuditSink for LoggedAudit {
+    fn note(&self, event: Event) {
+        tracing::info!(target: "audit", "{event:?}");
+    }
+}
+
+/// The note that an envelope carries to its reply.
+pub(crate) fn mark(door: Door, survey: Survey) -> u16 {
+    u16::from(survey.is_privileged) * PRIVILEGED + u16::from(door == Door::Https) * HTTPS
+}
+
+const PRIVILEGED: u16 = 1 << 0;
+const HTTPS: u16 = 1 << 1;
+
+/// Looks at what comes back from the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Auditor {
+    sink: Arc<dyn AuditSink>,
+    identified: Arc<Identified>,
+}
+
+impl Auditor {
+    pub(crate) fn new(sink: Arc<dyn AuditSink>, identified: Arc<Identified>) -> Self {
+        Self { sink, identified }
+    }
+
+    /// Tells what is to be told of an answered request.
+    pub(crate) fn look(&self, envelope: &Envelope) {
+        if envelope.is_read() {
+            return;
+        }
+        let is_trespass =
+            envelope.refused.is_none() && envelope.outcomes.has_refusal(Status::NotFound);
+        if is_trespass || envelope.mark & PRIVILEGED != 0 {
+            self.tell(envelope);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, envelope: &Envelope) {
+        let principal = envelope.head.principal;
+        let role = Role::from_number(envelope.head.role);
+        let spiffe_id = self.identified.spiffe_id(principal);
+        let outcomes = envelope.outcomes.to_vec();
+        let mut refusals = 0;
+        let mut last: Option<Box<Audited>> = None;
+        for (at, entry) in Commands::new(&envelope.slots).flatten().enumerate() {
+            let Ok(kind) = Kind::try_from(entry.command.kind) else {
+                continue;
+            };
+            let (sequence, status, is_repeat) = match (envelope.refused, outcomes.get(at)) {
+                (Some(refused), _) => (0, refused, false),
+                (None, Some(outcome)) => (outcome.sequence, outcome.status, outcome.repeat),
+                (None, None) => break,
+            };
+            // Whoever closes an account of its own changes nobody's authority.
+            let is_own = kind == Kind::Close && role == Some(Role::Agent);
+            let is_told = (kind.is_privileged() && !is_own) || status == Status::NotFound;
+            if !is_told {
+                continue;
+            }
+            if !status.is_ok() {
+                refusals += 1;
+                if refusals > AUDITED_REFUSALS_MAX {
+                    if let Some(last) = &mut last {
+                        last.more += 1;
+                    }
+                    continue;
+                }
+            }
+            let text = data::find_text(entry.data, TAG_REASON).unwrap_or_default();
+            let command = entry.command;
+            let audited = Audited {
+                door: if envelope.mark & HTTPS != 0 { Door::Https } else { Door::Quic },
+                spiffe_id: spiffe_id.clone(),
+                principal,
+                role: role.map_or("unknown", Role::name),
+                kind,
+                id: command.id,
+                debit: command.debit,
+                credit: command.credit,
+                asset: command.asset,
+                amount: command.amount,
+                code: command.code,
+                sequence,
+                status,
+                is_repeat,
+                text: text[..text.floor_char_boundary(AUDITED_TEXT_LEN_MAX)].to_owned(),
+                more: 0,
+            };
+            // The last refusal waits, for it says how many more there were.
+            let due = if status.is_ok() {
+                Some(Box::new(audited))
+            } else {
+                last.replace(Box::new(audited))
+            };
+            due.into_iter().for_each(|due| self.sink.note(Event::Command(due)));
+        }
+        last.into_iter().for_each(|due| self.sink.note(Event::Command(due)));
+    }
+}
+
+#[cfg(test)]
+#[path = "audit_test.rs"]
+mod tests;
