@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::authority::{Relation, TABLE, permits, rules};
 use protocol::answer::{ANSWER_SIZE, Answer};
+use protocol::data::TAG_SPIFFE_ID;
 use protocol::genesis::Mode;
 use protocol::kind::Kind;
 use protocol::parameter::{Parameter, Parameters};
 use protocol::request::{Request, Role, flags};
-use protocol::{Command, Status};
+use protocol::{Command, CommandId, Status};
 use zerocopy::FromBytes;
 
 use crate::frame::{Frame, START_MS, head};
-use crate::scene::{Person, Scene};
+use crate::scene::{self, Person, Scene};
 
 /// The scene in a frame of its own.
 fn staged() -> (Scene, Frame) {
@@ -51,7 +52,10 @@ fn answer(frame: &mut Frame, person: &Person, slots: &[Command]) -> Status {
 fn not_found_is_answered_exactly_where_the_table_says_no() {
     let (mut scene, mut frame) = staged();
     let mut commands = scene.commands();
-    commands.extend(Scene::internal());
+    // What only the frame itself sends.
+    let internal = |kind| Command::new(kind, CommandId(0));
+    commands.push(scene::with_text(internal(Kind::Identify), TAG_SPIFFE_ID));
+    commands.push(vec![internal(Kind::Tick)]);
     // What became of each cell: whether it was allowed at least once, and refused at least once.
     let mut cells: BTreeMap<(Kind, Role), BTreeSet<bool>> = BTreeMap::new();
     for person in &scene.people {
@@ -112,7 +116,7 @@ fn an_agent_that_calls_itself_one_of_the_frames_own_reads_and_pays_nothing() {
     let (_, mut frame) = staged();
     let treasury = protocol::system::treasury(1);
     let impostor = Person { name: "impostor", role: Role::Agent, principal: treasury };
-    let read = Command::new(Kind::ReadAccount, protocol::CommandId(0));
+    let read = Command::new(Kind::ReadAccount, CommandId(0));
     let read = Command { debit: treasury, asset: 1, ..read };
     assert_eq!(answer(&mut frame, &impostor, &[read]), Status::NotFound);
     let pay = Command::transfer(frame.id(), treasury, 1 << 90, 1, 0);

@@ -7,7 +7,7 @@
 
 use engine::authority::Relation;
 use protocol::command::reason;
-use protocol::data::{self, TAG_NAME, TAG_REASON, TAG_SPIFFE_ID};
+use protocol::data::{self, TAG_NAME, TAG_REASON};
 use protocol::ids::NATIVE;
 use protocol::limits::SUPPLY_MAX;
 use protocol::parameter::Parameter;
@@ -216,13 +216,6 @@ impl Scene {
         all.push(vec![Command { code: shrink, ..parameter }]);
     }
 
-    /// What only the frame itself sends.
-    pub(crate) fn internal() -> Vec<Vec<Command>> {
-        let identify = Command::new(Kind::Identify, CommandId(0));
-        let tick = Command::new(Kind::Tick, CommandId(0));
-        vec![with_text(identify, TAG_SPIFFE_ID), vec![tick]]
-    }
-
     fn has_account(&self, owner: OwnerId) -> bool {
         let opened = ["alice", "bob", "carol", "dave"];
         system::is_system(owner) || opened.iter().any(|name| self.principal(name) == owner)
@@ -303,7 +296,8 @@ impl Scene {
     }
 }
 
-fn with_text(command: Command, tag: u16) -> Vec<Command> {
+/// `command` followed by a text.
+pub(crate) fn with_text(command: Command, tag: u16) -> Vec<Command> {
     let slots = data::encode(&[(tag, b"text")]);
     let data = u16::try_from(slots.len()).expect("a text is short");
     let mut all = vec![Command { data, ..command }];
