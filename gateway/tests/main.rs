@@ -6,10 +6,21 @@
 #[path = "door/support.rs"]
 mod support;
 
+#[path = "door/https/client.rs"]
+mod https;
+
 #[path = "door/backpressure.rs"]
 mod backpressure;
 #[path = "door/garbage.rs"]
 mod garbage;
+#[path = "door/https/batches.rs"]
+mod https_batches;
+#[path = "door/https/ends.rs"]
+mod https_ends;
+#[path = "door/https/refusals.rs"]
+mod https_refusals;
+#[path = "door/https/slow_clients.rs"]
+mod https_slow_clients;
 #[path = "door/identify_first.rs"]
 mod identify_first;
 #[path = "door/identities.rs"]

@@ -10,7 +10,7 @@ use ring::PoolConfig;
 use crate::support::*;
 
 #[derive(Debug)]
-struct NoCertificate;
+pub(crate) struct NoCertificate;
 
 impl rustls::client::ResolvesClientCert for NoCertificate {
     fn resolve(

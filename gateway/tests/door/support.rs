@@ -37,6 +37,7 @@ pub(crate) struct Switches {
 pub(crate) struct Frame {
     pub(crate) gateway: Option<Gateway>,
     pub(crate) addr: SocketAddr,
+    pub(crate) https: SocketAddr,
     pub(crate) ca: DevCa,
     pub(crate) source: Arc<HeldSource>,
     pub(crate) pool: Arc<Pool>,
@@ -80,6 +81,7 @@ impl Frame {
         let mut frame = Self {
             gateway: None,
             addr: "127.0.0.1:0".parse().unwrap(),
+            https: "127.0.0.1:0".parse().unwrap(),
             ca,
             source: Arc::new(HeldSource::new(own.material().unwrap())),
             pool,
@@ -95,6 +97,7 @@ impl Frame {
     /// Opens a gateway for the workers `first..first + count`.
     pub(crate) fn open(&mut self, first: u16, count: usize, configure: impl FnOnce(&mut Config)) {
         let mut config = Config::new(self.addr);
+        config.https = Some(self.https);
         configure(&mut config);
         let lines = Lines {
             pool: Arc::clone(&self.pool),
@@ -113,6 +116,7 @@ impl Frame {
         };
         let gateway = Gateway::start(config, Arc::clone(&self.source), lines, info).unwrap();
         self.addr = gateway.local_addr();
+        self.https = gateway.https_addr().unwrap();
         self.gateway = Some(gateway);
     }
 
@@ -166,10 +170,16 @@ impl Frame {
         if let Some(gateway) = self.gateway.take() {
             assert!(gateway.shutdown(Duration::from_secs(20)).await);
         }
+        let pool = Arc::clone(&self.pool);
+        self.ring_ends().await;
+        assert_eq!(pool.in_flight(), 0, "every envelope came back");
+    }
+
+    /// Waits for the end of a ring that nobody holds any more.
+    pub(crate) async fn ring_ends(mut self) {
         self.publisher = None;
         let engine = self.engine.take().unwrap();
         tokio::task::spawn_blocking(move || engine.join().unwrap()).await.unwrap();
-        assert_eq!(self.pool.in_flight(), 0, "every envelope came back");
     }
 
     pub(crate) fn seen(&self) -> Vec<(Request, Vec<u16>)> {
