@@ -1,11 +1,12 @@
 //! Whether every subcommand explains itself, and whether what it shows can be typed.
 
-use clap::{Command, CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, Parser as _};
 
-use super::Cli;
+use super::client::{ClientArgs, ClientCommand};
+use super::{Cli, Command};
 
 /// Every subcommand that does something, with the words that lead to it.
-fn leaves(command: &Command, path: &str, found: &mut Vec<(String, Command)>) {
+fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
     if command.get_subcommands().next().is_none() || !command.is_subcommand_required_set() {
         found.push((path.to_owned(), command.clone()));
     }
@@ -61,7 +62,13 @@ fn holds_are_placed_with_and_without_the_word() {
     let alice = "018f6f0e-8a10-7000-8000-000000000001";
     let start = ["bezant", "client", "--identity", "x", "hold"];
     let parse = |rest: &[&str]| Cli::try_parse_from(start.iter().chain(rest));
-    assert!(parse(&[alice, "treasury:0", "10"]).is_ok());
+    let parsed = parse(&[alice, "treasury:0", "10"]).unwrap();
+    let Command::Client(ClientArgs { command: ClientCommand::Hold(hold), .. }) = parsed.command
+    else {
+        panic!("a hold is a hold");
+    };
+    assert!(hold.command.is_none());
+    assert_eq!(hold.parties().map(|parties| parties.amount).as_deref(), Some("10"));
     assert!(parse(&["place", alice, "treasury:0", "10", "--keep"]).is_ok());
     assert!(parse(&[alice, "treasury:0"]).is_err());
     assert!(parse(&[]).is_err());

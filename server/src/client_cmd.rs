@@ -109,10 +109,11 @@ impl Speaker {
             ClientCommand::Quote(parties) => self.quote(parties).await,
             ClientCommand::Refund(refund) => self.refund(refund).await,
             ClientCommand::Outcome(outcome) => self.outcome(outcome).await,
-            ClientCommand::Hold(hold) => match (&hold.command, &hold.place) {
-                (Some(HoldCommand::Place(place)), _) | (None, Some(place)) => {
-                    self.place(place).await
+            ClientCommand::Hold(hold) => match (&hold.command, hold.parties()) {
+                (Some(HoldCommand::Place(place)), _) => {
+                    self.place(&place.parties, &place.terms).await
                 }
+                (None, Some(parties)) => self.place(&parties, &hold.terms).await,
                 (Some(HoldCommand::Show { from, hold, asset }), _) => {
                     self.show_hold(*from, *hold, asset.asset).await
                 }

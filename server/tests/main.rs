@@ -24,4 +24,5 @@ mod medium;
 mod quic;
 mod refusals_over_quic;
 mod settlement_outage;
+mod shell;
 mod structure_over_quic;

@@ -247,8 +247,27 @@ pub(crate) struct OutcomeArgs {
 pub(crate) struct HoldArgs {
     #[command(subcommand)]
     pub(crate) command: Option<HoldCommand>,
+    /// Debited owner.
+    #[arg(required = true, value_parser = values::owner)]
+    pub(crate) from: Option<OwnerId>,
+    /// Credited owner.
+    #[arg(required = true, value_parser = values::owner)]
+    pub(crate) to: Option<OwnerId>,
+    /// Amount in major units, e.g. 12.50.
+    #[arg(required = true)]
+    pub(crate) amount: Option<String>,
     #[command(flatten)]
-    pub(crate) place: Option<PlaceArgs>,
+    pub(crate) asset: AssetArg,
+    #[command(flatten)]
+    pub(crate) terms: HoldTerms,
+}
+
+impl HoldArgs {
+    /// Who holds how much for whom; `None` when a subcommand says it.
+    pub(crate) fn parties(&self) -> Option<PartiesArgs> {
+        let amount = self.amount.clone()?;
+        Some(PartiesArgs { from: self.from?, to: self.to?, amount, asset: self.asset })
+    }
 }
 
 /// What to do with holds.
@@ -282,6 +301,13 @@ pub(crate) enum HoldCommand {
 pub(crate) struct PlaceArgs {
     #[command(flatten)]
     pub(crate) parties: PartiesArgs,
+    #[command(flatten)]
+    pub(crate) terms: HoldTerms,
+}
+
+/// On what terms an amount is held.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct HoldTerms {
     /// Lifetime in milliseconds; 0 = the frame's default.
     #[arg(long, default_value_t = 0)]
     pub(crate) timeout_ms: u32,

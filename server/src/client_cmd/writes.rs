@@ -6,7 +6,7 @@ use protocol::parameter::Parameter;
 use protocol::{Kind, flags};
 
 use crate::cli::client::{
-    AccountArgs, CaptureArgs, IdArg, NamedHold, NoteArgs, PartiesArgs, PayArgs, PlaceArgs,
+    AccountArgs, CaptureArgs, HoldTerms, IdArg, NamedHold, NoteArgs, PartiesArgs, PayArgs,
     RefundArgs, ReleaseArgs,
 };
 use crate::cli::ledger::{ChangeArgs, CreateArgs, OpenArgs, Switch, SystemTransferArgs, WhyArgs};
@@ -97,11 +97,15 @@ impl Speaker {
         self.execute(Command { reference, ..command }, &entries).await
     }
 
-    pub(super) async fn place(&mut self, args: &PlaceArgs) -> Result<Said, Trouble> {
-        let hold = self.payment(Kind::Hold, &args.parties, &args.note, args.id).await?;
-        let keep = if args.keep { flags::KEEP } else { 0 };
-        let hold = Command { timeout_ms: args.timeout_ms, flags: keep, ..hold };
-        self.execute(hold, &Entries::memo(args.note.memo.as_deref())).await
+    pub(super) async fn place(
+        &mut self,
+        parties: &PartiesArgs,
+        terms: &HoldTerms,
+    ) -> Result<Said, Trouble> {
+        let hold = self.payment(Kind::Hold, parties, &terms.note, terms.id).await?;
+        let keep = if terms.keep { flags::KEEP } else { 0 };
+        let hold = Command { timeout_ms: terms.timeout_ms, flags: keep, ..hold };
+        self.execute(hold, &Entries::memo(terms.note.memo.as_deref())).await
     }
 
     async fn payment(
