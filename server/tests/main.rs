@@ -23,6 +23,7 @@ mod matrix;
 mod medium;
 mod quic;
 mod refusals_over_quic;
+mod settled_keys;
 mod settlement_outage;
 mod shell;
 mod structure_over_quic;
