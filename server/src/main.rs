@@ -5,6 +5,7 @@
 
 mod admin;
 mod audit;
+mod audit_log;
 mod cli;
 mod client_cmd;
 mod clock;

@@ -11,6 +11,7 @@ use ring::Pool;
 use settlement::Status;
 
 use crate::admin::{Check, Observed};
+use crate::audit_log::{AuditLog, Figures};
 use crate::clock;
 use crate::threads::Health;
 
@@ -31,6 +32,7 @@ pub(crate) struct Frame {
     pub(crate) control: ControlHandle,
     pub(crate) health: Health,
     pub(crate) identity: Arc<identity::FileSource>,
+    pub(crate) audit_log: Arc<AuditLog>,
     pub(crate) supply: Mutex<Vec<SupplyRow>>,
 }
 
@@ -117,6 +119,16 @@ impl Frame {
         check("identity", left_s > 0, format!("the server's certificate ends in {left_s} s"))
     }
 
+    fn check_audit_log(&self) -> Check {
+        let Figures { is_failing, lost, .. } = self.audit_log.figures();
+        let detail = match (is_failing, lost) {
+            (true, _) => format!("cannot be written, {lost} events lost; free disk space"),
+            (false, 0) => "every event is written".into(),
+            (false, _) => format!("is written again; {lost} events were lost since the start"),
+        };
+        check("audit_log", !is_failing, detail)
+    }
+
     fn check_clock(&self) -> Check {
         let skew_ms = self.health.skew_ms();
         let detail = format!("journal time and wall time are {skew_ms} ms apart");
@@ -132,6 +144,7 @@ impl Observed for Frame {
             self.check_supply(),
             self.check_identity(),
             self.check_clock(),
+            self.check_audit_log(),
         ];
         checks.extend(self.check_settlement());
         checks
@@ -171,6 +184,16 @@ impl Observed for Frame {
             "Segments not prepared for want of room.",
             self.health.prepare_failures(),
         );
+        let Figures { written, suppressed, lost, is_failing } = self.audit_log.figures();
+        for (name, help, value) in [
+            ("lines", "Lines written and synced.", written),
+            ("suppressed", "Events counted instead of written.", suppressed),
+            ("lost", "Events that could not be written.", lost),
+        ] {
+            page.counter(&format!("bezant_audit_log_{name}"), help, value);
+        }
+        let help = "1 while the audit log cannot be written.";
+        page.gauge("bezant_audit_log_failing", help, u64::from(is_failing));
         page.counter("bezant_ticks", "Ticks journaled.", self.stages.ticks.load(Ordering::Relaxed));
         for (name, value) in self.gateway.readings() {
             if name == "connections_open" {

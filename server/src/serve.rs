@@ -15,6 +15,7 @@ use settlement::{Settings, Sink as _, Stop, Watermark};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
+use crate::audit_log::AuditLog;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
@@ -48,10 +49,13 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     announce(&recovered);
     let running = start(config, recovered, sink)?;
     let Running { threads, settling, doors } = running;
-    let served = open_doors(config, identity, doors);
+    let audit_log = AuditLog::start(&config.data_dir)?;
+    audit_log.started(doors.frame, doors.epoch);
+    let served = open_doors(config, identity, doors, &audit_log);
     // What was taken is executed by now: one last cut, then the stages end in their order.
     let ended = settling.map(drain);
     threads.stop();
+    audit_log.stop();
     served?;
     tracing::info!(settlement = ?ended, "stopped");
     Ok(())
@@ -146,14 +150,19 @@ fn settle_settings(config: &Config, defaults: Settings) -> Settings {
 }
 
 /// Opens the doors and closes them when a signal comes.
-fn open_doors(config: &Config, identity: Arc<FileSource>, doors: Doors) -> Result<(), Failure> {
+fn open_doors(
+    config: &Config,
+    identity: Arc<FileSource>,
+    doors: Doors,
+    audit_log: &Arc<AuditLog>,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.gateway_workers)
         .thread_name("gateway")
         .enable_all()
         .build()
         .or_exit(Exit::Io, "cannot start the gateway's threads")?;
-    let served = runtime.block_on(serve_doors(config, identity, doors));
+    let served = runtime.block_on(serve_doors(config, identity, doors, audit_log));
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
@@ -162,13 +171,15 @@ async fn serve_doors(
     config: &Config,
     identity: Arc<FileSource>,
     doors: Doors,
+    audit_log: &Arc<AuditLog>,
 ) -> Result<(), Failure> {
     let Doors { lines, marks, metrics, control, settlement, health, .. } = doors;
     let pool = Arc::clone(&lines.pool);
     // 7 the doors of the clients
     let of = (doors.frame, doors.epoch);
     let keys = keys::open(config, of, settlement.as_ref())?;
-    let gateway = start_gateway(config, &identity, lines, of, &doors.clock, keys)?;
+    let settings = gateway_settings(config, audit_log);
+    let gateway = start_gateway(settings, &identity, lines, of, &doors.clock, keys)?;
     // 8 the admin door
     let frame = Arc::new(Frame {
         marks,
@@ -179,6 +190,7 @@ async fn serve_doors(
         control,
         health,
         identity: Arc::clone(&identity),
+        audit_log: Arc::clone(audit_log),
         supply: Mutex::default(),
     });
     let https = gateway.https_addr().unwrap_or(config.https);
@@ -270,19 +282,25 @@ fn announce(recovered: &Recovered) {
     }
 }
 
+/// What the operator lets the doors do.
+fn gateway_settings(config: &Config, audit_log: &Arc<AuditLog>) -> gateway::Config {
+    let mut settings = gateway::Config::new(config.quic);
+    settings.https = Some(config.https);
+    settings.connections_max = config.connections_max;
+    settings.limits = config.limits;
+    settings.audit = Arc::clone(audit_log) as Arc<_>;
+    settings.receive_budget_size = config.receive_budget_size;
+    settings
+}
+
 fn start_gateway(
-    config: &Config,
+    settings: gateway::Config,
     identity: &Arc<FileSource>,
     lines: gateway::Lines,
     (frame, epoch): (u128, u64),
     clock: &Arc<SystemClock>,
     keys: Option<Arc<dyn gateway::KeyHistory>>,
 ) -> Result<gateway::Gateway, Failure> {
-    let mut settings = gateway::Config::new(config.quic);
-    settings.https = Some(config.https);
-    settings.connections_max = config.connections_max;
-    settings.limits = config.limits;
-    settings.receive_budget_size = config.receive_budget_size;
     let (journal_clock, stamp_clock) = (Arc::clone(clock), Arc::clone(clock));
     let info = gateway::FrameInfo {
         frame,

@@ -1,0 +1,297 @@
+//! The audit log: `audit.log` in the data directory, append-only and hash-chained (`chain`), with
+//! who was turned away, what was done by privilege, and what was tried without a right.
+//!
+//! A thread of its own writes and syncs it in groups, so that no payment waits for it; when the
+//! disk is full the frame goes on, `/readyz` says so, and what was lost is counted in the next line
+//! that can be written. The journal has every command anyway. Invariant: lines are written in the
+//! order of their events, and a file that does not verify is never written to.
+
+mod chain;
+mod line;
+mod throttle;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use gateway::{AuditSink, Event};
+
+use crate::audit::hex;
+use crate::clock;
+use crate::exit::{Exit, Failure, OrExit as _};
+use chain::{Hash, Left, Opened};
+use line::{Entry, What};
+use throttle::{Cause, Throttle};
+
+/// Events that wait to be written; more are lost, and counted.
+const WAITING_MAX: usize = 16_384;
+/// Lines that are synced at once.
+const GROUP_MAX: usize = 512;
+/// How often counted events are told.
+const SUMMARY: Duration = Duration::from_secs(10);
+
+/// The running log.
+#[derive(Debug)]
+pub(crate) struct AuditLog {
+    shared: Arc<Shared>,
+    sender: Sender<Entry>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the writer and the doors share.
+#[derive(Debug)]
+struct Shared {
+    throttle: Mutex<Throttle>,
+    written: AtomicU64,
+    suppressed: AtomicU64,
+    lost: AtomicU64,
+    is_failing: AtomicBool,
+}
+
+/// Figures of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Figures {
+    /// Lines written and synced.
+    pub(crate) written: u64,
+    /// Events counted instead of written.
+    pub(crate) suppressed: u64,
+    /// Events that could not be written.
+    pub(crate) lost: u64,
+    /// The last attempt to write failed.
+    pub(crate) is_failing: bool,
+}
+
+impl AuditLog {
+    /// Opens the log in `dir`, verifies it and starts its thread.
+    pub(crate) fn start(dir: &Path) -> Result<Arc<Self>, Failure> {
+        let path = dir.join(chain::FILE);
+        let opened = chain::open(dir).or_exit(Exit::Io, &path.display().to_string())?;
+        let shared = Arc::new(Shared {
+            throttle: Mutex::new(Throttle::new(clock::monotonic_ms())),
+            written: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            is_failing: AtomicBool::new(false),
+        });
+        let (sender, receiver) = bounded(WAITING_MAX);
+        if let Some(left) = &opened.left {
+            complain(left);
+            let entry = continued(left);
+            sender.send(entry).expect("the channel was made just now");
+        }
+        let Opened { file, len, last, .. } = opened;
+        let writer =
+            Writer { shared: Arc::clone(&shared), receiver, file, len, last, told_lost: 0 };
+        let writer = std::thread::Builder::new()
+            .name("audit-log".into())
+            .spawn(move || writer.run())
+            .or_exit(Exit::Io, "cannot start a thread")?;
+        Ok(Arc::new(Self { shared, sender, writer: Mutex::new(Some(writer)) }))
+    }
+
+    /// Notes that the frame serves.
+    pub(crate) fn started(&self, frame: u128, epoch: u64) {
+        self.send(What::Started { frame, epoch });
+    }
+
+    /// Notes that the frame stops, and waits until everything is written.
+    pub(crate) fn stop(&self) {
+        self.send(What::Stopped);
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            writer.join().expect("a panic has ended the process before");
+        }
+    }
+
+    /// How it fares.
+    pub(crate) fn figures(&self) -> Figures {
+        let Shared { written, suppressed, lost, is_failing, .. } = &*self.shared;
+        Figures {
+            written: written.load(Ordering::Relaxed),
+            suppressed: suppressed.load(Ordering::Relaxed),
+            lost: lost.load(Ordering::Relaxed),
+            is_failing: is_failing.load(Ordering::Relaxed),
+        }
+    }
+
+    fn send(&self, what: What) {
+        let entry = Entry { time: clock::wall_ns() / 1_000_000, what };
+        if self.sender.try_send(entry).is_err() {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl AuditSink for AuditLog {
+    fn note(&self, event: Event) {
+        // Executed commands of privilege are always told; the rest anybody can cause.
+        let cause = match &event {
+            Event::Command(audited) if audited.status.is_ok() => None,
+            Event::Command(audited) => Some(Cause::Principal(audited.principal)),
+            Event::Refused { reason, .. } | Event::IdentityEnded { reason, .. } => {
+                Some(Cause::Reason(reason))
+            }
+            _ => Some(Cause::Others),
+        };
+        if let Some(cause) = cause {
+            let mut throttle = self.shared.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+            if !throttle.admit(cause, clock::monotonic_ms()) {
+                drop(throttle);
+                self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
+        match &event {
+            Event::Refused { remote, reason, cause, .. } => {
+                tracing::warn!(target: "audit", event = "connection_refused", reason, %remote,
+                    "connection refused: {cause}");
+            }
+            Event::IdentityEnded { remote, spiffe_id, reason, cause, .. } => {
+                tracing::warn!(target: "audit", event = "identity_ended", reason, spiffe_id,
+                    %remote, "connection closed: {cause}");
+            }
+            _ => {}
+        }
+        self.send(What::Door(event));
+    }
+}
+
+fn continued(left: &Left) -> Entry {
+    let Left { path, verified } = left;
+    let what = What::Continued {
+        previous: hex(&verified.last),
+        file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        lines: verified.lines,
+        flaw: verified.flaw,
+    };
+    Entry { time: clock::wall_ns() / 1_000_000, what }
+}
+
+fn complain(left: &Left) {
+    let Left { path, verified } = left;
+    let (path, line) = (path.display(), verified.lines + 1);
+    match verified.flaw {
+        Some(flaw) => tracing::error!(
+            "the audit log was damaged: line {line}: {flaw}; it is kept as {path}, look into it"
+        ),
+        None => tracing::info!("the audit log is long; it goes on in a new file after {path}"),
+    }
+}
+
+/// The thread that writes.
+struct Writer {
+    shared: Arc<Shared>,
+    receiver: Receiver<Entry>,
+    file: std::fs::File,
+    /// What is written and synced.
+    len: u64,
+    last: Hash,
+    /// Lost events that a line has told.
+    told_lost: u64,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        let mut summary_ms = clock::monotonic_ms();
+        loop {
+            match self.receiver.recv_timeout(SUMMARY) {
+                Ok(entry) => group.push(entry),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            group.extend(self.receiver.try_iter().take(GROUP_MAX - group.len()));
+            let is_last = group.iter().any(|entry| matches!(entry.what, What::Stopped));
+            let now_ms = clock::monotonic_ms();
+            if is_last || now_ms.saturating_sub(summary_ms) >= SUMMARY.as_secs() * 1_000 {
+                summary_ms = now_ms;
+                let at = group.len() - usize::from(is_last);
+                group.splice(at..at, self.counted(now_ms));
+            }
+            self.write(&group);
+            group.clear();
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn counted(&self, now_ms: u64) -> Vec<Entry> {
+        let throttle = &self.shared.throttle;
+        let counted = throttle.lock().unwrap_or_else(PoisonError::into_inner).counted(now_ms);
+        let time = clock::wall_ns() / 1_000_000;
+        let entry = |(cause, count)| Entry { time, what: What::Suppressed { cause, count } };
+        counted.into_iter().map(entry).collect()
+    }
+
+    fn write(&mut self, group: &[Entry]) {
+        if group.is_empty() {
+            return;
+        }
+        let (mut last, mut bytes) = (self.last, Vec::new());
+        let lost = self.shared.lost.load(Ordering::Relaxed);
+        let mut lines = group.len() as u64;
+        if lost > self.told_lost {
+            let count = lost - self.told_lost;
+            let time = clock::wall_ns() / 1_000_000;
+            let entry = Entry { time, what: What::Lost { count } };
+            chain::seal(&mut last, &line::object(&entry), &mut bytes);
+            lines += 1;
+        }
+        for entry in group {
+            chain::seal(&mut last, &line::object(entry), &mut bytes);
+        }
+        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        let was_failing = self.shared.is_failing.swap(written.is_err(), Ordering::Relaxed);
+        match written {
+            Ok(()) => {
+                self.len += bytes.len() as u64;
+                self.last = last;
+                self.told_lost = lost;
+                self.shared.written.fetch_add(lines, Ordering::Relaxed);
+            }
+            Err(error) => {
+                // Half a line would break the chain; should this fail too, the next start says so.
+                let _ = self.file.set_len(self.len);
+                self.shared.lost.fetch_add(group.len() as u64, Ordering::Relaxed);
+                if !was_failing {
+                    tracing::error!(%error, "the audit log cannot be written; payments go on");
+                }
+            }
+        }
+    }
+}
+
+/// `bezant audit-log verify`: every file of the log, oldest first.
+pub(crate) fn verify(dir: &Path) -> Result<(), Failure> {
+    let mut flaws = 0;
+    let mut last = None;
+    for path in chain::files(dir) {
+        let verified = chain::verify(&path).or_exit(Exit::NotFound, &path.display().to_string())?;
+        let mut flaw = verified.flaw.map(|flaw| format!("line {}: {flaw}", verified.lines + 1));
+        if last.is_some_and(|last: Hash| last != verified.previous) {
+            flaw.get_or_insert_with(|| "line 1: it does not go on from the file before".into());
+        }
+        flaws += usize::from(flaw.is_some());
+        println!("file       {}", path.display());
+        println!("lines      {}", verified.lines);
+        println!("last hash  {}", hex(&verified.last));
+        println!("verdict    {}", flaw.as_deref().unwrap_or("every line verifies"));
+        last = Some(verified.last);
+    }
+    if flaws > 0 {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("{flaws} files of the audit log are damaged"),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "audit_log_test.rs"]
+mod tests;
