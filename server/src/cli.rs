@@ -80,7 +80,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Talk to a running frame.
-    Client(ClientArgs),
+    Client(Box<ClientArgs>),
     /// Print the tab completion of a shell.
     #[command(after_help = "Example:
   bezant completions bash

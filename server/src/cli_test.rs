@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::client::{ClientArgs, ClientCommand};
+use super::client::ClientCommand;
 use super::{Cli, Command};
 
 /// Every subcommand that does something, with the words that lead to it.
@@ -63,8 +63,10 @@ fn holds_are_placed_with_and_without_the_word() {
     let start = ["bezant", "client", "--identity", "x", "hold"];
     let parse = |rest: &[&str]| Cli::try_parse_from(start.iter().chain(rest));
     let parsed = parse(&[alice, "treasury:0", "10"]).unwrap();
-    let Command::Client(ClientArgs { command: ClientCommand::Hold(hold), .. }) = parsed.command
-    else {
+    let Command::Client(args) = parsed.command else {
+        panic!("it is said to a frame");
+    };
+    let ClientCommand::Hold(hold) = args.command else {
         panic!("a hold is a hold");
     };
     assert!(hold.command.is_none());

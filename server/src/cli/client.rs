@@ -18,11 +18,13 @@ use super::values;
 /// A conversation with a running frame.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  bezant client --identity ids/alice pay 018f6f0e-8a10-7000-8000-000000000001 018f6f0e-8a10-7000-8000-000000000002 12.50
+  bezant client --identity ids/alice pay 018f6f0e-8a10-7000-8000-000000000001 \
+    018f6f0e-8a10-7000-8000-000000000002 12.50
   bezant client --identity ids/alice --json balance 018f6f0e-8a10-7000-8000-000000000001
 
 Owners are UUIDs, did:theprotocol:<uuid>, or the frame's own accounts by name: treasury:<host>,
-fee_collector:<host>, staking_pool, grant_pool. Amounts are in major units. docs/client.md has more.")]
+fee_collector:<host>, staking_pool, grant_pool. Amounts are in major units; docs/client.md says
+more.")]
 pub(crate) struct ClientArgs {
     /// Address of the frame's QUIC door.
     #[arg(long, global = true, default_value = "127.0.0.1:7400")]
@@ -62,7 +64,8 @@ pub(crate) enum ClientCommand {
     PayFile(PayFileArgs),
     /// Ask what a payment would cost now.
     #[command(after_help = "Example:
-  bezant client --identity ids/alice quote 018f6f0e-8a10-7000-8000-000000000001 018f6f0e-8a10-7000-8000-000000000002 12.50")]
+  bezant client --identity ids/alice quote 018f6f0e-8a10-7000-8000-000000000001 \
+    018f6f0e-8a10-7000-8000-000000000002 12.50")]
     Quote(PartiesArgs),
     /// Pay back, naming the original payment.
     Refund(RefundArgs),
@@ -173,7 +176,8 @@ pub(crate) struct NoteArgs {
 /// A payment.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example:
-  bezant client --identity ids/alice pay 018f6f0e-8a10-7000-8000-000000000001 018f6f0e-8a10-7000-8000-000000000002 12.50 --memo \"invoice 7\"")]
+  bezant client --identity ids/alice pay 018f6f0e-8a10-7000-8000-000000000001 \
+    018f6f0e-8a10-7000-8000-000000000002 12.50 --memo \"invoice 7\"")]
 pub(crate) struct PayArgs {
     #[command(flatten)]
     pub(crate) parties: PartiesArgs,
@@ -189,7 +193,8 @@ pub(crate) struct PayArgs {
 /// A payment back.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example:
-  bezant client --identity ids/bob refund 019a9dbb-1c00-7000-8000-000000000009 018f6f0e-8a10-7000-8000-000000000002 018f6f0e-8a10-7000-8000-000000000001 12.50
+  bezant client --identity ids/bob refund 019a9dbb-1c00-7000-8000-000000000009 \
+    018f6f0e-8a10-7000-8000-000000000002 018f6f0e-8a10-7000-8000-000000000001 12.50
 
 A refund is a payment like any other, fee included; it names its original and undoes nothing.")]
 pub(crate) struct RefundArgs {
@@ -227,7 +232,8 @@ pub(crate) struct PayFileArgs {
 /// A command to ask about.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(after_help = "Example:
-  bezant client --identity ids/alice outcome 018f6f0e-8a10-7000-8000-000000000001 019a9dbb-1c00-7000-8000-000000000009")]
+  bezant client --identity ids/alice outcome 018f6f0e-8a10-7000-8000-000000000001 \
+    019a9dbb-1c00-7000-8000-000000000009")]
 pub(crate) struct OutcomeArgs {
     /// In whose scope the id is: the debtor of a payment or hold, the creditor of a capture or
     /// release, the caller of anything else.
@@ -242,8 +248,10 @@ pub(crate) struct OutcomeArgs {
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
-  bezant client --identity ids/alice hold 018f6f0e-8a10-7000-8000-000000000001 018f6f0e-8a10-7000-8000-000000000002 10
-  bezant client --identity ids/bob hold capture 018f6f0e-8a10-7000-8000-000000000001 018f6f0e-8a10-7000-8000-000000000002 019a9dbb-1c00-7000-8000-000000000009 --amount 4")]
+  bezant client --identity ids/alice hold 018f6f0e-8a10-7000-8000-000000000001 \
+    018f6f0e-8a10-7000-8000-000000000002 10
+  bezant client --identity ids/bob hold capture 018f6f0e-8a10-7000-8000-000000000001 \
+    018f6f0e-8a10-7000-8000-000000000002 019a9dbb-1c00-7000-8000-000000000009 --amount 4")]
 pub(crate) struct HoldArgs {
     #[command(subcommand)]
     pub(crate) command: Option<HoldCommand>,
@@ -275,11 +283,13 @@ impl HoldArgs {
 pub(crate) enum HoldCommand {
     /// Hold an amount for a creditor.
     #[command(after_help = "Example:
-  bezant client --identity ids/alice hold place 018f6f0e-8a10-7000-8000-000000000001 018f6f0e-8a10-7000-8000-000000000002 10 --timeout-ms 60000")]
+  bezant client --identity ids/alice hold place 018f6f0e-8a10-7000-8000-000000000001 \
+    018f6f0e-8a10-7000-8000-000000000002 10 --timeout-ms 60000")]
     Place(PlaceArgs),
     /// Show an open hold.
     #[command(after_help = "Example:
-  bezant client --identity ids/alice hold show 018f6f0e-8a10-7000-8000-000000000001 019a9dbb-1c00-7000-8000-000000000009")]
+  bezant client --identity ids/alice hold show 018f6f0e-8a10-7000-8000-000000000001 \
+    019a9dbb-1c00-7000-8000-000000000009")]
     Show {
         /// Debited owner of the hold.
         #[arg(value_parser = values::owner)]
@@ -339,7 +349,8 @@ pub(crate) struct NamedHold {
 /// A hold to capture.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example:
-  bezant client --identity ids/bob capture 018f6f0e-8a10-7000-8000-000000000001 018f6f0e-8a10-7000-8000-000000000002 019a9dbb-1c00-7000-8000-000000000009")]
+  bezant client --identity ids/bob capture 018f6f0e-8a10-7000-8000-000000000001 \
+    018f6f0e-8a10-7000-8000-000000000002 019a9dbb-1c00-7000-8000-000000000009")]
 pub(crate) struct CaptureArgs {
     #[command(flatten)]
     pub(crate) hold: NamedHold,
@@ -358,7 +369,8 @@ pub(crate) struct CaptureArgs {
 /// A hold to release.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example:
-  bezant client --identity ids/bob release 018f6f0e-8a10-7000-8000-000000000001 018f6f0e-8a10-7000-8000-000000000002 019a9dbb-1c00-7000-8000-000000000009")]
+  bezant client --identity ids/bob release 018f6f0e-8a10-7000-8000-000000000001 \
+    018f6f0e-8a10-7000-8000-000000000002 019a9dbb-1c00-7000-8000-000000000009")]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) hold: NamedHold,

@@ -30,7 +30,8 @@ The answer has a `next` when there are more: give it to --cursor.")]
         #[arg(long)]
         asset: Option<AssetId>,
         /// Most accounts to list.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        #[arg(long, default_value_t = 100,
+              value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
         /// Where to go on.
         #[arg(long, value_name = "NEXT", default_value_t = 0)]
@@ -38,7 +39,8 @@ The answer has a `next` when there are more: give it to --cursor.")]
     },
     /// Allow no new debits.
     #[command(after_help = "Example:
-  bezant client --identity ids/registry account freeze 018f6f0e-8a10-7000-8000-000000000001 --reason \"court order 12\"")]
+  bezant client --identity ids/registry account freeze 018f6f0e-8a10-7000-8000-000000000001 \
+    --reason \"court order 12\"")]
     Freeze(ChangeArgs),
     /// Lift a freeze.
     #[command(after_help = "Example:
@@ -46,7 +48,8 @@ The answer has a `next` when there are more: give it to --cursor.")]
     Unfreeze(ChangeArgs),
     /// Close an account, paying what is left to a beneficiary.
     #[command(after_help = "Example:
-  bezant client --identity ids/alice account close 018f6f0e-8a10-7000-8000-000000000001 --beneficiary 018f6f0e-8a10-7000-8000-000000000002")]
+  bezant client --identity ids/alice account close 018f6f0e-8a10-7000-8000-000000000001 \
+    --beneficiary 018f6f0e-8a10-7000-8000-000000000002")]
     Close {
         #[command(flatten)]
         change: ChangeArgs,
@@ -56,7 +59,8 @@ The answer has a `next` when there are more: give it to --cursor.")]
     },
     /// Set minimum balance and credit limit.
     #[command(after_help = "Example:
-  bezant client --identity ids/admin account limits 018f6f0e-8a10-7000-8000-000000000001 --minimum 10 --credit-limit 0")]
+  bezant client --identity ids/admin account limits 018f6f0e-8a10-7000-8000-000000000001 \
+    --minimum 10 --credit-limit 0")]
     Limits {
         #[command(flatten)]
         account: AccountArgs,
@@ -112,7 +116,8 @@ pub(crate) struct WhyArgs {
 pub(crate) enum OwnerCommand {
     /// Move an owner to another host: the agent asks, the new host accepts.
     #[command(after_help = "Example:
-  bezant client --identity ids/alice owner rehost 018f6f0e-8a10-7000-8000-000000000001 --host 5d41402a-bc4b-8a76-b971-9d911017c592")]
+  bezant client --identity ids/alice owner rehost 018f6f0e-8a10-7000-8000-000000000001 --host \
+    5d41402a-bc4b-8a76-b971-9d911017c592")]
     Rehost {
         /// Owner.
         #[arg(value_parser = values::owner)]
@@ -263,7 +268,8 @@ pub(crate) enum ParametersCommand {
     },
     /// Set one parameter (admin role).
     #[command(after_help = "Example:
-  bezant client --identity ids/admin parameters set holds.default_ms 86400000 --reason \"a day is enough\"
+  bezant client --identity ids/admin parameters set holds.default_ms 86400000 --reason \"a day \
+    is enough\"
 
 Fees are announced at least an hour ahead; without --effective-at they change in an hour.")]
     Set {

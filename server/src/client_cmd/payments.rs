@@ -233,12 +233,15 @@ mod tests {
     #[test]
     fn csv_and_json_lines_say_the_same() {
         let csv = format!(
-            "debit,credit,amount,memo,id,asset,user_data\n# one\n\n{A},{B},12.5,\"a, \"\"b\"\"\",{A},2,7\n"
+            "debit,credit,amount,memo,id,asset,user_data\n# one\n\n\
+             {A},{B},12.5,\"a, \"\"b\"\"\",{A},2,7\n"
         );
         let json = format!(
-            r#"
-{{"debit":"{A}","credit":"did:theprotocol:{B}","amount":"12.5","memo":"a, \"b\"","id":"{A}","asset":2,"user_data":7}}
-"#
+            "\n{}",
+            serde_json::json!({
+                "debit": A, "credit": format!("did:theprotocol:{B}"), "amount": "12.5",
+                "memo": "a, \"b\"", "id": A, "asset": 2, "user_data": 7
+            })
         );
         let (mut csv, mut json) = (parse(&csv).unwrap(), parse(&json).unwrap());
         assert_eq!((csv[0].line, json[0].line), (4, 2));
