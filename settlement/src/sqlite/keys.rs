@@ -74,7 +74,7 @@ impl KeySource for SqliteKeys {
             Ok(KeySnapshot {
                 watermark: watermark.map(|(mark, _)| (mark.frame, mark.epoch, mark.through())),
                 hole: hole(&snapshot)?,
-                uses: keys.iter().map(|key| find(&snapshot, key)).collect::<Result<_, _>>()?,
+                uses: uses(&snapshot, keys)?,
             })
         });
         if found.is_err() {
@@ -91,14 +91,15 @@ fn hole(snapshot: &Transaction<'_>) -> Result<Option<i64>, SinkError> {
         .map_err(error)
 }
 
-fn find(snapshot: &Transaction<'_>, key: &Key) -> Result<Option<KeyUse>, SinkError> {
+fn uses(snapshot: &Transaction<'_>, keys: &[Key]) -> Result<Vec<Option<KeyUse>>, SinkError> {
     type Raw = (i64, String, String, i64);
-    let raw: Option<Raw> = snapshot
-        .prepare_cached(FIND)
-        .and_then(|mut select| {
-            let names = [uuid_text(key.principal), uuid_text(key.hash)];
-            select.query_row(names, |row| row.try_into()).optional()
-        })
-        .map_err(error)?;
-    raw.map(|(sequence, amount, data, rate)| key_use(sequence, &amount, &data, rate)).transpose()
+    let mut select = snapshot.prepare_cached(FIND).map_err(error)?;
+    let mut find = |key: &Key| {
+        let names = [uuid_text(key.principal), uuid_text(key.hash)];
+        let raw: Option<Raw> =
+            select.query_row(names, |row| row.try_into()).optional().map_err(error)?;
+        raw.map(|(sequence, amount, data, rate)| key_use(sequence, &amount, &data, rate))
+            .transpose()
+    };
+    keys.iter().map(&mut find).collect()
 }
