@@ -97,7 +97,7 @@ def main(url, registry, mint):
     price = registry.call(
         "POST", "/v1/transfers/quote", {"debit": alice, "credit": bob, "amount": "12.5"}
     ).json()
-    print("a payment of 12.5 costs", price["debtor_pays"])
+    print("a payment of 12.5 costs", price["pays"])
 
     payment = {"id": new_id(), "debit": alice, "credit": bob, "amount": "12.5", "memo": "invoice 7"}
     first = registry.call("POST", "/v1/transfers", payment)

@@ -76,7 +76,7 @@ fn a_shell_can_open_pay_hold_capture_release_and_ask() {
     assert_eq!(text(&alice, "held"), "0.000000");
     let supply = ok(&frame, "alice", &["supply"]);
     assert_eq!(text(&supply, "issued"), "1000.000000");
-    assert_eq!(text(&supply, "total"), "1000.000000");
+    assert_eq!(text(&supply, "native_total"), "1000.000000");
     assert_eq!(text(&supply, "delta"), "0.000000");
 
     let (code, refused) = client(&frame, "alice", &["pay", ALICE, BOB, "100000"]);

@@ -11,7 +11,7 @@ use protocol::amount::{format, format_signed};
 use protocol::limits::LIST_LIMIT_MAX;
 use protocol::parameter::Parameter;
 use protocol::request::Role;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::client::{AccountArgs, OutcomeArgs, PartiesArgs};
 use crate::cli::values::owner_text;
@@ -61,8 +61,11 @@ impl Speaker {
             }
             next = page.next;
         }
-        let next = next.map_or(Value::Null, |list| list.cursor().into());
-        Ok(Said::default().with("next", next).with_rows("accounts", rows))
+        let said = Said::default().with_rows("accounts", rows);
+        Ok(match next {
+            Some(list) => said.with("next", list.cursor()),
+            None => said,
+        })
     }
 
     pub(super) async fn outcome(&self, args: &OutcomeArgs) -> Result<Said, Trouble> {
@@ -71,7 +74,9 @@ impl Speaker {
         let said = Said::default().with("id", args.id.to_string());
         match view {
             OutcomeView::Known { sequence, status, rate } => {
-                Ok(said.status(status, Some(sequence), rate))
+                let said = said.status(status, Some(sequence), rate);
+                // A refusal has told its number already.
+                Ok(if status.is_ok() { said.with("number", status.number()) } else { said })
             }
             _ => {
                 let message = format!(
@@ -94,8 +99,8 @@ impl Speaker {
         let view = self.session.ask(query::quote(parties.from, parties.to, asset, amount)).await;
         let view = view.map_err(|error| Trouble::unread("quote", &error))?;
         Ok(Said::default()
-            .with("debtor_pays", format(view.debtor_pays, scale))
-            .with("creditor_gets", format(view.creditor_gets, scale))
+            .with("pays", format(view.debtor_pays, scale))
+            .with("gets", format(view.creditor_gets, scale))
             .with("base_fee", format(view.base_fee, scale))
             .with("velocity_fee", format(view.velocity_fee, scale))
             .with("rate", view.rate))
@@ -111,15 +116,15 @@ impl Speaker {
         let view = view.map_err(|error| Trouble::unread(&hold.to_string(), &error))?;
         let scale = self.scale(asset).await?;
         Ok(Said::default()
-            .with("id", hold.to_string())
             .with("debit", owner_text(debit))
-            .with("credit", owner_text(view.creditor))
             .with("asset", asset)
+            .with("hold", hold.to_string())
+            .with("credit", owner_text(view.creditor))
             .with("amount", format(view.amount, scale))
             .with("left", format(view.left, scale))
-            .with("expires_at", view.expiry_ms)
             .with("rate", view.rate)
             .with("keep", view.may_keep)
+            .with("expires_at", view.expiry_ms)
             .with("sequence", view.sequence.0))
     }
 
@@ -163,10 +168,9 @@ impl Speaker {
         let scale = self.scale(asset).await?;
         Ok(Said::default()
             .with("asset", asset)
-            .with("executed", view.executed.0)
             .with("issued", format(view.issued, scale))
             .with("destroyed", format(view.destroyed, scale))
-            .with("total", format_signed(view.total, scale))
+            .with("native_total", format_signed(view.total, scale))
             .with("held", format(view.held, scale))
             .with("staked", format(view.staked, scale))
             .with("bonded", format(view.bonded, scale))
@@ -174,7 +178,8 @@ impl Speaker {
             .with("credit_used", format(view.credit_used, scale))
             .with("delta", format_signed(view.delta, scale))
             .with("accounts", view.accounts)
-            .with("mint_halted", view.is_mint_halted))
+            .with("mint_halted", view.is_mint_halted)
+            .with("sequence", view.executed.0))
     }
 
     /// Every asset of one moment: all running sums are read in one request.
@@ -207,11 +212,18 @@ impl Speaker {
             .with("spiffe_id", source.current().spiffe_id().as_str())
             .with("principal", owner_text(hello.principal))
             .with("role", role)
-            .with("frame", CommandId(hello.frame).to_string())
-            .with("epoch", hello.epoch)
-            .with("time", hello.timestamp / 1_000_000)
-            .with("slots_max", hello.slots_max)
-            .with("in_flight_max", hello.in_flight_max))
+            .with(
+                "frame",
+                json!({
+                    "id": CommandId(hello.frame).to_string(),
+                    "epoch": hello.epoch,
+                    "time": hello.timestamp / 1_000_000,
+                    "limits": {
+                        "batch_slots": hello.slots_max,
+                        "requests_in_flight": hello.in_flight_max,
+                    },
+                }),
+            ))
     }
 }
 
@@ -219,28 +231,29 @@ fn of_account(owner: OwnerId, asset: AssetId, view: &AccountView, scale: u16) ->
     Said::default()
         .with("owner", owner_text(owner))
         .with("asset", asset)
+        .with("host", view.host)
         .with("liquid", format_signed(view.liquid, scale))
         .with("held", format(view.held, scale))
         .with("staked", format(view.staked, scale))
         .with("bonded", format(view.bonded, scale))
         .with("minimum", format(view.minimum, scale))
         .with("credit_limit", format(view.credit_limit, scale))
-        .with("host", view.host)
         .with("frozen", view.is_frozen)
         .with("closed", view.is_closed)
         .with("agent_only", view.is_agent_only)
         .with("open_items", view.open_items)
-        .with("changed_at", view.changed_at.0)
+        .with("sequence", view.changed_at.0)
 }
 
 fn of_parameter(parameter: Parameter, value: u128) -> Said {
     let bounds = parameter.bounds();
     Said::default()
         .with("name", parameter.name())
+        .with("number", parameter.number())
         .with("value", value.to_string())
+        .with("default", bounds.default.to_string())
         .with("minimum", bounds.min.to_string())
         .with("maximum", bounds.max.to_string())
-        .with("default", bounds.default.to_string())
 }
 
 fn audited(asset: AssetId, view: &SupplyView, scale: u16) -> Said {
@@ -250,6 +263,7 @@ fn audited(asset: AssetId, view: &SupplyView, scale: u16) -> Said {
         .with("asset", asset)
         .with("tokens_issued", format(view.issued, scale))
         .with("tokens_destroyed", format(view.destroyed, scale))
+        // Nothing is in transit: this version knows no other frames.
         .with("transit_net", format(0, scale))
         .with("net_supply", format(net, scale))
         .with("circulating", format_signed(view.total, scale))

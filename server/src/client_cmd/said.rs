@@ -62,7 +62,7 @@ impl Said {
             print_table(rows);
         }
         for (name, value) in &self.fields {
-            println!("{name:14} {}", plain(value));
+            print_line(name, value);
         }
     }
 
@@ -82,6 +82,16 @@ impl Serialize for Said {
             map.serialize_entry(name, value)?;
         }
         map.end()
+    }
+}
+
+fn print_line(name: &str, value: &Value) {
+    let Value::Object(members) = value else {
+        println!("{name:14} {}", plain(value));
+        return;
+    };
+    for (member, value) in members {
+        print_line(&format!("{name}.{member}"), value);
     }
 }
 

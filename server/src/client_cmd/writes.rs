@@ -105,7 +105,8 @@ impl Speaker {
         let hold = self.payment(Kind::Hold, parties, &terms.note, terms.id).await?;
         let keep = if terms.keep { flags::KEEP } else { 0 };
         let hold = Command { timeout_ms: terms.timeout_ms, flags: keep, ..hold };
-        self.execute(hold, &Entries::memo(terms.note.memo.as_deref())).await
+        let said = self.execute(hold, &Entries::memo(terms.note.memo.as_deref())).await?;
+        Ok(said.with("hold", CommandId(hold.id).to_string()))
     }
 
     async fn payment(
