@@ -23,10 +23,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [server, alice, bob, mint] = arguments.as_slice() else {
         return Err("usage: pay SERVER ALICE-DIR BOB-DIR MINT-DIR".into());
     };
-    let server: SocketAddr = server.parse()?;
-    let alice = connect(server, alice.as_ref())?;
-    let bob = connect(server, bob.as_ref())?;
-    let mint = connect(server, mint.as_ref())?;
+    converse(server.parse()?, alice.as_ref(), bob.as_ref(), mint.as_ref()).await
+}
+
+/// Everything there is to see, with the identities in three directories.
+pub(crate) async fn converse(
+    server: SocketAddr,
+    alice: &Path,
+    bob: &Path,
+    mint: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let (alice, bob, mint) =
+        (connect(server, alice)?, connect(server, bob)?, connect(server, mint)?);
 
     // The frame's greeting says who this certificate is: an agent's principal is its UUID.
     let (payer, payee) = (principal(&alice).await?, principal(&bob).await?);

@@ -41,7 +41,7 @@ new_id() {
 
 payer=$(call "$alice" GET /v1/me | field principal)
 payee=$(call "$bob" GET /v1/me | field principal)
-echo "alice is $payer"
+echo "alice is ${payer:?the frame does not say who we are} and bob ${payee:?}"
 
 call "$alice" POST /v1/accounts "{\"id\":\"$(new_id)\",\"owner\":\"$payer\"}"
 call "$bob" POST /v1/accounts "{\"id\":\"$(new_id)\",\"owner\":\"$payee\"}"

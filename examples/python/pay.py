@@ -61,6 +61,8 @@ class Frame:
             else:
                 if answer.ok:
                     return answer
+                if answer.headers.get("Content-Type") != "application/problem+json":
+                    answer.raise_for_status()
                 problem = Refused(answer.json())
                 if problem.retry != "same_id" or attempt == ATTEMPTS:
                     raise problem
