@@ -1,14 +1,18 @@
-//! The front doors: bytes to commands and back. So far one, QUIC.
+//! The front doors: bytes to commands and back, over QUIC and over HTTPS.
 //!
 //! ```text
-//!  socket ─► handshake ─► identity ─► stream ─► framing ─► envelope ─► ring
-//!            (quic)       (SPIFFE)             (sans-I/O)  (pool)
-//!  socket ◄─ writer ◄─ outbox ◄─ routes ◄────────────────────────── reply queues
+//!  UDP ─► handshake ─► identity ─► stream ─► framing ─► envelope ─► ring
+//!         (quic)       (SPIFFE)             (sans-I/O)  (pool)
+//!  UDP ◄─ writer ◄─ outbox ◄─ routes ◄─────────────────────── reply queues
+//!                               │
+//!  TCP ─► handshake ─► identity ─► HTTP ─► route ─► call ─► envelope ─► ring
+//!         (https)      (SPIFFE)   (hyper)  (axum)
 //! ```
 //!
 //! A gateway holds no balances and knows no money rules: it says who a client is, checks that a
-//! request can be read, and carries bytes. When anything behind it is full it stops reading, and
-//! flow control stops the client; nothing is dropped. The wire is in `docs/wire-protocol.md`.
+//! request can be read, and carries bytes. When anything behind it is full, the QUIC door stops
+//! reading, and flow control stops the client; the HTTPS door waits a little and then says so.
+//! The wire is in `docs/wire-protocol.md`, the HTTP API in `docs/http-api.md`.
 //!
 //! # Invariants
 //!

@@ -333,3 +333,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+#[path = "activity_test.rs"]
+mod tests;

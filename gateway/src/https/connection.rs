@@ -71,7 +71,7 @@ pub(super) async fn serve(
     let service = service_fn(move |request| answer(Arc::clone(&of_service), request));
     let mut stay = Stay::new(served, remote);
     if stay.served.is_http1 {
-        let connection = http1().serve_connection(io, service);
+        let connection = http1(window).serve_connection(io, service);
         stay.drive(pin!(connection)).await;
     } else {
         let connection = http2(window).serve_connection(io, service);
@@ -79,13 +79,13 @@ pub(super) async fn serve(
     }
 }
 
-fn http1() -> http1::Builder {
+fn http1(window: usize) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
         .max_headers(limits::HTTP_HEADERS_MAX)
         .max_header_size(limits::HTTP_HEAD_SIZE_MAX)
-        .max_buf_size(limits::HTTP1_BUFFER_SIZE)
+        .max_buf_size(window.max(limits::HTTP_HEAD_SIZE_MAX))
         // Its time is kept by what the connection notes, without a timer for each request.
         .header_read_timeout(None);
     builder

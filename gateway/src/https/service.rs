@@ -76,7 +76,7 @@ pub(super) async fn answer(
             call._pass = Some(pass);
             handle(served, call.caller.clone(), request, charged).await
         }
-        Err(refusal) => refusal,
+        Err(cause) => cause.into(),
     };
     match response.status().as_u16() / 100 {
         4 => add(&metrics.http_responses_4xx, 1),
@@ -92,21 +92,39 @@ pub(super) async fn answer(
     Ok(response.map(|body| Sent { body, rest: Bytes::new(), _call: call }))
 }
 
-/// A place in flight for a request, or the answer that refuses it.
-fn admit(served: &Served, headers: &HeaderMap, charged: usize) -> Result<Pass, Response> {
+/// Why a request does not reach its handler.
+enum Unadmitted {
+    /// Nobody can tell where its body ends.
+    Ambiguous,
+    Limited(Limited),
+}
+
+impl From<Unadmitted> for Response {
+    fn from(cause: Unadmitted) -> Self {
+        match cause {
+            Unadmitted::Ambiguous => {
+                let mut response = refusals::bad_request();
+                response.headers_mut().insert(CONNECTION, CLOSE);
+                response
+            }
+            Unadmitted::Limited(Limited::Rate { retry_after }) => {
+                refusals::not_answered(NotAnswered::RateLimited { retry_after })
+            }
+            Unadmitted::Limited(Limited::InFlight) => {
+                refusals::not_answered(NotAnswered::TooManyInFlight)
+            }
+        }
+    }
+}
+
+/// A place in flight for a request.
+fn admit(served: &Served, headers: &HeaderMap, charged: usize) -> Result<Pass, Unadmitted> {
     let is_chunked = served.is_http1 && headers.contains_key(TRANSFER_ENCODING);
     if is_chunked && served.activity.is_head_ambiguous() {
-        let mut refusal = refusals::bad_request();
-        refusal.headers_mut().insert(CONNECTION, CLOSE);
-        return Err(refusal);
+        return Err(Unadmitted::Ambiguous);
     }
     let now_ns = (served.door.desk.info.monotonic_ns)();
-    served.seat.try_request(charged, now_ns).map_err(|limited| {
-        refusals::not_answered(match limited {
-            Limited::Rate { retry_after } => NotAnswered::RateLimited { retry_after },
-            Limited::InFlight => NotAnswered::TooManyInFlight,
-        })
-    })
+    served.seat.try_request(charged, now_ns).map_err(Unadmitted::Limited)
 }
 
 async fn handle(
