@@ -97,7 +97,7 @@ pub(crate) fn a_keys_answer_and_its_watermark_are_of_one_snapshot(place: &impl P
         settlement.load(1);
         let through = journal.lock().unwrap().through();
         // From the newest on, which are being settled while they are asked for.
-        for sequence in (through.saturating_sub(30)..=through + 3).rev() {
+        for sequence in (through.saturating_sub(30).max(1)..=through + 3).rev() {
             if let Some((key, used)) = Journal::key(sequence) {
                 let answer = keys.ask(key).unwrap();
                 let is_settled = sequence <= answer.settled_through.0;
