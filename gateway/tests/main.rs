@@ -25,6 +25,8 @@ mod https_slow_clients;
 mod identify_first;
 #[path = "door/identities.rs"]
 mod identities;
+#[path = "door/limits.rs"]
+mod limits;
 #[path = "door/requests.rs"]
 mod requests;
 #[path = "door/retries.rs"]
@@ -33,3 +35,5 @@ mod retries;
 mod shutdown;
 #[path = "door/slow_clients.rs"]
 mod slow_clients;
+#[path = "door/transport.rs"]
+mod transport;

@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Look into the journal of a stopped frame.
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// The log of privileged commands and refused connections.
+    #[command(subcommand)]
+    AuditLog(AuditLogCommand),
     /// Replay the journal and compare engine, recount and SQL.
     #[command(after_help = "Example:
   bezant audit --data-dir frame")]
@@ -150,6 +153,13 @@ pub(crate) struct DemoArgs {
     /// Settle into this PostgreSQL server instead of the embedded database.
     #[arg(long, value_name = "DSN")]
     pub(crate) postgres: Option<String>,
+}
+
+/// Audit log tools; the frame may run.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum AuditLogCommand {
+    /// Check the hash of every line.
+    Verify,
 }
 
 /// Journal tools; the frame must be stopped.
