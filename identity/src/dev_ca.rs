@@ -179,8 +179,8 @@ impl DevCa {
         for name in host_names {
             params.subject_alt_names.push(host_name(name)?);
         }
-        let key = KeyPair::generate().map_err(|_| DevCaError::Crypto)?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(|_| DevCaError::Crypto)?;
+        let key = Zeroizing::new(KeyPair::generate().map_err(|_| DevCaError::Crypto)?);
+        let certificate = params.signed_by(&*key, &self.issuer).map_err(|_| DevCaError::Crypto)?;
         Ok(IssuedSvid {
             spiffe_id: id.clone(),
             certificate_pem: certificate.pem(),
@@ -253,8 +253,8 @@ fn create(
     // Subject and issuer of an SVID must differ, or OpenSSL takes it for self-signed.
     params.distinguished_name = common_name(COMMON_NAME);
     params.subject_alt_names.push(uri(&format!("spiffe://{trust_domain}")));
-    let key = KeyPair::generate().map_err(|_| DevCaError::Crypto)?;
-    let certificate = params.self_signed(&key).map_err(|_| DevCaError::Crypto)?;
+    let key = Zeroizing::new(KeyPair::generate().map_err(|_| DevCaError::Crypto)?);
+    let certificate = params.self_signed(&*key).map_err(|_| DevCaError::Crypto)?;
     Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
 }
 

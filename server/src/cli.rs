@@ -159,6 +159,10 @@ pub(crate) struct DemoArgs {
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum AuditLogCommand {
     /// Check the hash of every line.
+    #[command(after_help = "Example:
+  bezant audit-log verify --data-dir frame
+
+It ends with 0 when every line verifies, and with 1 and the first flaw of each file else.")]
     Verify,
 }
 

@@ -1,6 +1,7 @@
 //! The configuration as values with types: parsed once from [`Settings`], so that nothing after it
 //! can meet a setting that makes no sense.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -18,7 +19,7 @@ pub(crate) struct ConfigError {
 }
 
 /// Where settled balances go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum SinkConfig {
     /// Nowhere: the journal alone.
     None,
@@ -26,6 +27,17 @@ pub(crate) enum SinkConfig {
     Sqlite(PathBuf),
     /// A PostgreSQL server.
     Postgres(String),
+}
+
+impl fmt::Debug for SinkConfig {
+    /// Shows no connection string: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::Postgres(_) => f.write_str("Postgres(hidden)"),
+        }
+    }
 }
 
 /// What `serve` runs with.
@@ -154,7 +166,7 @@ fn sink(settings: &Settings, sqlite: PathBuf) -> Result<SinkConfig, ConfigError>
 }
 
 fn bad(settings: &Settings, key: &'static str, cause: &str) -> ConfigError {
-    let (value, origin) = settings.value(key);
+    let (value, origin) = settings.shown(key);
     ConfigError { key, value: value.to_owned(), origin: origin.clone(), cause: cause.to_owned() }
 }
 
@@ -197,6 +209,19 @@ mod tests {
         assert_eq!(config.sink, SinkConfig::Sqlite("bezant-data/settlement.sqlite".into()));
         assert_eq!(config.limits, gateway::RoleLimits::default());
         assert_eq!(config.receive_budget_size, gateway::limits::RECEIVE_BUDGET_SIZE);
+    }
+
+    #[test]
+    fn a_connection_string_is_not_shown() {
+        let secret = "postgres://bezant:canary@127.0.0.1/bezant";
+        let mut settings = Settings::defaults();
+        settings.flags(&[format!("settlement.postgres={secret}")]).unwrap();
+        settings.flags(&["settlement.sink=postgres".into()]).unwrap();
+        let config = Config::from_settings(&settings).unwrap();
+        assert_eq!(config.sink, SinkConfig::Postgres(secret.into()));
+        assert!(!format!("{config:?}").contains("canary"));
+        let error = bad(&settings, "settlement.postgres", "cannot be used").to_string();
+        assert!(!error.contains("canary"), "{error}");
     }
 
     #[test]

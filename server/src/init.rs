@@ -13,6 +13,7 @@ use protocol::parameter::{Parameter, Parameters};
 use crate::cli::{InitArgs, ModeArg};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::harden;
 
 /// Name of the server's own identity: `spiffe://<trust domain>/frame/engine`.
 pub(crate) const SERVER_NAME: &str = "engine";
@@ -29,6 +30,7 @@ pub(crate) fn run(config: &Config, args: &InitArgs) -> Result<Genesis, Failure> 
         .or_exit(Exit::Config, &format!("--trust-domain {:?}", args.trust_domain))?;
     let genesis = genesis(args)?;
     create_dir(&config.data_dir)?;
+    harden::check_dirs(config)?;
     create_journal(config, &genesis)?;
     let now = UnixTime::now();
     let ca = DevCa::open_or_create(&config.data_dir.join("identity/ca"), &trust_domain, now)

@@ -13,6 +13,7 @@ mod complete;
 mod config;
 mod demo;
 mod exit;
+mod harden;
 mod history;
 mod identity_cmd;
 mod init;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command, ConfigCommand, SettingsArgs};
+use crate::cli::{AuditLogCommand, Cli, Command, ConfigCommand, SettingsArgs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::settings::{Origin, SETTINGS, Settings};
@@ -77,6 +78,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Serve => serve::run(&config),
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Journal(command) => journal_cmd::run(&config, command),
+        Command::AuditLog(AuditLogCommand::Verify) => audit_log::verify(&config.data_dir),
         Command::Audit => audit::audit(&config),
         Command::VerifySettlement => audit::verify_settlement(&config),
         Command::Identity(command) => identity_cmd::run(&config, command),
@@ -120,12 +122,7 @@ fn show_config(
         }
         ConfigCommand::Show => {
             for setting in SETTINGS {
-                let (value, origin) = settings.value(setting.key);
-                let shown = if setting.is_secret() && !value.is_empty() && !value.starts_with('@') {
-                    "(hidden: may hold a password)"
-                } else {
-                    value
-                };
+                let (shown, origin) = settings.shown(setting.key);
                 println!("{:24} = {shown:24} # {origin}; {}", setting.key, setting.meaning);
             }
         }

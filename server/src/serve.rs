@@ -19,6 +19,7 @@ use crate::audit_log::AuditLog;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::harden;
 use crate::history::JournalHistory;
 use crate::keys;
 use crate::observe::Frame;
@@ -40,6 +41,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Runs the frame until a signal ends it.
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
+    // 0 nothing of it may be read by others
+    harden::no_dumps()?;
+    harden::private_files();
+    harden::check_dirs(config)?;
     let identity = open_identity(config)?;
     // 1 what SQL has settled, if it answers at once
     let (sink, stored) = ask_sql(config)?;

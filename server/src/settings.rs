@@ -165,12 +165,14 @@ pub(crate) enum SettingsError {
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("{path} is not TOML: {source}")]
+    #[error("{path} is not TOML: line {line}: {cause}")]
     Toml {
         /// Which.
         path: String,
-        /// Why.
-        source: Box<toml::de::Error>,
+        /// Where.
+        line: usize,
+        /// Why; never the line itself, which may hold a password.
+        cause: String,
     },
     /// No setting has this key.
     #[error("{origin}: no setting is named {key}{}; `config show` lists them all", near(.key))]
@@ -233,9 +235,10 @@ impl Settings {
     }
 
     fn toml(&mut self, text: &str, name: &str) -> Result<(), SettingsError> {
-        let table: toml::Table = text.parse().map_err(|source| SettingsError::Toml {
-            path: name.to_owned(),
-            source: Box::new(source),
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let at = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
+            SettingsError::Toml { path: name.to_owned(), line, cause: error.message().to_owned() }
         })?;
         self.lay(table, "", &Origin::File(name.to_owned()))
     }
@@ -314,6 +317,16 @@ impl Settings {
         Ok(())
     }
 
+    /// As [`Self::value`], with what must not be printed hidden.
+    pub(crate) fn shown(&self, key: &str) -> (&str, &Origin) {
+        let (value, origin) = self.value(key);
+        let is_secret = SETTINGS.iter().any(|setting| setting.key == key && setting.is_secret());
+        if is_secret && !value.is_empty() && !value.starts_with('@') {
+            return ("(hidden: may hold a password)", origin);
+        }
+        (value, origin)
+    }
+
     /// A value and where it came from.
     pub(crate) fn value(&self, key: &str) -> (&str, &Origin) {
         let (value, origin) = self.0.get(key).expect("every key asked for is in SETTINGS");
@@ -350,6 +363,15 @@ mod tests {
         assert!(settings.flags(&["nope=1".into()]).is_err());
         assert!(settings.flags(&["nope".into()]).is_err());
         assert!(settings.toml("[listen]\nquic = [1]", "b.toml").is_err());
+    }
+
+    #[test]
+    fn a_broken_file_is_not_quoted() {
+        let mut settings = Settings::defaults();
+        let text = "[settlement]\npostgres = \"postgres://bezant:canary@db/bezant\nsink = \"none\"";
+        let error = settings.toml(text, "b.toml").unwrap_err().to_string();
+        assert!(error.contains("b.toml") && error.contains("line 2"), "{error}");
+        assert!(!error.contains("canary"), "{error}");
     }
 
     #[test]
