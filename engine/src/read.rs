@@ -68,7 +68,7 @@ impl Engine {
             Kind::ReadRecount => self.read_recount(command),
             Kind::Quote => self.read_quote(caller, command),
             Kind::ReadHold => self.read_hold(command),
-            Kind::ReadAsset => Ok(asset_answer(self.asset_of(command)?)),
+            Kind::ReadAsset => self.read_asset(command),
             Kind::ReadAccounts => self.list(caller, command, answers),
             _ => self.read_parameter(command),
         }
@@ -77,6 +77,12 @@ impl Engine {
     fn asset_of(&self, command: &Command) -> Result<&Asset, Status> {
         let place = self.assets.place(command.asset);
         Ok(self.assets.row(place.ok_or(Status::AssetNotFound)?))
+    }
+
+    fn read_asset(&self, command: &Command) -> Result<Answer, Status> {
+        let asset = self.asset_of(command)?;
+        let host = self.assets.after(asset.id).unwrap_or(0);
+        Ok(Answer { host, ..asset_answer(asset) })
     }
 
     fn read_account(&self, command: &Command) -> Result<Answer, Status> {

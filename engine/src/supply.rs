@@ -5,6 +5,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use protocol::AssetId;
 use protocol::cut::SupplyRow;
@@ -131,6 +132,12 @@ impl Assets {
             return Some(0);
         }
         self.places.get(&id).copied()
+    }
+
+    /// The asset with the next higher number.
+    pub(crate) fn after(&self, id: AssetId) -> Option<AssetId> {
+        let above = (Bound::Excluded(id), Bound::Unbounded);
+        self.places.range(above).next().map(|(&next, _)| next)
     }
 
     /// One asset.

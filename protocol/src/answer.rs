@@ -21,7 +21,7 @@
 //! | 144 | credit_used | u128 | of a list: owner | | Σ max(0, −liquid) | | | | |
 //! | 160 | time | u64 | of a list's trailer: next cursor | | | | expiry, Unix ms | | |
 //! | 168 | rate | u32 | | rate | | rate | rate | scale | |
-//! | 172 | host | u32 | host index | status | accounts | | | | |
+//! | 172 | host | u32 | host index | status | accounts | | | next asset, or 0 | |
 //! | 176 | open_items | u32 | open holds and other items | | | | | name length | |
 //! | 180 | asset | u32 | asset ||||||
 //! | 184 | – | 8 × 0 | |||||||
@@ -69,7 +69,8 @@ pub struct Answer {
     pub time: u64,
     /// Rate in millionths, or an asset's scale.
     pub rate: u32,
-    /// Host index; of an outcome the status; of a supply the number of accounts.
+    /// Host index; of an outcome the status; of a supply the number of accounts; of an asset the
+    /// next higher number that an asset has, 0 if none.
     pub host: u32,
     /// Open items, or the length of the name.
     pub open_items: u32,

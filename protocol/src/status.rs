@@ -5,13 +5,13 @@
 use core::fmt;
 
 macro_rules! statuses {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal, $cure:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal, $name:literal, $cure:literal;)*) => {
         /// What became of a command.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u16)]
         #[non_exhaustive]
         pub enum Status {
-            $($(#[$doc])* $variant = $number,)*
+            $($(#[doc = $doc])+ $variant = $number,)*
         }
 
         impl Status {
@@ -21,6 +21,11 @@ macro_rules! statuses {
             /// The stable name, as printed, logged and put into SQL.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The sentence of the broken rule.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii_start(),)* }
             }
 
             /// What the caller can do about it.

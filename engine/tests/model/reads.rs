@@ -159,6 +159,7 @@ impl Books {
         let mut answer = Answer {
             rate: u32::from(facts.scale),
             open_items: facts.name.len() as u32,
+            host: self.assets.keys().copied().find(|&other| other > command.asset).unwrap_or(0),
             ..Answer::default()
         };
         answer.text[..facts.name.len()].copy_from_slice(facts.name.as_bytes());
