@@ -5,6 +5,7 @@
 //! before its certificate was judged.
 
 mod activity;
+pub(crate) mod api;
 mod arriving;
 mod batches;
 pub(crate) mod call;
@@ -67,7 +68,11 @@ pub(crate) struct Door {
 
 /// Everything that the door serves. Handlers find the [`Caller`] in an extension.
 pub(crate) fn router() -> Router {
-    Router::new().route("/v1/batches", post(batches::post)).fallback(async || refusals::not_found())
+    Router::new()
+        .route("/v1/batches", post(batches::post))
+        .merge(api::router())
+        .fallback(api::no_route)
+        .method_not_allowed_fallback(api::no_method)
 }
 
 /// How the door speaks TLS.

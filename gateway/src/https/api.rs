@@ -1,0 +1,87 @@
+//! The JSON API: every operation of the frame over HTTP, and the document that describes them.
+//!
+//! JSON becomes 128-byte commands here and nowhere else; nothing behind this module knows JSON. It
+//! judges no command and holds no state but the scales of assets, which never change. Invariant:
+//! what is refused here was not sequenced.
+
+mod accept;
+mod accounts;
+mod answer;
+mod body;
+mod contract;
+mod examples;
+mod frame;
+mod holds;
+mod inbound;
+mod money;
+mod openapi;
+mod operation;
+mod page;
+pub(crate) mod problem;
+mod supply;
+mod transfers;
+mod values;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use contract::Fixed;
+use money::Scales;
+use operation::Operation;
+use problem::{Own, Problem};
+
+/// What all requests share.
+pub(crate) struct Shared {
+    scales: Scales,
+    document: Fixed,
+    page: Fixed,
+    style: Fixed,
+}
+
+/// Every operation.
+fn operations() -> Vec<Operation> {
+    let mut operations = frame::operations();
+    operations.extend(accounts::operations());
+    operations.extend(transfers::operations());
+    operations.extend(holds::operations());
+    operations.extend(supply::operations());
+    operations.extend(contract::operations());
+    operations
+}
+
+/// The routes of the API. Every request brings its [`super::call::Caller`] as an extension.
+pub(crate) fn router() -> Router {
+    let mut operations = operations();
+    let document = openapi::document(&mut operations);
+    let json = serde_json::to_string(&document).expect("the document is JSON");
+    let html = "text/html; charset=utf-8";
+    let css = "text/css; charset=utf-8";
+    let shared = Arc::new(Shared {
+        scales: Scales::default(),
+        document: Fixed::new(json, ("application", "json"), "application/json"),
+        page: Fixed::new(page::page(&document), ("text", "html"), html),
+        style: Fixed::new(page::STYLE.to_owned(), ("text", "css"), css),
+    });
+    let routes = operations.into_iter();
+    let router = routes.fold(Router::new(), |router, operation| match operation.route {
+        Some(route) => router.route(operation.path, route),
+        None => router,
+    });
+    router.with_state(shared)
+}
+
+/// The answer to a path that no operation has.
+pub(crate) async fn no_route() -> Problem {
+    Problem::own(Own::RouteNotFound)
+}
+
+/// The answer to a method that a path has no operation for; the router adds `Allow`.
+pub(crate) async fn no_method() -> Problem {
+    Problem::own(Own::MethodNotAllowed)
+}
+
+#[cfg(test)]
+#[path = "api_test.rs"]
+mod tests;

@@ -1,0 +1,427 @@
+//! Supply: issued, burned, moved out of system accounts, halted, counted, audited.
+
+use axum::response::Response;
+use protocol::answer::Answer;
+use protocol::command::reason;
+use protocol::data::TAG_REASON;
+use protocol::ids::NATIVE;
+use protocol::limits::ASSETS_MAX;
+use protocol::{AssetId, Command, CommandId, Kind};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::accounts::ReasonRequest;
+use super::answer::{self, Seen};
+use super::body::{self, BODY_SIZE_MAX};
+use super::examples;
+use super::inbound::{Inbound, told};
+use super::money::{Decimal, Shown};
+use super::operation::Operation;
+use super::problem::Problem;
+use super::transfers::asset_or_native;
+use super::values::{Code, Id, Note, Owner, Small, present};
+use super::write::{self, Done, Draft};
+
+const TAG: &str = "supply";
+
+/// New units.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IssueRequest<'a> {
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    id: Option<Id>,
+    credit: Owner,
+    #[serde(borrow)]
+    amount: Decimal<'a>,
+    /// 1, the native asset, by default.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    asset: Option<Small>,
+    /// `ordinary` by default.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    code: Option<Code>,
+    /// A correction must have one.
+    #[serde(borrow, default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    reason: Option<Note<'a>>,
+    /// The id of what it is about.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    reference: Option<Id>,
+}
+
+/// Units that end.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BurnRequest<'a> {
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    id: Option<Id>,
+    debit: Owner,
+    #[serde(borrow)]
+    amount: Decimal<'a>,
+    /// 1, the native asset, by default.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    asset: Option<Small>,
+    /// `ordinary` by default.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    code: Option<Code>,
+    /// A correction must have one.
+    #[serde(borrow, default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    reason: Option<Note<'a>>,
+    /// The id of what it is about.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    reference: Option<Id>,
+}
+
+/// Units out of a system account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SystemTransferRequest<'a> {
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    id: Option<Id>,
+    debit: Owner,
+    credit: Owner,
+    #[serde(borrow)]
+    amount: Decimal<'a>,
+    /// 1, the native asset, by default.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    asset: Option<Small>,
+    /// `payout` or `write_off`.
+    code: Code,
+    #[serde(borrow, default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    reason: Option<Note<'a>>,
+}
+
+/// The supply of an asset.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SupplyAnswer {
+    asset: AssetId,
+    issued: Shown,
+    destroyed: Shown,
+    /// The sum of every bucket of every account.
+    native_total: Shown,
+    held: Shown,
+    staked: Shown,
+    bonded: Shown,
+    /// The sum of all credit limits.
+    credit_granted: Shown,
+    /// What is borrowed on them.
+    credit_used: Shown,
+    /// 0, or units were lost or invented.
+    delta: Shown,
+    accounts: u32,
+    mint_halted: bool,
+}
+
+impl SupplyAnswer {
+    fn new(asset: AssetId, answer: &Answer, scale: u16) -> Self {
+        let amount = |minor| Shown::amount(minor, scale);
+        Self {
+            asset,
+            issued: amount(answer.value),
+            destroyed: amount(answer.minimum),
+            native_total: Shown::balance(answer.total, scale),
+            held: amount(answer.held),
+            staked: amount(answer.staked),
+            bonded: amount(answer.bonded),
+            credit_granted: amount(answer.credit),
+            credit_used: amount(answer.credit_used),
+            delta: Shown::balance(answer.delta, scale),
+            accounts: answer.host,
+            mint_halted: answer.flags & 1 != 0,
+        }
+    }
+}
+
+fn supply_example() -> Value {
+    json!({"asset": 1, "issued": "1000.000000", "destroyed": "0.000000",
+           "native_total": "1000.000000", "held": "12.500000", "staked": "0.000000",
+           "bonded": "0.000000", "credit_granted": "0.000000", "credit_used": "0.000000",
+           "delta": "0.000000", "accounts": 6, "mint_halted": false})
+}
+
+/// The supply under the names that registries of the federation use.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AuditAnswer {
+    frame: Id,
+    /// `BREACH` if any asset has one.
+    status: Verdict,
+    /// The executed sequence at which all of it was read.
+    sequence: u64,
+    /// Of the native asset, the frame's own currency.
+    totals: AuditRow,
+    /// Of every asset, by its number.
+    #[schema(min_items = 1, max_items = 256)]
+    assets: Vec<AuditRow>,
+}
+
+/// The supply of one asset.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct AuditRow {
+    asset: AssetId,
+    #[schema(max_length = 64)]
+    name: String,
+    tokens_issued: Shown,
+    tokens_destroyed: Shown,
+    /// What is under way between frames.
+    transit_net: Shown,
+    /// issued − destroyed + transit.
+    net_supply: Shown,
+    /// The sum of every bucket of every account.
+    circulating: Shown,
+    /// net_supply − circulating: 0, or units were lost or invented.
+    delta: Shown,
+    status: Verdict,
+}
+
+/// Whether the books agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Verdict {
+    Ok,
+    Breach,
+}
+
+impl AuditRow {
+    fn new(asset: &Listed, answer: &Answer) -> Self {
+        let amount = |minor| Shown::amount(minor, asset.scale);
+        let balance = |minor| Shown::balance(minor, asset.scale);
+        let net = answer.total.saturating_add(answer.delta);
+        // By its definition, so that a frame which has peers is reckoned by the same line.
+        let supplied = answer.value.wrapping_sub(answer.minimum).cast_signed();
+        Self {
+            asset: asset.number,
+            name: asset.name.clone(),
+            tokens_issued: amount(answer.value),
+            tokens_destroyed: amount(answer.minimum),
+            transit_net: balance(net.saturating_sub(supplied)),
+            net_supply: balance(net),
+            circulating: balance(answer.total),
+            delta: balance(answer.delta),
+            status: if answer.delta == 0 { Verdict::Ok } else { Verdict::Breach },
+        }
+    }
+}
+
+/// Everything about supply.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::post("/v1/issues", issue)
+            .does(TAG, "Issues units", "New units to an account; for the mint role.")
+            .reads::<IssueRequest<'_>>(ISSUE)
+            .answers::<Done>(201, examples::done()),
+        Operation::post("/v1/burns", burn)
+            .does(TAG, "Burns units", "Units of an account end.")
+            .reads::<BurnRequest<'_>>(BURN)
+            .answers::<Done>(201, examples::done()),
+        Operation::post("/v1/system-transfers", system_transfer)
+            .does(TAG, "Moves units of the frame", "Payouts and write-offs; for admins.")
+            .reads::<SystemTransferRequest<'_>>(SYSTEM_TRANSFER)
+            .answers::<Done>(201, examples::done()),
+        Operation::post("/v1/mint/halt", halt)
+            .does(TAG, "Halts minting", "Nothing is issued until it is resumed.")
+            .reads::<ReasonRequest<'_>>(HALT)
+            .answers::<Done>(200, examples::done()),
+        Operation::post("/v1/mint/resume", resume)
+            .does(TAG, "Resumes minting", "After a full recomputation that gives 0.")
+            .reads::<ReasonRequest<'_>>(HALT)
+            .answers::<Done>(200, examples::done()),
+        Operation::get("/v1/supply/{asset}", running)
+            .does(TAG, "Reads the supply of an asset", "From the running sums.")
+            .answers::<SupplyAnswer>(200, supply_example()),
+        Operation::get("/v1/supply/{asset}/recount", recount)
+            .does(TAG, "Counts the supply anew", "From every account.")
+            .answers::<SupplyAnswer>(200, supply_example()),
+        Operation::get("/api/v1/projections/supply-audit", audit)
+            .does(TAG, "Audits the supply", "Of every asset, in one state of the frame.")
+            .answers::<AuditAnswer>(
+                200,
+                json!({"frame": "0190f0f0-0000-7000-8000-000000000001", "status": "OK",
+                       "sequence": 42, "totals": audit_example(), "assets": [audit_example()]}),
+            ),
+    ]
+}
+
+fn audit_example() -> Value {
+    json!({"asset": 1, "name": "AVT", "tokens_issued": "1000.000000",
+           "tokens_destroyed": "10.000000", "transit_net": "0.000000",
+           "net_supply": "990.000000", "circulating": "990.000000", "delta": "0.000000",
+           "status": "OK"})
+}
+
+const ISSUE: &str = r#"{
+  "id": "018f6f0e-8a10-7000-8000-000000000001",
+  "credit": "treasury:0",
+  "amount": "1000.000000",
+  "code": "ordinary"
+}"#;
+
+const BURN: &str = r#"{
+  "id": "018f6f0e-8a10-7000-8000-000000000001",
+  "debit": "treasury:0",
+  "amount": "10.000000",
+  "code": "correction",
+  "reason": "booked twice"
+}"#;
+
+const SYSTEM_TRANSFER: &str = r#"{
+  "id": "018f6f0e-8a10-7000-8000-000000000001",
+  "debit": "fee_collector:1",
+  "credit": "treasury:1",
+  "amount": "5.000000",
+  "code": "payout"
+}"#;
+
+const HALT: &str = r#"{
+  "id": "018f6f0e-8a10-7000-8000-000000000001",
+  "reason": "key ceremony"
+}"#;
+
+async fn issue(mut inbound: Inbound) -> Result<Response, Problem> {
+    let bytes = inbound.body(BODY_SIZE_MAX).await?;
+    let body: IssueRequest<'_> = body::parse(&bytes)?;
+    let asset = asset_or_native(body.asset);
+    let scale = inbound.scale(asset).await?;
+    let draft = Draft::new(Kind::Issue, body.id);
+    let command = Command {
+        credit: body.credit.0,
+        amount: body.amount.minor(scale, "/amount")?,
+        asset,
+        reference: body.reference.map_or(0, |reference| reference.0),
+        code: body.code.map_or(reason::ORDINARY, |code| code.0),
+        ..draft.command
+    };
+    let draft = Draft { command, ..draft.note(TAG_REASON, body.reason.as_ref()) };
+    write::run(&inbound, draft, true).await
+}
+
+async fn burn(mut inbound: Inbound) -> Result<Response, Problem> {
+    let bytes = inbound.body(BODY_SIZE_MAX).await?;
+    let body: BurnRequest<'_> = body::parse(&bytes)?;
+    let asset = asset_or_native(body.asset);
+    let scale = inbound.scale(asset).await?;
+    let draft = Draft::new(Kind::Burn, body.id);
+    let command = Command {
+        debit: body.debit.0,
+        amount: body.amount.minor(scale, "/amount")?,
+        asset,
+        reference: body.reference.map_or(0, |reference| reference.0),
+        code: body.code.map_or(reason::ORDINARY, |code| code.0),
+        ..draft.command
+    };
+    let draft = Draft { command, ..draft.note(TAG_REASON, body.reason.as_ref()) };
+    write::run(&inbound, draft, true).await
+}
+
+async fn system_transfer(mut inbound: Inbound) -> Result<Response, Problem> {
+    let bytes = inbound.body(BODY_SIZE_MAX).await?;
+    let body: SystemTransferRequest<'_> = body::parse(&bytes)?;
+    let asset = asset_or_native(body.asset);
+    let scale = inbound.scale(asset).await?;
+    let draft = Draft::new(Kind::SystemTransfer, body.id);
+    let command = Command {
+        debit: body.debit.0,
+        credit: body.credit.0,
+        amount: body.amount.minor(scale, "/amount")?,
+        asset,
+        code: body.code.0,
+        ..draft.command
+    };
+    let draft = Draft { command, ..draft.note(TAG_REASON, body.reason.as_ref()) };
+    write::run(&inbound, draft, true).await
+}
+
+async fn halt(inbound: Inbound) -> Result<Response, Problem> {
+    set_halt(inbound, Kind::HaltMint).await
+}
+
+async fn resume(inbound: Inbound) -> Result<Response, Problem> {
+    set_halt(inbound, Kind::ResumeMint).await
+}
+
+async fn set_halt(mut inbound: Inbound, kind: Kind) -> Result<Response, Problem> {
+    let bytes = inbound.body(BODY_SIZE_MAX).await?;
+    let body: ReasonRequest<'_> = body::parse(&bytes)?;
+    let draft = Draft::new(kind, body.id);
+    let command = Command { code: body.code.map_or(0, |code| code.0), ..draft.command };
+    let draft = Draft { command, ..draft.note(TAG_REASON, body.reason.as_ref()) };
+    write::run(&inbound, draft, false).await
+}
+
+async fn running(inbound: Inbound) -> Result<Response, Problem> {
+    read(&inbound, Kind::ReadSupply).await
+}
+
+async fn recount(inbound: Inbound) -> Result<Response, Problem> {
+    read(&inbound, Kind::ReadRecount).await
+}
+
+async fn read(inbound: &Inbound, kind: Kind) -> Result<Response, Problem> {
+    inbound.no_query()?;
+    let asset = inbound.path_asset()?;
+    let read = Command { asset, ..Command::new(kind, CommandId(0)) };
+    let (seen, answer) = inbound.ask(read).await?;
+    let scale = inbound.scale(asset).await?;
+    Ok(answer::read(&seen, &SupplyAnswer::new(asset, &answer, scale)))
+}
+
+/// An asset of the frame.
+struct Listed {
+    number: AssetId,
+    name: String,
+    scale: u16,
+}
+
+async fn audit(inbound: Inbound) -> Result<Response, Problem> {
+    inbound.no_query()?;
+    let assets = listed(&inbound).await?;
+    let read = |asset: &Listed| Command {
+        asset: asset.number,
+        ..Command::new(Kind::ReadSupply, CommandId(0))
+    };
+    // One request, so that every asset is seen in the same state.
+    let reads: Vec<Command> = assets.iter().map(read).collect();
+    let answered = inbound.caller.read(&reads).await?;
+    let head = &answered.decoded.head;
+    let seen = Seen::of(head);
+    let mut rows = Vec::with_capacity(assets.len());
+    for (asset, answer) in assets.iter().zip(&answered.decoded.answers) {
+        told(answer).map_err(|problem| problem.seen(seen))?;
+        rows.push(AuditRow::new(asset, answer));
+    }
+    let is_whole = rows.iter().all(|row| row.status == Verdict::Ok);
+    let totals = rows.first().cloned();
+    let audit = AuditAnswer {
+        frame: Id(inbound.caller.desk().info.frame),
+        status: if is_whole { Verdict::Ok } else { Verdict::Breach },
+        sequence: head.first_sequence,
+        totals: totals.expect("a frame has its native asset"),
+        assets: rows,
+    };
+    Ok(answer::read(&seen, &audit))
+}
+
+/// Every asset, by its number; the native one is the first.
+async fn listed(inbound: &Inbound) -> Result<Vec<Listed>, Problem> {
+    let mut assets = Vec::new();
+    let mut number = NATIVE;
+    while number != 0 && assets.len() < ASSETS_MAX {
+        let read = Command { asset: number, ..Command::new(Kind::ReadAsset, CommandId(0)) };
+        let (_, answer) = inbound.ask(read).await?;
+        let scale = u16::try_from(answer.rate).expect("scales are at most 18");
+        assets.push(Listed { number, name: answer.name().to_owned(), scale });
+        number = answer.host;
+    }
+    Ok(assets)
+}
