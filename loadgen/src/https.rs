@@ -20,8 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub use answer::Answer;
-pub(crate) use answer::number;
+pub use answer::{Answer, number};
 pub use http1::{Http1, head};
 pub use http2::Http2;
 

@@ -265,6 +265,14 @@ fn read(
             json.amount("amount", command.amount)?;
             json.end();
         }
+        Kind::ReadAccounts if command.value == 0 => {
+            path.push_str("/v1/accounts?host=");
+            push_owner(path, command.credit)?;
+            if command.asset != 0 {
+                path.push_str(&format!("&asset={}", command.asset));
+            }
+            path.push_str(&format!("&limit={}", command.amount));
+        }
         Kind::ReadAsset => path.push_str(&format!("/v1/assets/{}", command.asset)),
         Kind::ReadHold => {
             path.push_str("/v1/holds/");

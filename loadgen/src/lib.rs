@@ -1,4 +1,5 @@
-//! The load harness: drives a running frame over QUIC or HTTPS and keeps its own book of every account.
+//! The load harness: drives a running frame over QUIC or HTTPS, and keeps its own book of every
+//! account.
 //!
 //! It plans seeded batches, sends them over many connections, measures from just before a batch is
 //! handed to the client until its answer is decoded, and at the end compares every account with

@@ -15,7 +15,7 @@ use loadgen::{Mix, Skew, payments};
 /// Commands a request, unless said otherwise.
 const BATCH: u32 = 8_190;
 
-/// Drives a running frame over QUIC or HTTPS and compares every account with its own book at the end.
+/// Drives a running frame over QUIC or HTTPS, and compares every account with its own book.
 #[derive(Debug, Parser)]
 #[command(name = "bezant-loadgen", version, about)]
 struct Arguments {

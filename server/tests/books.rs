@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use loadgen::run::Progress;
-use loadgen::{Door, Driver, Load, Mix, Skew};
+use loadgen::{Door, Driver, Load, Mix, Skew, Target};
 
 use crate::frame::Frame;
 
@@ -30,7 +30,16 @@ pub(crate) async fn drive_until<T>(
     driver: &mut Driver,
     before: impl Future<Output = T>,
 ) -> T {
-    let target = frame.target();
+    drive_at(&frame.target(), driver, before).await
+}
+
+/// The same with a target of its own: books that are kept at the same time need a host each, whose
+/// fees nobody else pays into.
+pub(crate) async fn drive_at<T>(
+    target: &Target,
+    driver: &mut Driver,
+    before: impl Future<Output = T>,
+) -> T {
     let progress = Arc::clone(&driver.progress);
     progress.stop.store(false, Ordering::Relaxed);
     let ended = async {
@@ -38,7 +47,7 @@ pub(crate) async fn drive_until<T>(
         progress.stop.store(true, Ordering::Relaxed);
         result
     };
-    let (driven, result) = tokio::join!(driver.drive(&target), ended);
+    let (driven, result) = tokio::join!(driver.drive(target), ended);
     driven.unwrap();
     driver.progress.stop.store(false, Ordering::Relaxed);
     result
@@ -54,9 +63,13 @@ pub(crate) async fn executed(progress: &Progress, count: u64) {
 
 /// Resolves what is unknown; then every account must be as the book says.
 pub(crate) async fn agree(frame: &Frame, driver: &mut Driver) {
-    let target = frame.target();
-    driver.resolve(&target).await.unwrap();
-    let agreement = driver.compare(&target).await.unwrap();
+    agree_at(&frame.target(), driver).await;
+}
+
+/// The same with a target of its own.
+pub(crate) async fn agree_at(target: &Target, driver: &mut Driver) {
+    driver.resolve(target).await.unwrap();
+    let agreement = driver.compare(target).await.unwrap();
     assert_eq!(agreement.differences, 0, "{:#?}", agreement.examples);
     assert_eq!(agreement.supply_delta, "0");
 }

@@ -121,6 +121,10 @@ impl Frame {
         self.running().quic
     }
 
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.running().https.expect("the frame has an HTTPS door")
+    }
+
     pub(crate) fn admin(&self) -> SocketAddr {
         self.running().admin
     }
@@ -142,10 +146,15 @@ impl Frame {
 
     /// Where a load goes.
     pub(crate) fn target(&self) -> Target {
+        self.target_of("north")
+    }
+
+    /// The same for a registry of this name.
+    pub(crate) fn target_of(&self, registry: &str) -> Target {
         Target {
             addr: self.quic(),
             https: self.running().https,
-            registry: self.identity("registry", "north"),
+            registry: self.identity("registry", registry),
             mint: self.identity("mint", "treasury"),
         }
     }

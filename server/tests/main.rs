@@ -5,6 +5,8 @@
 //! SQL and the admin door.
 #![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
 
+mod abuse;
+mod abuse_h2;
 mod books;
 mod clock;
 mod cluster;
@@ -13,8 +15,11 @@ mod crash_points;
 mod demo;
 mod door;
 mod duplicates;
+mod examples;
 mod frame;
 mod full_disk;
+mod https_client;
+mod https_door;
 mod identity_over_quic;
 mod journal_damage;
 mod kill_loop;
@@ -23,6 +28,7 @@ mod matrix;
 mod medium;
 mod quic;
 mod refusals_over_quic;
+mod rotation;
 mod settled_keys;
 mod settlement_outage;
 mod shell;

@@ -17,6 +17,7 @@ use self::scene::{PEOPLE, Person, Scene};
 use crate::books;
 use crate::door::{Door, Quic};
 use crate::frame::Frame;
+use crate::https_door::Https;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -92,8 +93,8 @@ fn is_complete(cells: &Cells) {
     }
 }
 
-#[test]
-fn every_cell_answers_as_the_table_says_over_quic() {
+/// Walks every cell with everybody at a door that `open` makes.
+fn walk_all<D: Door>(open: impl AsyncFn(&Frame, &str, &str) -> D) {
     books::run(async {
         let mut frame = Frame::new();
         frame.start();
@@ -104,10 +105,20 @@ fn every_cell_answers_as_the_table_says_over_quic() {
             let client = frame.client(role.name(), &name_of(name, role)).await;
             assert_eq!(client.hello().role, role as u16, "{name}");
             unix_ms = client.ids().next_id().unix_ms();
-            doors.insert(name, Quic(client));
+            doors.insert(name, open(&frame, role.name(), &name_of(name, role)).await);
         }
         is_complete(&walk(doors, unix_ms).await);
         frame.stop();
         frame.is_sound();
     });
+}
+
+#[test]
+fn every_cell_answers_as_the_table_says_over_quic() {
+    walk_all(async |frame, role, name| Quic(frame.client(role, name).await));
+}
+
+#[test]
+fn every_cell_answers_as_the_table_says_over_https() {
+    walk_all(async |frame, role, name| Https::open(frame, role, name, None).await);
 }

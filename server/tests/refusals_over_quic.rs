@@ -1,18 +1,22 @@
-//! Every status is reached over QUIC by an identity that meets it in earnest, and a refusal is
-//! repeated to the same id exactly when it is remembered.
+//! Every status is reached through every door by an identity that meets it in earnest, and a
+//! refusal is repeated to the same id exactly when it is remembered.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::time::Duration;
 
-use client::{Client, Command, CommandId, OwnerId, Status, query};
+use client::{Client, Command, CommandId, Outcome, OwnerId, Status, query};
 use protocol::Kind;
 use protocol::command::{flags, reason};
-use protocol::data::{self, TAG_NAME};
+use protocol::data::{self, TAG_KEY, TAG_NAME};
 use protocol::ids::NATIVE;
+use protocol::key;
 use protocol::parameter::Parameter;
 use protocol::system;
 
 use crate::books;
 use crate::frame::{Frame, must, say};
+use crate::https_door::{Https, Kinds};
 
 /// Statuses that no command brings about in this version, or that another module reaches.
 const ELSEWHERE: &[(Status, &str)] = &[
@@ -30,13 +34,23 @@ const ELSEWHERE: &[(Status, &str)] = &[
 
 #[test]
 fn every_status_is_reached_and_repeated_as_documented() {
+    every_status(&Way::Quic);
+}
+
+#[test]
+fn every_status_is_reached_over_https() {
+    every_status(&Way::Https(None));
+}
+
+fn every_status(way: &Way) {
     let mut seen = Seen::default();
     books::run(async {
-        ordinary(&mut seen).await;
-        small(&mut seen).await;
-        few_ids(&mut seen).await;
-        operator(&mut seen).await;
-        dead_holds(&mut seen).await;
+        ordinary(&mut seen, way).await;
+        small(&mut seen, way).await;
+        few_ids(&mut seen, way).await;
+        few_keys(&mut seen, way).await;
+        operator(&mut seen, way).await;
+        dead_holds(&mut seen, way).await;
     });
     let missing: Vec<_> = Status::ALL
         .iter()
@@ -49,36 +63,74 @@ fn every_status_is_reached_and_repeated_as_documented() {
     }
 }
 
+/// Which door the refused commands go through; the others prepare the frame over QUIC.
+#[derive(Clone)]
+enum Way {
+    Quic,
+    Https(Option<Kinds>),
+}
+
+/// Somebody with a client for what must succeed, and a door for what is looked at.
+struct Caller {
+    client: Client,
+    https: Option<Https>,
+}
+
+impl Caller {
+    async fn open(frame: &Frame, role: &str, name: &str, way: &Way) -> Self {
+        let https = match way {
+            Way::Quic => None,
+            Way::Https(kinds) => Some(Https::open(frame, role, name, kinds.clone()).await),
+        };
+        Self { client: frame.client(role, name).await, https }
+    }
+
+    async fn send(&self, slots: &[Command]) -> Vec<Outcome> {
+        if let Some(https) = &self.https {
+            return https.send(slots).await;
+        }
+        let reply = self.client.request(slots).await.unwrap();
+        assert_eq!(reply.refused(), None);
+        reply.outcomes().to_vec()
+    }
+}
+
+impl Deref for Caller {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
 /// Statuses met so far.
 #[derive(Default)]
 struct Seen(BTreeSet<Status>);
 
 impl Seen {
     /// Sends `slots`; the command at `place` must answer `status`, and again the same way.
-    async fn legs(&mut self, client: &Client, slots: &[Command], place: usize, status: Status) {
-        let first = client.request(slots).await.unwrap();
-        assert_eq!(first.refused(), None, "{status}");
-        let first = first.outcomes()[place];
+    async fn legs(&mut self, caller: &Caller, slots: &[Command], place: usize, status: Status) {
+        let first = caller.send(slots).await[place];
         assert_eq!(first.status, status, "sequence {}", first.sequence);
-        let again = client.request(slots).await.unwrap().outcomes()[place];
+        let again = caller.send(slots).await[place];
         assert_eq!(again.status, status, "the second time");
         assert_eq!(again.repeat, status.is_remembered(), "{status}");
         self.0.insert(status);
     }
 
-    async fn one(&mut self, client: &Client, command: Command, status: Status) {
-        self.legs(client, &[command], 0, status).await;
+    async fn one(&mut self, caller: &Caller, command: Command, status: Status) {
+        self.legs(caller, &[command], 0, status).await;
     }
 }
 
 /// A frame with two registries and everybody who may speak to it.
 struct World {
     frame: Frame,
-    north: Client,
-    south: Client,
-    mint: Client,
-    admin: Client,
-    agent: Client,
+    north: Caller,
+    south: Caller,
+    mint: Caller,
+    admin: Caller,
+    agent: Caller,
 }
 
 /// Owners that `north` hosts, with funds; `POOR` has none.
@@ -92,21 +144,21 @@ const NOBODY: OwnerId = ALICE + 99;
 const AGENT: &str = "01900000-0000-7000-8000-0000000000aa";
 
 impl World {
-    async fn new(mut frame: Frame) -> Self {
+    async fn new(mut frame: Frame, way: &Way) -> Self {
         frame.start();
         Self {
-            north: frame.client("registry", "north").await,
-            south: frame.client("registry", "south").await,
-            mint: frame.client("mint", "treasury").await,
-            admin: frame.client("admin", "chief").await,
-            agent: frame.client("agent", AGENT).await,
+            north: Caller::open(&frame, "registry", "north", way).await,
+            south: Caller::open(&frame, "registry", "south", way).await,
+            mint: Caller::open(&frame, "mint", "treasury", way).await,
+            admin: Caller::open(&frame, "admin", "chief", way).await,
+            agent: Caller::open(&frame, "agent", AGENT, way).await,
             frame,
         }
     }
 
     /// Opens and funds the owners.
-    async fn funded(frame: Frame) -> Self {
-        let world = Self::new(frame).await;
+    async fn funded(frame: Frame, way: &Way) -> Self {
+        let world = Self::new(frame, way).await;
         for owner in [ALICE, BOB, CAROL, POOR] {
             must(&world.north, Command::open(id(&world.north), owner, NATIVE)).await;
         }
@@ -140,8 +192,8 @@ fn asset(client: &Client, number: u32) -> [Command; 2] {
     [command, name[0]]
 }
 
-async fn ordinary(seen: &mut Seen) {
-    let world = World::funded(Frame::new()).await;
+async fn ordinary(seen: &mut Seen, way: &Way) {
+    let world = World::funded(Frame::new(), way).await;
     must(&world.north, pay(&world.north, ALICE, BOB, 1_000)).await;
     seen.0.insert(Status::Ok);
     shape(seen, &world).await;
@@ -356,7 +408,7 @@ async fn quotas(seen: &mut Seen, world: &World) {
 }
 
 /// A frame with little room.
-async fn small(seen: &mut Seen) {
+async fn small(seen: &mut Seen, way: &Way) {
     let frame = Frame::with(
         &[
             "--parameter",
@@ -368,7 +420,7 @@ async fn small(seen: &mut Seen) {
         ],
         &[],
     );
-    let world = World::funded(frame).await;
+    let world = World::funded(frame, way).await;
     let north = &world.north;
     let hold = |debtor| Command::hold(id(north), debtor, CAROL, NATIVE, 1_000, 0);
     must(north, hold(ALICE)).await;
@@ -386,7 +438,7 @@ async fn small(seen: &mut Seen) {
 }
 
 /// A frame that remembers few ids.
-async fn few_ids(seen: &mut Seen) {
+async fn few_ids(seen: &mut Seen, way: &Way) {
     let arguments = [
         "--parameter",
         "ids.capacity=64",
@@ -395,7 +447,7 @@ async fn few_ids(seen: &mut Seen) {
         "--parameter",
         "ids.min_window_ms=86400000",
     ];
-    let world = World::funded(Frame::with(&arguments, &[])).await;
+    let world = World::funded(Frame::with(&arguments, &[]), way).await;
     let north = &world.north;
     for _ in 0..64 {
         if say(north, pay(north, ALICE, BOB, 100)).await == Status::Busy {
@@ -405,9 +457,41 @@ async fn few_ids(seen: &mut Seen) {
     seen.one(north, pay(north, ALICE, BOB, 100), Status::Busy).await;
 }
 
+/// A payment under a string key, with nothing checked in the settled history.
+fn keyed(client: &Client, number: usize) -> [Command; 2] {
+    let key = format!("order {number}");
+    let id = CommandId(key::id(client.hello().principal, key.as_bytes()));
+    let slots = data::encode(&[(TAG_KEY, key.as_bytes())]);
+    let pay = Command::transfer(id, ALICE, BOB, NATIVE, 100);
+    [Command { flags: flags::KEYED, data: 1, ..pay }, slots[0]]
+}
+
+/// A frame that remembers few keys, for a moment.
+async fn few_keys(seen: &mut Seen, way: &Way) {
+    let arguments = ["--parameter", "keys.capacity=64", "--parameter", "keys.window_ms=5000"];
+    let frame = Frame::with(&arguments, &["settlement.history=full"]);
+    let world = World::funded(frame, way).await;
+    let north = &world.north;
+    let many: Vec<Command> = (0..64).flat_map(|number| keyed(north, number)).collect();
+    let reply = north.request(&many).await.unwrap();
+    assert_eq!(reply.first_refusal(), None);
+    seen.legs(north, &keyed(north, 64), 0, Status::KeysFull).await;
+    // They are forgotten once they are settled and have had their time; then nobody can tell
+    // whether a key is new without asking the history.
+    while say_all(north, &keyed(north, 65)).await == Status::KeysFull {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    seen.legs(north, &keyed(north, 66), 0, Status::KeyUnchecked).await;
+}
+
+async fn say_all(client: &Client, slots: &[Command]) -> Status {
+    let reply = client.request(slots).await.unwrap();
+    reply.refused().unwrap_or_else(|| reply.outcomes()[0].status)
+}
+
 /// A frame whose units come from elsewhere; it also takes as many hosts as there can be.
-async fn operator(seen: &mut Seen) {
-    let world = World::new(Frame::with(&["--mode", "operator"], &[])).await;
+async fn operator(seen: &mut Seen, way: &Way) {
+    let world = World::new(Frame::with(&["--mode", "operator"], &[]), way).await;
     let (mint, admin) = (&world.mint, &world.admin);
     let open =
         |owner| Command { credit: owner | 1 << 100, ..Command::open(id(admin), owner, NATIVE) };
@@ -422,10 +506,10 @@ async fn operator(seen: &mut Seen) {
 }
 
 /// Holds that are dead but whose timers have not fired: more are due than one record may fire.
-async fn dead_holds(seen: &mut Seen) {
+async fn dead_holds(seen: &mut Seen, way: &Way) {
     const HOLDS: u128 = 80_000;
     let frame = Frame::with(&["--parameter", "holds.per_debtor=100000"], &[]);
-    let world = World::funded(frame).await;
+    let world = World::funded(frame, way).await;
     let north = &world.north;
     // A slower machine needs longer to place them all before the first ends.
     for seconds in 8..20 {

@@ -1,6 +1,6 @@
 //! `cargo xtask figures`: the end-to-end figures of `docs/performance.md`, by one command. Builds
 //! the optimised binaries, makes a frame in a temporary directory, and lets the load harness drive
-//! it over QUIC with mTLS; client and server share the machine.
+//! it over QUIC and HTTPS with mTLS; client and server share the machine.
 //!
 //! It judges nothing: the harness fails by itself when its book and the frame's differ.
 
@@ -24,7 +24,19 @@ const ROWS: &[(&str, &str)] = &[
         "--accounts 10000 --connections 32 --in-flight 1 --batch 1 --commands 100000 --seed 5",
     ),
     ("single transfer, idle", "--accounts 1000 --in-flight 1 --batch 1 --commands 5000 --seed 6"),
+    (
+        "HTTPS: 10 k accounts, batches of 8 190",
+        "--door https-binary --accounts 10000 --commands 10000000 --seed 7",
+    ),
+    (
+        "HTTPS: 64 connections, one transfer a request as JSON",
+        "--door https-json --accounts 10000 --connections 64 --commands 300000 --seed 8",
+    ),
 ];
+
+/// Every door on a free port.
+const DOORS: [&str; 3] =
+    ["listen.quic=127.0.0.1:0", "listen.https=127.0.0.1:0", "listen.admin=127.0.0.1:0"];
 
 /// Measures every row, or those whose name contains `only`.
 pub(crate) fn run_rows(only: Option<&str>) -> Result<(), String> {
@@ -52,7 +64,9 @@ impl Frame {
     fn bezant(&self) -> Command {
         let mut command = Command::new(self.bin.join("bezant"));
         command.arg("--data-dir").arg(&self.data);
-        command.args(["--set", "listen.quic=127.0.0.1:0", "--set", "listen.admin=127.0.0.1:0"]);
+        for door in DOORS {
+            command.args(["--set", door]);
+        }
         command
     }
 
@@ -67,10 +81,10 @@ impl Frame {
         }
         let serve = self.bezant().arg("serve").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut server = Server(serve.map_err(|e| format!("the frame does not start: {e}"))?);
-        let address = server.address()?;
+        let (quic, https) = server.addresses()?;
         println!("\n── {name}");
         let mut harness = Command::new(self.bin.join("bezant-loadgen"));
-        harness.args(["--server", &address]).args(load.split(' '));
+        harness.args(["--server", &quic, "--https", &https]).args(load.split(' '));
         harness.arg("--registry").arg(self.data.join("registry"));
         harness.arg("--mint").arg(self.data.join("mint"));
         run(&mut harness)
@@ -81,14 +95,20 @@ impl Frame {
 struct Server(Child);
 
 impl Server {
-    /// Where its QUIC door is, once it says so.
-    fn address(&mut self) -> Result<String, String> {
+    /// Where its QUIC and its HTTPS door are, once it says so.
+    fn addresses(&mut self) -> Result<(String, String), String> {
         let stdout = self.0.stdout.take().ok_or("the frame has no output")?;
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let said = line.strip_prefix("listening quic=");
-            if let Some(address) = said.and_then(|rest| rest.split(' ').next()) {
-                return Ok(address.to_owned());
-            }
+            let Some(doors) = line.strip_prefix("listening ") else {
+                continue;
+            };
+            let door = |name| {
+                let mut named = doors.split(' ').filter_map(|door| door.split_once('='));
+                let found = named.find(|&(found, _)| found == name);
+                found.map(|(_, addr)| addr.to_owned())
+            };
+            let (quic, https) = (door("quic"), door("https"));
+            return quic.zip(https).ok_or_else(|| format!("a door is missing: {line}"));
         }
         Err("the frame ended instead of listening".to_owned())
     }

@@ -87,7 +87,8 @@ pub(super) fn stamps(value: &str) -> [u32; 4] {
 
 /// The number that follows `"name":` in a JSON object of the door; the names it looks for are
 /// written nowhere else in the object.
-pub(crate) fn number(body: &[u8], name: &str) -> Option<u64> {
+#[must_use]
+pub fn number(body: &[u8], name: &str) -> Option<u64> {
     let value = &body[value(body, name)?];
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
