@@ -315,11 +315,14 @@ pub struct AssetView {
     pub scale: u32,
     /// Its name.
     pub name: Box<str>,
+    /// The next higher number that an asset has.
+    pub next: Option<AssetId>,
 }
 
 impl View for AssetView {
     fn from_answer(answer: &Answer) -> Self {
-        Self { scale: answer.rate, name: answer.name().into() }
+        let next = (answer.host != 0).then_some(answer.host);
+        Self { scale: answer.rate, name: answer.name().into(), next }
     }
 }
 

@@ -143,7 +143,7 @@ impl Speaker {
             ClientCommand::Recount(asset) => {
                 self.supply(asset.asset, query::recount(asset.asset)).await
             }
-            ClientCommand::SupplyAudit { assets } => self.supply_audit(assets).await,
+            ClientCommand::SupplyAudit => self.supply_audit().await,
             ClientCommand::Me => self.me(&args.identity),
         }
     }

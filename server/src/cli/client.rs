@@ -104,14 +104,8 @@ pub(crate) enum ClientCommand {
     Recount(AssetArg),
     /// Show the supply of every asset under the names that registries of the federation use.
     #[command(after_help = "Example:
-  bezant client --identity ids/auditor supply-audit --json
-
-Asks for the assets 1 to 256; others are named by --asset.")]
-    SupplyAudit {
-        /// A further asset number; may be repeated.
-        #[arg(long = "asset", value_name = "ASSET")]
-        assets: Vec<AssetId>,
-    },
+  bezant client --identity ids/auditor supply-audit --json")]
+    SupplyAudit,
     /// Show who I am there, and the frame: its id, epoch, time and limits.
     #[command(after_help = "Example:
   bezant client --identity ids/alice me")]

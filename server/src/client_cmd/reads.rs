@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use client::{
-    AccountView, AssetId, CommandId, FileSource, OutcomeView, OwnerId, Query, Sequence, SupplyView,
-    query,
+    AccountView, AssetId, AssetView, CommandId, FileSource, OutcomeView, OwnerId, Query, Sequence,
+    SupplyView, query,
 };
 use protocol::amount::{format, format_signed};
-use protocol::limits::LIST_LIMIT_MAX;
+use protocol::ids::NATIVE;
+use protocol::limits::{ASSETS_MAX, LIST_LIMIT_MAX};
 use protocol::parameter::Parameter;
 use protocol::request::Role;
 use serde_json::{Value, json};
@@ -18,9 +19,6 @@ use crate::cli::values::owner_text;
 use crate::client_cmd::Speaker;
 use crate::client_cmd::said::{Said, Trouble};
 use crate::exit::{Exit, Failure, OrExit as _};
-
-/// Assets that an audit asks for without being told: as many as a frame may have, from 1.
-const AUDITED: std::ops::RangeInclusive<AssetId> = 1..=256;
 
 impl Speaker {
     pub(super) async fn show_account(&mut self, account: &AccountArgs) -> Result<Said, Trouble> {
@@ -183,24 +181,41 @@ impl Speaker {
     }
 
     /// Every asset of one moment: all running sums are read in one request.
-    pub(super) async fn supply_audit(&mut self, further: &[AssetId]) -> Result<Said, Trouble> {
-        let mut assets: Vec<AssetId> = AUDITED.chain(further.iter().copied()).collect();
-        assets.sort_unstable();
-        assets.dedup();
-        let queries: Vec<_> = assets.iter().map(|&asset| query::supply(asset)).collect();
+    pub(super) async fn supply_audit(&mut self) -> Result<Said, Trouble> {
+        let assets = self.assets().await?;
+        let queries: Vec<_> = assets.iter().map(|(asset, _)| query::supply(*asset)).collect();
         let reads: Vec<_> = queries.iter().map(|query| *query.command()).collect();
-        let answers = self.session.read(&reads).await;
-        let answers = answers.map_err(|error| Trouble::unread("supply", &error))?;
+        let unread = |error| Trouble::unread("supply", &error);
+        let answers = self.session.read(&reads).await.map_err(unread)?;
         let mut executed = Sequence(0);
+        let mut is_sound = true;
         let mut rows = Vec::new();
-        for ((asset, query), answer) in assets.into_iter().zip(queries).zip(&answers) {
-            let Ok(view) = query.view(answer) else {
-                continue;
-            };
+        for (((asset, listed), query), answer) in assets.iter().zip(queries).zip(&answers) {
+            let view = query.view(answer).map_err(unread)?;
             executed = view.executed;
-            rows.push(audited(asset, &view, self.scale(asset).await?));
+            is_sound &= view.delta == 0;
+            rows.push(audited(*asset, listed, &view));
         }
-        Ok(Said::default().with("sequence", executed.0).with_rows("assets", rows))
+        let totals = rows.first().map_or(Value::Null, |native| json!(native));
+        Ok(Said::default()
+            .with("frame", CommandId(self.client.hello().frame).to_string())
+            .with("status", verdict(is_sound))
+            .with("sequence", executed.0)
+            .with("totals", totals)
+            .with_rows("assets", rows))
+    }
+
+    /// Every asset by its number, from the native one on.
+    async fn assets(&self) -> Result<Vec<(AssetId, AssetView)>, Trouble> {
+        let mut assets = Vec::new();
+        let mut next = Some(NATIVE);
+        while let Some(asset) = next.filter(|_| assets.len() < ASSETS_MAX) {
+            let view = self.session.ask(query::asset(asset)).await;
+            let view = view.map_err(|error| Trouble::unread(&format!("asset {asset}"), &error))?;
+            next = view.next;
+            assets.push((asset, view));
+        }
+        Ok(assets)
     }
 
     pub(super) fn me(&self, identity: &Path) -> Result<Said, Trouble> {
@@ -256,17 +271,23 @@ fn of_parameter(parameter: Parameter, value: u128) -> Said {
         .with("maximum", bounds.max.to_string())
 }
 
-fn audited(asset: AssetId, view: &SupplyView, scale: u16) -> Said {
-    let net = view.issued.wrapping_sub(view.destroyed);
-    let status = if view.delta == 0 { "OK" } else { "BREACH" };
+fn audited(asset: AssetId, listed: &AssetView, view: &SupplyView) -> Said {
+    let scale = u16::try_from(listed.scale).unwrap_or(u16::MAX);
+    let net = view.total.saturating_add(view.delta);
+    // By its definition, so that a frame which has peers is reckoned by the same line.
+    let supplied = view.issued.wrapping_sub(view.destroyed).cast_signed();
     Said::default()
         .with("asset", asset)
+        .with("name", listed.name.as_ref())
         .with("tokens_issued", format(view.issued, scale))
         .with("tokens_destroyed", format(view.destroyed, scale))
-        // Nothing is in transit: this version knows no other frames.
-        .with("transit_net", format(0, scale))
-        .with("net_supply", format(net, scale))
+        .with("transit_net", format_signed(net.saturating_sub(supplied), scale))
+        .with("net_supply", format_signed(net, scale))
         .with("circulating", format_signed(view.total, scale))
         .with("delta", format_signed(view.delta, scale))
-        .with("status", Value::from(status))
+        .with("status", verdict(view.delta == 0))
+}
+
+const fn verdict(is_sound: bool) -> &'static str {
+    if is_sound { "OK" } else { "BREACH" }
 }
