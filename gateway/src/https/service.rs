@@ -13,12 +13,12 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use hyper::Request;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING,
 };
+use hyper::{Request, StatusCode};
 use protocol::frame::BODY_LEN_MAX;
 use tower::Service;
 
@@ -66,7 +66,8 @@ pub(super) async fn answer(
     let metrics = Arc::clone(&served.door.desk.metrics);
     let number = served.door.requests.fetch_add(1, Ordering::Relaxed) + 1;
     add(&metrics.http_requests, 1);
-    let is_leaving = served.is_http1 && served.is_leaving.load(Ordering::Relaxed);
+    let is_http1 = served.is_http1;
+    let mut ends = is_http1 && served.is_leaving.load(Ordering::Relaxed);
     let charged = length_of(request.headers());
     let admitted = admit(&served, request.headers(), charged);
     served.activity.begin(number);
@@ -78,7 +79,8 @@ pub(super) async fn answer(
         }
         Err(cause) => cause.into(),
     };
-    match response.status().as_u16() / 100 {
+    let status = response.status();
+    match status.as_u16() / 100 {
         4 => add(&metrics.http_responses_4xx, 1),
         5 => add(&metrics.http_responses_5xx, 1),
         _ => {}
@@ -86,7 +88,10 @@ pub(super) async fn answer(
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(REQUEST_ID, HeaderValue::from(number));
-    if is_leaving {
+    // What is left of such a body is not waited for.
+    ends |=
+        is_http1 && matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+    if ends {
         headers.insert(CONNECTION, CLOSE);
     }
     Ok(response.map(|body| Sent { body, rest: Bytes::new(), _call: call }))

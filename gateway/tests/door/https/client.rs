@@ -166,8 +166,8 @@ impl Raw {
         let _ = self.0.flush().await;
     }
 
-    /// Everything until the server closes.
-    pub(crate) async fn rest(&mut self) -> String {
+    /// Everything until the server closes, as the client does then.
+    pub(crate) async fn rest(mut self) -> String {
         let mut bytes = Vec::new();
         let _ = self.0.read_to_end(&mut bytes).await;
         String::from_utf8_lossy(&bytes).into_owned()

@@ -142,6 +142,7 @@ async fn a_body_in_chunks_is_read_and_a_pipelined_one_refused() {
     let mut begin = [0; 15];
     raw.0.read_exact(&mut begin).await.unwrap();
     assert_eq!(&begin, b"HTTP/1.1 200 OK");
+    drop(raw);
     let mut raw = Raw::open(&frame).await;
     let first = "GET /nothing HTTP/1.1\r\nhost: frame\r\n\r\n";
     let both = [first.as_bytes(), head.as_bytes(), b"\r\n", &chunked].concat();
@@ -157,7 +158,9 @@ async fn what_is_too_big_is_refused_early() {
     // By its length, before any of it came.
     let mut raw = Raw::open(&frame).await;
     raw.write(format!("{}\r\n", head(2 << 20))).await;
-    assert!(raw.rest().await.starts_with("HTTP/1.1 413 "));
+    let answer = raw.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
     // By what came, when no length was told; the answer can be read although all of it was sent.
     let mut raw = Raw::open(&frame).await;
     let head = "POST /v1/batches HTTP/1.1\r\nhost: frame\r\ntransfer-encoding: chunked\r\n\
