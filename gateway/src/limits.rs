@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use identity::Role;
+
 use crate::limiter::Allotment;
 
 /// Bytes.
@@ -47,13 +49,15 @@ pub const STREAMS_MAX: u32 = 16;
 /// Unread request bytes of one stream: two requests of the largest size.
 pub const STREAM_WINDOW: u32 = 2 << 20;
 /// Unread bytes of a connection whose identity has not been judged yet.
-pub const WINDOW_UNKNOWN: u32 = 256 << 10;
+pub const WINDOW_UNKNOWN: u32 = WINDOW_MIN;
 /// Unread request bytes of one connection of a registry or a mint, which send in bulk.
 pub const WINDOW_BULK: u32 = 8 << 20;
 /// Unread request bytes of one connection of anybody else: one request of the largest size.
 pub const WINDOW_OTHER: u32 = 1 << 20;
-/// Reply bytes sent and not yet acknowledged, of one connection.
+/// Reply bytes sent and not yet acknowledged, of one connection of a registry, a mint or a peer.
 pub const SEND_WINDOW: u64 = 4 << 20;
+/// The same of anybody else.
+pub const SEND_WINDOW_OTHER: u64 = 1 << 20;
 /// Bytes of TLS messages that a peer may send ahead.
 pub const CRYPTO_BUFFER_SIZE: usize = 16 * 1024;
 /// Connections whose first packet waits to be looked at.
@@ -75,9 +79,12 @@ pub const CONNECTIONS_MAX: usize = 1_024;
 pub const IN_FLIGHT_MAX: u32 = 128;
 /// Unanswered requests of one stream; more are not read.
 pub const STREAM_IN_FLIGHT_MAX: u32 = 64;
-/// Bytes of replies that a connection may be owed, sized by the longest that each can become:
-/// bounds what a client that does not read can make the gateway keep.
+/// Bytes of replies that a connection of a registry, a mint or a peer may be owed, sized by the
+/// longest that each can become: bounds what a client that does not read can make the gateway
+/// keep.
 pub const REPLY_BUDGET_SIZE: usize = 8 << 20;
+/// The same of anybody else: the longest reply fits.
+pub const REPLY_BUDGET_SIZE_OTHER: usize = 3 << 20;
 /// Unit in which the reply budget is counted.
 pub const REPLY_UNIT_SIZE: usize = 1 << 10;
 /// Chunks read from a stream at once.
@@ -142,7 +149,7 @@ pub const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
 /// Longest frame of HTTP/2.
 pub const HTTP2_FRAME_SIZE_MAX: u32 = 64 << 10;
 /// Bytes of answers that an HTTP/2 stream keeps for a client that reads slowly.
-pub const HTTP2_SEND_BUFFER_SIZE: usize = 256 << 10;
+pub const HTTP2_SEND_BUFFER_SIZE: usize = 64 << 10;
 /// Bytes that an HTTP/1.1 connection reads ahead.
 pub const HTTP1_BUFFER_SIZE: usize = 256 << 10;
 /// Answers are handed to the transport in pieces of this size.
@@ -161,3 +168,55 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub const NOTICE_MIN: Duration = Duration::from_secs(3);
 /// See [`NOTICE_MIN`].
 pub const NOTICE_MAX: Duration = Duration::from_secs(30);
+
+/// What one connection may be sent and owed, by what its role has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Bytes of replies that it may be owed.
+    pub reply_budget_size: usize,
+    /// Bytes that a QUIC connection keeps until they are acknowledged.
+    pub send_window: u64,
+}
+
+/// What a connection of `role` may be sent and owed.
+#[must_use]
+pub const fn outgoing(role: Role) -> Outgoing {
+    match role {
+        Role::Registry | Role::Mint | Role::Peer => {
+            Outgoing { reply_budget_size: REPLY_BUDGET_SIZE, send_window: SEND_WINDOW }
+        }
+        Role::Agent | Role::Admin | Role::Auditor => {
+            Outgoing { reply_budget_size: REPLY_BUDGET_SIZE_OTHER, send_window: SEND_WINDOW_OTHER }
+        }
+    }
+}
+
+/// What clients can make the gateway keep, in bytes, beside the pool of the ring: handshakes under
+/// way, the receive budget, and what `connections` clients of `role` that read nothing are owed.
+#[must_use]
+pub fn memory_max(connections: usize, role: Role, receive_budget_size: usize) -> usize {
+    let Outgoing { reply_budget_size, send_window } = outgoing(role);
+    let https = HTTP2_STREAMS_MAX as usize * HTTP2_SEND_BUFFER_SIZE;
+    let sent = usize::try_from(send_window).unwrap_or(usize::MAX).max(https);
+    // Both doors count handshakes of their own.
+    let shaking = 2 * HANDSHAKES_MAX * (WINDOW_UNKNOWN as usize + CRYPTO_BUFFER_SIZE);
+    let incoming = usize::try_from(INCOMING_BUFFERS_SIZE).unwrap_or(usize::MAX);
+    shaking + incoming + receive_budget_size + connections * (reply_budget_size + sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_in_the_handbook_is_what_the_limits_add_up_to() {
+        let handbook = include_str!("../../docs/security.md");
+        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+        for (connections, role) in [(512, Role::Agent), (512, Role::Registry), (64, Role::Registry)]
+        {
+            let most = mib(memory_max(connections, role, RECEIVE_BUDGET_SIZE));
+            let row = format!("| {connections} of the role `{}` | {most} MiB |", role.name());
+            assert!(handbook.contains(&row), "docs/security.md lacks: {row}");
+        }
+    }
+}

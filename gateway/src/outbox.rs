@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use zerocopy::IntoBytes;
 
 use crate::limiter::{Pass, Places};
-use crate::limits::{REPLY_BUDGET_SIZE, REPLY_UNIT_SIZE, STREAM_IN_FLIGHT_MAX};
+use crate::limits::{REPLY_UNIT_SIZE, STREAM_IN_FLIGHT_MAX};
 
 /// Place of the `replied` stamp in a reply.
 const REPLIED_AT: usize = 44;
@@ -29,9 +29,10 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// Of a connection whose identity's places are `places`.
-    pub(crate) fn new(in_flight_max: u32, places: Places) -> Self {
-        let units = REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE;
+    /// Of a connection that may be owed `reply_budget_size` bytes and whose identity's places are
+    /// `places`.
+    pub(crate) fn new(in_flight_max: u32, reply_budget_size: usize, places: Places) -> Self {
+        let units = reply_budget_size / REPLY_UNIT_SIZE;
         Self {
             requests: Arc::new(Semaphore::new(in_flight_max.max(1) as usize)),
             units: Arc::new(Semaphore::new(units)),
@@ -286,12 +287,13 @@ pub(crate) fn reply_units(slots: u32, is_read: bool) -> usize {
 mod tests {
     use super::*;
     use crate::limiter::{Limiter, RoleLimits};
+    use crate::limits::{REPLY_BUDGET_SIZE, REPLY_BUDGET_SIZE_OTHER};
     use protocol::{Command, CommandId, Kind};
 
     #[test]
     fn every_reply_fits_the_budget() {
         let most = reply_units(protocol::limits::REQUEST_SLOTS_MAX, true);
-        assert!(most <= REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE);
+        assert!(most <= REPLY_BUDGET_SIZE.min(REPLY_BUDGET_SIZE_OTHER) / REPLY_UNIT_SIZE);
     }
 
     #[test]
@@ -306,7 +308,7 @@ mod tests {
         let limiter = Limiter::new(RoleLimits::default(), 1);
         let principal = identity::Principal { id: 1 << 100, role: identity::Role::Agent };
         let seat = limiter.seat(principal, 0).unwrap();
-        let allowance = Arc::new(Allowance::new(1, seat.places()));
+        let allowance = Arc::new(Allowance::new(1, REPLY_BUDGET_SIZE, seat.places()));
         let outbox = Outbox::new(Arc::clone(&allowance));
         let admission = outbox.admit(3, false).await;
         outbox.begin(admission, seat.try_request(1, 0).unwrap());
@@ -334,7 +336,7 @@ mod tests {
         let limiter = Limiter::new(RoleLimits::default(), 1);
         let principal = identity::Principal { id: 1 << 100, role: identity::Role::Registry };
         let seat = limiter.seat(principal, 0).unwrap();
-        let allowance = Arc::new(Allowance::new(1, seat.places()));
+        let allowance = Arc::new(Allowance::new(1, REPLY_BUDGET_SIZE, seat.places()));
         let outbox = Outbox::new(Arc::clone(&allowance));
         let mut envelope = Envelope::with_slots(1);
         envelope.head.slots = 1;
@@ -357,7 +359,7 @@ mod tests {
         let limiter = Limiter::new(RoleLimits::default(), 1);
         let principal = identity::Principal { id: 1 << 100, role: identity::Role::Agent };
         let seat = limiter.seat(principal, 0).unwrap();
-        let outbox = Outbox::new(Arc::new(Allowance::new(8, seat.places())));
+        let outbox = Outbox::new(Arc::new(Allowance::new(8, REPLY_BUDGET_SIZE, seat.places())));
         for _ in 0..2 {
             let admission = outbox.admit(1, false).await;
             outbox.begin(admission, seat.try_request(1, 0).unwrap());

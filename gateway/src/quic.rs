@@ -32,7 +32,7 @@ use crate::config::{Config, Retry};
 use crate::desk::Desk;
 use crate::identify::Identified;
 use crate::limiter::Limiter;
-use crate::limits;
+use crate::limits::{self, Outgoing, outgoing};
 use crate::metrics::{Metrics, add};
 use crate::outbox::Allowance;
 use connection::{Served, Stay};
@@ -89,7 +89,7 @@ fn transport(idle_timeout: Duration) -> TransportConfig {
         .max_concurrent_uni_streams(0_u32.into())
         .stream_receive_window(limits::STREAM_WINDOW.into())
         .receive_window(limits::WINDOW_UNKNOWN.into())
-        .send_window(limits::SEND_WINDOW)
+        .send_window(limits::WINDOW_UNKNOWN.into())
         .max_idle_timeout(idle)
         .keep_alive_interval(Some(limits::KEEP_ALIVE.min(idle_timeout / 3)))
         .crypto_buffer_size(limits::CRYPTO_BUFFER_SIZE)
@@ -209,6 +209,8 @@ impl Door {
         let _opened = Opened::count(&self.desk.metrics);
         // The budget fits 32 bits whenever a window of it does.
         connection.set_receive_window(u32::try_from(window.bytes()).unwrap_or(u32::MAX).into());
+        let Outgoing { reply_budget_size, send_window } = outgoing(peer.principal().role);
+        connection.set_send_window(send_window);
         let number = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let turn = u16::try_from(number % u64::from(self.workers)).unwrap_or(0);
         let Config { in_flight_max, frame_timeout, stream_idle_timeout, write_timeout, .. } =
@@ -220,7 +222,7 @@ impl Door {
             connection,
             number,
             worker: self.first_worker + turn,
-            allowance: Arc::new(Allowance::new(in_flight_max, seat.places())),
+            allowance: Arc::new(Allowance::new(in_flight_max, reply_budget_size, seat.places())),
             audit: Arc::clone(&self.config.audit),
             seat,
             in_flight_max,

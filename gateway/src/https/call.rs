@@ -23,7 +23,7 @@ use crate::audit::{self, Door};
 use crate::desk::{Desk, Lease};
 use crate::identify::Identified;
 use crate::keys::KeyHistory;
-use crate::limits::{CALL_PATIENCE, REPLY_BUDGET_SIZE, REPLY_TIMEOUT, REPLY_UNIT_SIZE, RING_PAUSE};
+use crate::limits::{CALL_PATIENCE, REPLY_TIMEOUT, REPLY_UNIT_SIZE, RING_PAUSE, outgoing};
 use crate::metrics::add;
 use crate::outbox::reply_units;
 use crate::routes::Routes;
@@ -97,6 +97,7 @@ impl Caller {
         activity: &Arc<Activity>,
     ) -> Option<Self> {
         let publisher = desk.publisher()?;
+        let owed_max = outgoing(peer.principal().role).reply_budget_size;
         let inner = Inner {
             desk: Arc::clone(desk),
             identified: Arc::clone(identified),
@@ -105,7 +106,7 @@ impl Caller {
             connection,
             worker,
             publisher: Mutex::new(Some(publisher)),
-            room: Semaphore::new(REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE),
+            room: Semaphore::new(owed_max / REPLY_UNIT_SIZE),
             activity: Arc::clone(activity),
         };
         Some(Self { inner: Arc::new(inner), number: 0 })
