@@ -8,6 +8,7 @@
 mod abuse;
 mod abuse_h2;
 mod books;
+mod both_doors;
 mod clock;
 mod cluster;
 mod commands;

@@ -1,0 +1,131 @@
+//! What `bezant client` prints is what the HTTPS door answers: the same names, the same values.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::frame::Frame;
+
+const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
+const BOB: &str = "01900000-0000-7000-8000-00000000000b";
+
+/// One identity that speaks through both doors.
+struct Speaker<'a> {
+    frame: &'a Frame,
+    identity: std::path::PathBuf,
+}
+
+impl<'a> Speaker<'a> {
+    fn new(frame: &'a Frame, role: &str, name: &str) -> Self {
+        Self { frame, identity: frame.identity(role, name) }
+    }
+
+    /// What the shell prints, whether it is refused or not.
+    fn shell(&self, arguments: &[&str]) -> Value {
+        let server = self.frame.quic().to_string();
+        let identity = self.identity.display().to_string();
+        let start = ["client", "--json", "--server", &server, "--identity", &identity];
+        let finished = self.frame.run(&[&start, arguments].concat());
+        let printed = serde_json::from_str(&finished.stdout);
+        printed.unwrap_or_else(|_| panic!("{arguments:?}: {}{}", finished.stdout, finished.stderr))
+    }
+
+    /// What the HTTPS door answers, whether it is refused or not.
+    fn https(&self, path: &str, body: Option<&Value>) -> Value {
+        let file = |name: &str| Path::new(&self.identity).join(name);
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "60"]).stdin(Stdio::null());
+        curl.arg("--cacert").arg(file("bundle.pem"));
+        curl.arg("--cert").arg(file("svid.pem")).arg("--key").arg(file("svid.key"));
+        if let Some(body) = body {
+            curl.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
+        }
+        curl.arg(format!("https://localhost:{}{path}", self.frame.https().port()));
+        let output = curl.output().expect("curl is installed (`cargo xtask test` does it)");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{path}: {printed}{errors}"))
+    }
+}
+
+/// Without the executed sequence, which HTTPS tells in a header.
+fn timeless(mut said: Value) -> Value {
+    said.as_object_mut().unwrap().remove("sequence");
+    said
+}
+
+/// A frame with two funded accounts of the registry north, and a hold; returns its id.
+fn town() -> (Frame, String) {
+    let mut frame = Frame::new();
+    frame.start();
+    let north = Speaker::new(&frame, "registry", "north");
+    for owner in [ALICE, BOB] {
+        north.shell(&["open", owner]);
+    }
+    Speaker::new(&frame, "mint", "royal").shell(&["issue", ALICE, "1000"]);
+    let hold = north.shell(&["hold", ALICE, BOB, "10"]);
+    let hold = hold["hold"].as_str().unwrap().to_owned();
+    (frame, hold)
+}
+
+#[test]
+fn reads_tell_the_same_through_both_doors() {
+    let (mut frame, hold) = town();
+    let north = Speaker::new(&frame, "registry", "north");
+    for (arguments, path) in [
+        (&["balance", ALICE][..], format!("/v1/accounts/{ALICE}/1")),
+        (&["account", "list"], "/v1/accounts".to_owned()),
+        (&["account", "list", "--limit", "1"], "/v1/accounts?limit=1".to_owned()),
+        (&["hold", "show", ALICE, &hold], format!("/v1/holds/{ALICE}/1/{hold}")),
+        (&["asset", "show", "1"], "/v1/assets/1".to_owned()),
+        (&["parameters", "list"], "/v1/parameters".to_owned()),
+        (&["parameters", "show", "fee.base"], "/v1/parameters/fee.base".to_owned()),
+    ] {
+        assert_eq!(north.shell(arguments), north.https(&path, None), "{path}");
+    }
+    let quote = json!({"debit": ALICE, "credit": BOB, "amount": "12.5"});
+    let quoted = north.https("/v1/transfers/quote", Some(&quote));
+    assert_eq!(north.shell(&["quote", ALICE, BOB, "12.5"]), quoted);
+
+    let reader = Speaker::new(&frame, "auditor", "reader");
+    for (arguments, path) in [
+        (&["supply"][..], "/v1/supply/1"),
+        (&["recount"], "/v1/supply/1/recount"),
+        (&["supply-audit"], "/api/v1/projections/supply-audit"),
+    ] {
+        let (shell, https) = (reader.shell(arguments), reader.https(path, None));
+        assert_eq!(timeless(shell), timeless(https), "{path}");
+    }
+    let (shell, https) = (reader.shell(&["me"]), reader.https("/v1/me", None));
+    for fact in ["/spiffe_id", "/principal", "/role", "/frame/id", "/frame/epoch"] {
+        assert!(shell.pointer(fact).is_some(), "{fact}: {shell}");
+        assert_eq!(shell.pointer(fact), https.pointer(fact), "{fact}");
+    }
+    frame.stop();
+}
+
+/// The id of a payment belongs to its debtor, not to a door: what one has executed, the other
+/// repeats.
+#[test]
+fn a_write_through_one_door_is_repeated_through_the_other() {
+    let (mut frame, _) = town();
+    let north = Speaker::new(&frame, "registry", "north");
+    let id = client::system_ids().next_id().to_string();
+    let paid = north.shell(&["pay", ALICE, BOB, "5", "--memo", "rent", "--id", &id]);
+    let body = json!({"id": id, "debit": ALICE, "credit": BOB, "amount": "5", "memo": "rent"});
+    assert_eq!(north.https("/v1/transfers", Some(&body)), paid);
+    let known = north.https(&format!("/v1/transfers/{id}?debit={ALICE}"), None);
+    assert_eq!(north.shell(&["outcome", ALICE, &id]), known);
+
+    let id = client::system_ids().next_id().to_string();
+    let body = json!({"id": id, "debit": ALICE, "credit": BOB, "amount": "5000"});
+    let problem = north.https("/v1/transfers", Some(&body));
+    let refused = north.shell(&["pay", ALICE, BOB, "5000", "--id", &id]);
+    assert_eq!(refused["name"], problem["title"]);
+    for name in ["id", "sequence", "number", "cure", "remembered", "retry"] {
+        assert_eq!(refused[name], problem[name], "{name}");
+    }
+    frame.stop();
+    frame.is_sound();
+}
