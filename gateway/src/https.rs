@@ -10,7 +10,6 @@ mod arriving;
 mod batches;
 pub(crate) mod call;
 mod connection;
-mod refusals;
 mod service;
 
 use std::fmt::Display;

@@ -4,9 +4,9 @@
 //! judges no command and holds no state but the scales of assets, which never change. Invariant:
 //! what is refused here was not sequenced.
 
-mod accept;
+pub(super) mod accept;
 mod accounts;
-mod answer;
+pub(super) mod answer;
 mod body;
 mod contract;
 mod examples;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::header::{
@@ -22,10 +22,12 @@ use hyper::{Request, StatusCode};
 use protocol::frame::BODY_LEN_MAX;
 use tower::Service;
 
+use super::Door;
 use super::activity::Activity;
+use super::api::problem::{Own, Problem};
 use super::arriving::Arriving;
 use super::call::{Caller, NotAnswered};
-use super::{Door, refusals};
+
 use crate::limiter::{Limited, Pass, Seat};
 use crate::limits::HTTP_PIECE_SIZE;
 use crate::metrics::add;
@@ -108,15 +110,19 @@ impl From<Unadmitted> for Response {
     fn from(cause: Unadmitted) -> Self {
         match cause {
             Unadmitted::Ambiguous => {
-                let mut response = refusals::bad_request();
+                let problem = Problem::own(Own::BodyInvalid).detail(
+                    "the body has both a length and chunks, or comes in chunks behind another \
+                     request",
+                );
+                let mut response = problem.into_response();
                 response.headers_mut().insert(CONNECTION, CLOSE);
                 response
             }
             Unadmitted::Limited(Limited::Rate { retry_after }) => {
-                refusals::not_answered(NotAnswered::RateLimited { retry_after })
+                Problem::from(NotAnswered::RateLimited { retry_after }).into_response()
             }
             Unadmitted::Limited(Limited::InFlight) => {
-                refusals::not_answered(NotAnswered::TooManyInFlight)
+                Problem::from(NotAnswered::TooManyInFlight).into_response()
             }
         }
     }

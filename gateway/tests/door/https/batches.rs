@@ -27,6 +27,9 @@ async fn batches_of_every_size_are_answered_over_both_versions() {
             assert_eq!(answer.header("content-type"), "application/octet-stream");
             assert_eq!(answer.header("cache-control"), "no-store");
             assert!(answer.header("bezant-request-id").parse::<u64>().is_ok());
+            assert_eq!(answer.header("bezant-sequence"), sequence.to_string());
+            assert_eq!(answer.header("bezant-epoch"), "3");
+            assert!(answer.header("server-timing").starts_with("seq;dur=0.001, durable;"));
             let decoded = answer.decoded();
             assert_eq!(decoded.outcomes.len() as u64, size);
             assert!(decoded.outcomes.iter().all(|one| one.status == Status::Ok));
@@ -128,6 +131,7 @@ async fn what_cannot_be_read_is_refused_and_the_connection_goes_on() {
             let answer = http.ask(post(body.clone())).await.unwrap();
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "body {at}");
             assert_eq!(answer.header("cache-control"), "no-store");
+            assert_eq!(answer.header("content-type"), "application/problem+json");
         }
         let mut other = post(good.clone());
         other.headers_mut().insert("content-type", "application/json".parse().unwrap());
