@@ -178,7 +178,7 @@ fn parse<T: FromStr>(
     settings.value(key).0.parse().map_err(|_| bad(settings, key, &format!("must be {wanted}")))
 }
 
-fn ranged<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
+fn ranged<T: FromStr + PartialOrd + fmt::Display + Copy>(
     settings: &Settings,
     key: &'static str,
     min: T,
