@@ -17,6 +17,8 @@ mod garbage;
 mod https_batches;
 #[path = "door/https/ends.rs"]
 mod https_ends;
+#[path = "door/https/json.rs"]
+mod https_json;
 #[path = "door/https/refusals.rs"]
 mod https_refusals;
 #[path = "door/https/slow_clients.rs"]

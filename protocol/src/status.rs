@@ -5,7 +5,8 @@
 use core::fmt;
 
 macro_rules! statuses {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal, $name:literal, $cure:literal;)*) => {
+    ($($(#[doc = $doc:literal])+
+       $variant:ident = $number:literal, $name:literal, $cure:literal;)*) => {
         /// What became of a command.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u16)]

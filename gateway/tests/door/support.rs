@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use client::{Client, Connector, Expected, HeldSource, Options, TrustDomain};
-use gateway::{Config, FrameInfo, Gateway, Lines};
+use gateway::{Config, FrameInfo, Gateway, KeyHistory, Lines};
 use identity::{DevCa, Role, UnixTime};
 use protocol::answer::Answer;
 use protocol::frame::{FrameKind, HEAD_SIZE, Head};
@@ -42,6 +42,8 @@ pub(crate) struct Frame {
     pub(crate) source: Arc<HeldSource>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) switches: Arc<Switches>,
+    /// What the next gateway asks about string keys.
+    pub(crate) keys: Option<Arc<dyn KeyHistory>>,
     publisher: Option<Publisher>,
     queues: Vec<Arc<ReplyQueue>>,
     engine: Option<JoinHandle<()>>,
@@ -86,6 +88,7 @@ impl Frame {
             source: Arc::new(HeldSource::new(own.material().unwrap())),
             pool,
             switches,
+            keys: None,
             publisher: Some(parts.publisher),
             queues,
             engine: Some(std::thread::spawn(move || engine.run())),
@@ -112,7 +115,7 @@ impl Frame {
             epoch: Box::new(|| 3),
             journal_ns: Box::new(|| JOURNAL_NS),
             monotonic_ns: Box::new(monotonic_ns),
-            keys: None,
+            keys: self.keys.clone(),
         };
         let gateway = Gateway::start(config, Arc::clone(&self.source), lines, info).unwrap();
         self.addr = gateway.local_addr();

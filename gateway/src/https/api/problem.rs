@@ -79,7 +79,8 @@ own! {
     /// A parameter of the query is unknown, given twice, or its value cannot be read.
     QueryInvalid = 1004, "query_invalid", 400, No, "correct the query; /openapi.json describes it";
     /// The body could not be read to its end, or is not whole slots.
-    BodyInvalid = 1005, "body_invalid", 400, No, "send the whole body as the operation describes it";
+    BodyInvalid = 1005, "body_invalid", 400, No,
+        "send the whole body as the operation describes it";
     /// No operation has this path.
     RouteNotFound = 1006, "route_not_found", 404, No, "use a path of /openapi.json";
     /// The path has no operation with this method.

@@ -140,15 +140,15 @@ described!(
             "^((did:theprotocol:)?{UUID_PATTERN}|(treasury|fee_collector):(0|[1-9][0-9]{{0,8}})|\
              staking_pool|grant_pool)$"
         ),
-        "description": "An owner: a UUID, a DID, or a system account by name. Answers use UUIDs and \
-                        names.",
+        "description": "An owner: a UUID, a DID, or a system account by name. Answers use \
+                        UUIDs and names.",
         "examples": ["01900000-0000-7000-8000-00000000000a", "treasury:1"],
     })
 );
 
 impl Owner {
-    const EXPECTED: &'static str = "an owner: a UUID, did:theprotocol:<uuid>, treasury:<host>, fee_collector:<host>, \
-         staking_pool or grant_pool";
+    const EXPECTED: &'static str = "an owner: a UUID, did:theprotocol:<uuid>, \
+         treasury:<host>, fee_collector:<host>, staking_pool or grant_pool";
 
     /// Reads any of its forms.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -212,7 +212,8 @@ described!(
             {"type": "integer", "minimum": 0, "maximum": u16::MAX},
         ],
         "description": "A reason by name or number: ordinary 1, compensation 2, correction 3, \
-                        baseline 4, payout 5, write_off 6; of freezes, closures and halts any number.",
+                        baseline 4, payout 5, write_off 6; of freezes, closures and halts any \
+                        number.",
         "examples": ["ordinary", 1],
     })
 );
