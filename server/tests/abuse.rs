@@ -51,7 +51,7 @@ const LIGHT: Load =
 const HONEST: [(&str, Load); 3] = [
     ("quic", LIGHT),
     ("batches", Load { door: Door::HttpsBinary, seed: 8, ..LIGHT }),
-    ("json", Load { door: Door::HttpsBinary, seed: 9, batch: 1, ..LIGHT }),
+    ("json", Load { door: Door::HttpsJson, seed: 9, batch: 1, ..LIGHT }),
 ];
 
 #[test]

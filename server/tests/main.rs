@@ -21,6 +21,7 @@ mod frame;
 mod full_disk;
 mod https_client;
 mod https_door;
+mod https_duplicates;
 mod identity_over_quic;
 mod journal_damage;
 mod kill_loop;

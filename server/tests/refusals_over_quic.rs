@@ -42,6 +42,13 @@ fn every_status_is_reached_over_https() {
     every_status(&Way::Https(None));
 }
 
+#[test]
+fn every_status_is_reached_as_json() {
+    let kinds = Kinds::default();
+    every_status(&Way::Https(Some(kinds.clone())));
+    assert!(kinds.lock().unwrap().contains(&Kind::SystemTransfer));
+}
+
 fn every_status(way: &Way) {
     let mut seen = Seen::default();
     books::run(async {

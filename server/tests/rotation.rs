@@ -36,7 +36,7 @@ const LIGHT: Load = Load {
 const LOADS: [(&str, Load); 3] = [
     ("batches", LIGHT),
     ("http2", Load { door: Door::HttpsBinaryH2, seed: 71, ..LIGHT }),
-    ("json", Load { door: Door::HttpsBinary, batch: 1, seed: 72, ..LIGHT }),
+    ("json", Load { door: Door::HttpsJson, batch: 1, seed: 72, ..LIGHT }),
 ];
 const QUIC: &str = "quic";
 

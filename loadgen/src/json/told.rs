@@ -21,7 +21,7 @@ pub enum Told {
 pub fn told(answer: &Answer) -> Told {
     let found = |name| number(&answer.body, name);
     let sequence = found("sequence");
-    let status = match found("number") {
+    let status = match found("number").filter(|_| answer.status >= 300) {
         Some(number) => u16::try_from(number).ok().and_then(Status::from_number),
         None if answer.status < 300 => Some(Status::Ok),
         None => None,
