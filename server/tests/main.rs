@@ -19,6 +19,7 @@ mod duplicates;
 mod examples;
 mod frame;
 mod full_disk;
+mod hardening;
 mod https_client;
 mod https_door;
 mod https_duplicates;
