@@ -140,8 +140,7 @@ async fn a_connection_does_not_move() {
     send.write_all(&request_bytes(1, 0, &transfers(1, 1))).await.unwrap();
     assert!(next_frame(&mut recv).await.is_none(), "nothing is served at the new address");
     let ended = connection.closed().await;
-    let is_lost =
-        matches!(ended, quinn::ConnectionError::TimedOut | quinn::ConnectionError::Reset);
+    let is_lost = matches!(ended, quinn::ConnectionError::TimedOut | quinn::ConnectionError::Reset);
     assert!(is_lost, "{ended:?}");
     assert!(frame.seen().is_empty());
     frame.stop().await;
