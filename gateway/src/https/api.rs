@@ -7,12 +7,15 @@
 pub(super) mod accept;
 mod accounts;
 pub(super) mod answer;
+mod audit;
 mod body;
+mod bulk;
 mod contract;
 mod examples;
 mod frame;
 mod holds;
 mod inbound;
+mod list;
 mod money;
 mod openapi;
 mod operation;
@@ -47,6 +50,7 @@ fn operations() -> Vec<Operation> {
     operations.extend(transfers::operations());
     operations.extend(holds::operations());
     operations.extend(supply::operations());
+    operations.push(audit::operation());
     operations.extend(contract::operations());
     operations
 }

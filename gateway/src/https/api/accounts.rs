@@ -1,4 +1,4 @@
-//! Accounts and their owners: opened, read, listed, frozen, limited, closed, moved.
+//! Accounts and their owners: opened, read, frozen, limited, closed, moved.
 
 use axum::response::Response;
 use protocol::answer::{Answer, account_flags};
@@ -8,20 +8,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::answer::{self, Seen};
 use super::body::{self, BODY_SIZE_MAX};
 use super::examples;
-use super::inbound::{Inbound, told};
+use super::inbound::Inbound;
 use super::money::{Decimal, Shown};
 use super::operation::Operation;
-use super::problem::{Own, Problem};
+use super::problem::Problem;
 use super::transfers::asset_or_native;
-use super::values::{Code, Id, Large, Note, Owner, Small, present};
+use super::values::{Code, Id, Note, Owner, Small, present};
 use super::write::{self, Done, Draft};
+use super::{answer, list};
 
 const TAG: &str = "accounts";
-const PAGE_DEFAULT: u64 = 100;
-const PAGE_MAX: u64 = 1_000;
 
 /// An account to be opened.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -135,7 +133,8 @@ pub(crate) struct AccountAnswer {
 }
 
 impl AccountAnswer {
-    fn new(owner: Owner, asset: AssetId, answer: &Answer, scale: u16) -> Self {
+    /// Of a read.
+    pub(crate) fn new(owner: Owner, asset: AssetId, answer: &Answer, scale: u16) -> Self {
         let amount = |minor| Shown::amount(minor, scale);
         let is = |bit| answer.flags & bit != 0;
         Self {
@@ -157,18 +156,8 @@ impl AccountAnswer {
     }
 }
 
-/// A page of accounts.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Page {
-    #[schema(max_items = 1000)]
-    accounts: Vec<AccountAnswer>,
-    /// The cursor of the next page; not there on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    next: Option<u64>,
-}
-
-fn account_example() -> Value {
+/// An example.
+pub(crate) fn account_example() -> Value {
     json!({"owner": examples::DEBIT, "asset": 1, "host": 1, "liquid": "87.437500",
            "held": "12.500000", "staked": "0.000000", "bonded": "0.000000",
            "minimum": "0.000000", "credit_limit": "0.000000", "frozen": false, "closed": false,
@@ -189,13 +178,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .does(TAG, "Opens an account", "Binds the owner to its host if it has none yet.")
             .reads::<OpenRequest>(OPEN)
             .answers::<Done>(201, examples::done()),
-        Operation::get("/v1/accounts", list)
-            .does(TAG, "Lists accounts", "Accounts of a host, in the order of their opening.")
-            .query::<Owner>("host", "The registry; the caller by default.", json!(examples::HOST))
-            .query::<Small>("asset", "Only accounts in this asset.", json!(1))
-            .query::<Limit>("limit", "Accounts of a page; 100 by default.", json!(100))
-            .query::<Large>("cursor", "The `next` of the page before.", json!(0))
-            .answers::<Page>(200, json!({"accounts": [account_example()], "next": 4_711})),
+        list::operation(),
         Operation::get(account, read)
             .does(TAG, "Reads an account", "Balances, limits and flags.")
             .answers::<AccountAnswer>(200, account_example())
@@ -351,56 +334,4 @@ async fn read(inbound: Inbound) -> Result<Response, Problem> {
     let scale = inbound.scale(asset).await?;
     let account = AccountAnswer::new(owner, asset, &answer, scale);
     Ok(answer::tagged(&seen, &account, inbound.headers()))
-}
-
-/// Accounts of a page.
-pub(crate) struct Limit;
-
-impl utoipa::PartialSchema for Limit {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-        let json = json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX});
-        super::values::schema(json)
-    }
-}
-
-impl ToSchema for Limit {
-    fn name() -> std::borrow::Cow<'static, str> {
-        std::borrow::Cow::Borrowed("Limit")
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Listing {
-    host: Option<Owner>,
-    asset: Option<u32>,
-    limit: Option<u64>,
-    cursor: Option<u64>,
-}
-
-async fn list(inbound: Inbound) -> Result<Response, Problem> {
-    let Listing { host, asset, limit, cursor } = inbound.query()?;
-    let limit = limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::own(Own::QueryInvalid).detail("limit is 1 to 1000"));
-    }
-    let read = Command {
-        credit: host.map_or_else(|| inbound.caller.peer().principal().id, |host| host.0),
-        asset: asset.unwrap_or(0),
-        amount: u128::from(limit),
-        value: cursor.unwrap_or(0),
-        ..Command::new(Kind::ReadAccounts, CommandId(0))
-    };
-    let answered = inbound.caller.read(&[read]).await?;
-    let seen = Seen::of(&answered.decoded.head);
-    let (trailer, rows) =
-        answered.decoded.answers.split_last().expect("a list has at least its trailer");
-    told(trailer).map_err(|problem| problem.seen(seen))?;
-    let mut accounts = Vec::with_capacity(rows.len());
-    for row in rows {
-        let scale = inbound.scale(row.asset).await?;
-        accounts.push(AccountAnswer::new(Owner(row.credit_used), row.asset, row, scale));
-    }
-    let next = (trailer.flags & 1 != 0).then_some(trailer.time);
-    Ok(answer::read(&seen, &Page { accounts, next }))
 }

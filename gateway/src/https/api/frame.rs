@@ -11,11 +11,12 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::answer::{self, Seen};
 use super::body::{self, BODY_SIZE_MAX, BULK_SIZE_MAX};
+use super::bulk::BULK_MAX;
 use super::examples;
 use super::inbound::{Inbound, told};
 use super::operation::{Operation, Sort};
 use super::problem::Problem;
-use super::transfers::{self, BULK_MAX, Remembered};
+use super::transfers::{self, Remembered};
 use super::values::{Id, Large, Name, Note, Owner, Small, UpTo, Whole, present, schema};
 use super::write::{self, Done, Draft};
 

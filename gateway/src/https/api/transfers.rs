@@ -1,27 +1,23 @@
-//! Transfers: one, many, refunds, what one would cost, and what became of one.
+//! Transfers: one, a refund, what one would cost, and what became of one.
 
-use axum::http::StatusCode;
 use axum::response::Response;
 use protocol::data::TAG_MEMO;
 use protocol::ids::NATIVE;
-use protocol::reply::Outcome;
-use protocol::{Command, CommandId, Kind, Status, flags};
+use protocol::{Command, CommandId, Kind, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::answer::{self, Seen};
-use super::body::{self, BODY_SIZE_MAX, BULK_SIZE_MAX};
+use super::body::{self, BODY_SIZE_MAX};
 use super::examples;
 use super::inbound::Inbound;
 use super::money::{Decimal, Shown};
 use super::operation::{Operation, Sort};
-use super::problem::{Own, Problem};
+use super::problem::Problem;
 use super::values::{Id, Large, Note, Owner, Rate, Small, present};
 use super::write::{self, Done, Draft};
+use super::{answer, bulk};
 
-/// Transfers of one bulk request.
-pub(crate) const BULK_MAX: usize = 1_000;
 const TAG: &str = "transfers";
 
 /// A payment.
@@ -30,7 +26,7 @@ const TAG: &str = "transfers";
 pub(crate) struct Transfer<'a> {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
-    id: Option<Id>,
+    pub(crate) id: Option<Id>,
     debit: Owner,
     credit: Owner,
     #[serde(borrow)]
@@ -38,7 +34,7 @@ pub(crate) struct Transfer<'a> {
     /// 1, the native asset, by default.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
-    asset: Option<Small>,
+    pub(crate) asset: Option<Small>,
     /// Refused above this rate, in millionths; 0 is no limit.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
@@ -86,18 +82,6 @@ pub(crate) struct Refund<'a> {
     user_data: Option<Large>,
 }
 
-/// Many payments.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Bulk<'a> {
-    #[serde(borrow)]
-    #[schema(min_items = 1, max_items = 1000)]
-    transfers: Vec<Transfer<'a>>,
-    /// All or none: one chain, whose length the parameter `chain.length` bounds.
-    #[serde(default)]
-    atomic: bool,
-}
-
 /// A payment that is only reckoned.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -128,21 +112,6 @@ pub(crate) struct Quoted {
     rate: u32,
 }
 
-/// One answer for each command of a bulk request, in order.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Results {
-    #[schema(min_items = 1, max_items = 1000)]
-    results: Vec<BulkResult>,
-}
-
-/// What became of one command.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-pub(crate) enum BulkResult {
-    Done(Done),
-    Refused(Problem),
-}
-
 /// What became of a command that the frame remembers.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Remembered {
@@ -165,26 +134,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .does(TAG, "Pays", "One payment. It takes effect at most once.")
             .reads::<Transfer<'_>>(TRANSFER)
             .answers::<Done>(201, examples::paid()),
-        Operation::post("/v1/transfers/bulk", bulk)
-            .does(
-                TAG,
-                "Pays many times",
-                "Up to 1 000 payments, each with an id. Each has its own outcome, unless they are \
-                 atomic: then all are executed or none. Keys are not taken.",
-            )
-            .sort(Sort::Bulk)
-            .reads::<Bulk<'_>>(BULK)
-            .answers::<Results>(
-                200,
-                json!({"results": [examples::paid(), {
-                    "type": "/docs#insufficient_funds", "title": "insufficient_funds",
-                    "status": 422, "number": 801,
-                    "detail": "Not enough liquid above the floor.",
-                    "cure": "lower the amount or fund the account", "remembered": true,
-                    "retry": "new_id", "id": examples::HOLD, "sequence": 43,
-                    "pointer": "/transfers/1/amount",
-                }]}),
-            ),
+        bulk::operation(),
         Operation::post_bytes("/v1/batches").does(
             TAG,
             "Executes a batch",
@@ -231,24 +181,6 @@ const TRANSFER: &str = r#"{
   "memo": "invoice 17"
 }"#;
 
-const BULK: &str = r#"{
-  "transfers": [
-    {
-      "id": "018f6f0e-8a10-7000-8000-000000000001",
-      "debit": "01900000-0000-7000-8000-00000000000a",
-      "credit": "01900000-0000-7000-8000-00000000000b",
-      "amount": "12.500000"
-    },
-    {
-      "id": "018f6f0e-8a10-7000-8000-000000000002",
-      "debit": "01900000-0000-7000-8000-00000000000a",
-      "credit": "01900000-0000-7000-8000-00000000000c",
-      "amount": "1000000"
-    }
-  ],
-  "atomic": false
-}"#;
-
 const QUOTE: &str = r#"{
   "debit": "01900000-0000-7000-8000-00000000000a",
   "credit": "01900000-0000-7000-8000-00000000000b",
@@ -269,7 +201,8 @@ pub(crate) fn asset_or_native(asset: Option<Small>) -> u32 {
 }
 
 impl Transfer<'_> {
-    fn draft(&self, scale: u16) -> Result<Draft<'_>, Problem> {
+    /// Its command, in an asset with `scale`.
+    pub(crate) fn draft(&self, scale: u16) -> Result<Draft<'_>, Problem> {
         let amount = self.amount.minor(scale, "/amount")?;
         let draft = Draft::new(Kind::Transfer, self.id);
         let command = Command {
@@ -301,69 +234,6 @@ async fn refund(mut inbound: Inbound) -> Result<Response, Problem> {
     let body = Transfer { id, debit, credit, amount, asset, max_rate, reference, memo, user_data };
     let scale = inbound.scale(asset_or_native(asset)).await?;
     write::run(&inbound, body.draft(scale)?, true).await
-}
-
-async fn bulk(mut inbound: Inbound) -> Result<Response, Problem> {
-    let bytes = inbound.body(BULK_SIZE_MAX).await?;
-    let body: Bulk<'_> = body::parse(&bytes)?;
-    if inbound.key()?.is_some() {
-        let detail = "a bulk request takes no Idempotency-Key; give every transfer an id";
-        return Err(Problem::own(Own::FieldInvalid).detail(detail));
-    }
-    if body.transfers.is_empty() || body.transfers.len() > BULK_MAX {
-        return Err(Problem::field("/transfers", "a bulk request has 1 to 1000 transfers"));
-    }
-    let mut slots: Vec<Command> = Vec::with_capacity(body.transfers.len());
-    let mut commands = Vec::with_capacity(body.transfers.len());
-    for (at, transfer) in body.transfers.iter().enumerate() {
-        let place = || format!("/transfers/{at}");
-        let id = transfer
-            .id
-            .ok_or_else(|| Problem::own(Own::IdMissing).pointer(format!("/transfers/{at}/id")))?;
-        let scale = inbound.scale(asset_or_native(transfer.asset)).await;
-        let draft = scale.and_then(|scale| transfer.draft(scale));
-        let draft = draft.map_err(|problem| problem.under(&place()))?;
-        let is_linked = body.atomic && at + 1 < body.transfers.len();
-        let command = slots.len();
-        slots.extend_from_slice(&draft.slots(id)?);
-        if is_linked {
-            slots[command].flags |= flags::LINKED;
-        }
-        commands.push((id, command));
-    }
-    let answered = inbound.caller.execute(&slots, 0).await?;
-    let seen = Seen::of(&answered.decoded.head);
-    let results = results(&answered.decoded.outcomes, &slots, &commands, body.atomic);
-    let mut response = answer::json(StatusCode::OK, &results);
-    seen.put(response.headers_mut());
-    Ok(response)
-}
-
-fn results(
-    outcomes: &[Outcome],
-    slots: &[Command],
-    commands: &[(Id, usize)],
-    atomic: bool,
-) -> Results {
-    // Of a chain, the leg that failed decides whether the others are remembered.
-    let cause = outcomes
-        .iter()
-        .map(|outcome| outcome.status)
-        .find(|status| !status.is_ok() && *status != Status::LinkedFailed);
-    let forgotten = cause.filter(|cause| atomic && !cause.is_remembered());
-    let result = |(at, (outcome, &(id, command))): (usize, (&Outcome, &(Id, usize)))| {
-        let command = &slots[command];
-        if outcome.status.is_ok() {
-            return BulkResult::Done(write::done(id, command, outcome));
-        }
-        let problem = write::refusal(outcome.status, command).of(id, outcome.sequence);
-        let problem = problem.under(&format!("/transfers/{at}"));
-        BulkResult::Refused(match forgotten {
-            Some(cause) => problem.forgotten(cause),
-            None => problem,
-        })
-    };
-    Results { results: outcomes.iter().zip(commands).enumerate().map(result).collect() }
 }
 
 async fn quote(mut inbound: Inbound) -> Result<Response, Problem> {
