@@ -212,6 +212,91 @@ fn the_page_has_every_operation_and_every_problem_and_no_script() {
     }
 }
 
+#[test]
+fn equal_refusals_are_equal_bytes() {
+    let shown = |status, sequence| {
+        let problem = Problem::refused(status).of(values::Id(1), sequence);
+        serde_json::to_string(&problem).unwrap()
+    };
+    for status in Status::ALL.iter().copied().filter(|status| !status.is_ok()) {
+        // A repeat of what is remembered has the first one's sequence.
+        let is_equal = shown(status, 7) == shown(status, 8);
+        assert_eq!(is_equal, !status.is_remembered(), "{status}");
+    }
+}
+
+#[test]
+fn whoever_may_come_again_is_told_when() {
+    let engine = Status::ALL.iter().filter(|status| !status.is_ok());
+    let engine = engine.map(|status| Problem::refused(*status));
+    for problem in engine.chain(Own::ALL.iter().map(|own| Problem::own(*own))) {
+        let (name, status) = (problem.name(), problem.http_status());
+        let response = axum::response::IntoResponse::into_response(problem);
+        let is_told = response.headers().contains_key(header::RETRY_AFTER);
+        assert_eq!(is_told, matches!(status, 429 | 503 | 507), "{name}");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], problem::MEDIA_TYPE);
+    }
+}
+
+#[test]
+fn the_pointer_of_a_refusal_is_a_field_of_the_operation() {
+    let document = document();
+    let fields = |path: &str, method: &str| {
+        let place = "/requestBody/content/application~1json/schema".to_owned();
+        let operation = &document["paths"][path][method];
+        let schema = resolved(&document, operation.pointer(&place).unwrap());
+        schema["properties"].as_object().unwrap().clone()
+    };
+    use protocol::{Command, CommandId, Kind};
+    for (kind, path, method) in [
+        (Kind::Open, "/v1/accounts", "post"),
+        (Kind::Freeze, "/v1/accounts/{owner}/{asset}/freeze", "post"),
+        (Kind::Close, "/v1/accounts/{owner}/{asset}/close", "post"),
+        (Kind::Limits, "/v1/accounts/{owner}/{asset}/limits", "put"),
+        (Kind::Rehost, "/v1/owners/{owner}/rehost", "post"),
+        (Kind::AgentOnly, "/v1/owners/{owner}/agent-only", "put"),
+        (Kind::Transfer, "/v1/transfers", "post"),
+        (Kind::Hold, "/v1/holds", "post"),
+        (Kind::Capture, "/v1/holds/{debit}/{asset}/{hold}/capture", "post"),
+        (Kind::Release, "/v1/holds/{debit}/{asset}/{hold}/release", "post"),
+        (Kind::SystemTransfer, "/v1/system-transfers", "post"),
+        (Kind::Issue, "/v1/issues", "post"),
+        (Kind::Burn, "/v1/burns", "post"),
+        (Kind::Configure, "/v1/parameters/{name}", "put"),
+        (Kind::Asset, "/v1/assets", "post"),
+        (Kind::HaltMint, "/v1/mint/halt", "post"),
+    ] {
+        let fields = fields(path, method);
+        for status in Status::ALL.iter().copied() {
+            let problem = write::refusal(status, &Command::new(kind, CommandId(1)));
+            let shown = serde_json::to_value(&problem).unwrap();
+            let Some(pointer) = shown["pointer"].as_str() else {
+                continue;
+            };
+            let field = pointer.strip_prefix('/').unwrap();
+            // Statuses that the kind never has may name fields that it lacks.
+            let is_of_kind = fields.contains_key(field) || !has(kind, status);
+            assert!(is_of_kind, "{kind:?} {status}: {pointer}");
+        }
+    }
+}
+
+/// Whether `docs/rules.md` §6 lets a kind be refused so; what every kind has is true of all.
+fn has(kind: protocol::Kind, status: Status) -> bool {
+    use protocol::Kind as K;
+    match status {
+        Status::AssetExists => kind == K::Asset,
+        Status::HostRefuses => kind == K::Rehost,
+        Status::KeepNotAllowed => kind == K::Capture,
+        Status::ExpiryBounds => kind == K::Hold,
+        Status::FeeAboveLimit => matches!(kind, K::Transfer | K::Hold | K::Capture),
+        Status::CapacityShrinks => kind == K::Configure,
+        Status::CreditCap => kind == K::Limits,
+        Status::SameAccount => matches!(kind, K::Transfer | K::Hold | K::Close),
+        _ => true,
+    }
+}
+
 async fn asked(method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String, Value) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {

@@ -224,7 +224,9 @@ fn pointer(status: Status, command: &Command) -> Option<&'static str> {
     let (field, is_there) = match status {
         S::IdZero | S::IdInFuture | S::IdTooOld => ("/id", !is_keyed),
         S::ReasonMissing => ("/reason", matches!(kind, Kind::Issue | Kind::Burn)),
-        S::CodeUnknown => ("/code", kind != Kind::Configure && kind != Kind::AgentOnly),
+        S::CodeUnknown => {
+            ("/code", matches!(kind, Kind::SystemTransfer | Kind::Issue | Kind::Burn))
+        }
         S::AssetNotFound | S::NativeOnly => ("/asset", debit || credit || kind == Kind::Open),
         S::AssetExists => ("/asset", true),
         S::DebtorNotFound | S::DebtorClosed | S::DebtorFrozen => ("/debit", debit),
