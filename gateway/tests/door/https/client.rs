@@ -78,6 +78,8 @@ impl Http {
         }
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.initial_stream_window_size(1 << 20).initial_connection_window_size(4 << 20);
+        // Until the server has said how many streams it takes, one must do: it refuses others.
+        builder.initial_max_send_streams(1);
         let (send, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
         tokio::spawn(connection);
         Ok(Self::Two(send))
