@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use protocol::command::reason;
 use serde_json::{Map, Value, json};
 
 use super::operation::{Content, Operation, Parameter, Sort};
@@ -29,6 +30,15 @@ pub(crate) fn document(operations: &mut [Operation]) -> Value {
         }
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method] = described(operation);
+    }
+    for corrects in ["IssueRequest", "BurnRequest"] {
+        if let Some(schema) = schemas.get_mut(corrects) {
+            schema["if"] = json!({
+                "properties": {"code": {"enum": ["correction", reason::CORRECTION]}},
+                "required": ["code"],
+            });
+            schema["then"] = json!({"required": ["reason"]});
+        }
     }
     json!({
         "openapi": "3.1.0",
@@ -88,7 +98,7 @@ fn described(operation: &Operation) -> Value {
         parameters.push(header_parameter(
             "If-None-Match",
             "ETags that the caller knows; 304 if the answer has one of them.",
-            json!({"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^[ -~]+$"}),
+            json!({"type": "string"}),
             "\"5d41402abc4b2a76b9719d911017c592\"",
         ));
     }
@@ -177,7 +187,7 @@ pub(crate) fn refusals(operation: &Operation) -> &'static [u16] {
         Sort::Write => &[400, 404, 406, 408, 409, 413, 415, 422, 429, 501, 503, 507],
         Sort::DryRun => &[400, 404, 406, 408, 409, 413, 415, 422, 429, 503, 507],
         Sort::Batch => &[400, 408, 413, 415, 429, 503],
-        Sort::Bulk => &[400, 404, 406, 408, 413, 415, 429, 503, 507],
+        Sort::Bulk => &[400, 404, 406, 408, 413, 415, 422, 429, 503, 507],
         Sort::Read => &[400, 404, 406, 408, 429, 503],
         Sort::Free => &[400, 406, 408, 429, 503],
     }
