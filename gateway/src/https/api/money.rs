@@ -7,14 +7,14 @@ use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
 
 use protocol::amount::{self, AmountError};
-use protocol::limits::{AMOUNT_MAX, ASSETS_MAX};
+use protocol::limits::{AMOUNT_MAX, ASSETS_MAX, SCALE_MAX};
 use protocol::{AssetId, Command, CommandId, Kind, Status};
 use serde::de::{Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::problem::Problem;
+use super::problem::{Own, Problem};
 use super::values::{Borrowing, schema};
 use crate::https::call::Caller;
 
@@ -61,6 +61,12 @@ impl Decimal<'_> {
         match parsed {
             Err(AmountError::Zero) if major.len() <= MAJOR_LEN_MAX => Ok(0),
             Err(AmountError::TooLarge) if is_written_well(text, scale) => Ok(AMOUNT_MAX + 1),
+            // The schema cannot know the scale: whoever follows it is told apart.
+            Err(AmountError::Fraction { .. }) if is_written_well(text, SCALE_MAX) => {
+                Err(Problem::own(Own::ScaleExceeded).pointer(pointer).detail(format!(
+                    "the amount has more than {scale} digits after the point, its asset's scale"
+                )))
+            }
             Err(error) => Err(Problem::field(pointer, error.to_string())),
             Ok(_) if major.len() > MAJOR_LEN_MAX => {
                 Err(Problem::field(pointer, "the amount has more than 39 digits before the point"))
@@ -213,6 +219,19 @@ mod tests {
         ] {
             let problem = minor(text).unwrap_err();
             assert!(problem.contains("\"pointer\":\"/amount\""), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn too_many_digits_for_the_asset_are_told_apart_from_no_amount() {
+        for (text, name) in [
+            ("1.0000001", "scale_exceeded"),
+            ("0.000000000000000000", "scale_exceeded"),
+            ("1.0000001x", "field_invalid"),
+            ("1.0000000000000000000", "field_invalid"),
+        ] {
+            let problem = minor(text).unwrap_err();
+            assert!(problem.contains(&format!("\"title\":\"{name}\"")), "{text}: {problem}");
         }
     }
 

@@ -108,6 +108,9 @@ own! {
         "send the same request again after a moment, or send ids instead of keys";
     /// The frame shuts down.
     ShuttingDown = 1017, "shutting_down", 503, SameId, "connect again after a moment";
+    /// The amount has more digits after the point than its asset.
+    ScaleExceeded = 1018, "scale_exceeded", 422, No,
+        "round to the asset's scale, which GET /v1/assets/{asset} tells";
 }
 
 /// What a caller may do next.

@@ -8,6 +8,7 @@ use protocol::{AssetId, Command, CommandId, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::accounts::ReasonRequest;
 use super::answer;
@@ -18,7 +19,7 @@ use super::money::{Decimal, Shown};
 use super::operation::Operation;
 use super::problem::Problem;
 use super::transfers::asset_or_native;
-use super::values::{Code, Id, Note, Owner, Small, present};
+use super::values::{self, Code, Id, Note, Owner, Small, present};
 use super::write::{self, Done, Draft};
 
 const TAG: &str = "supply";
@@ -39,7 +40,7 @@ pub(crate) struct IssueRequest<'a> {
     asset: Option<Small>,
     /// `ordinary` by default.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(schema_with = issue_codes)]
     code: Option<Code>,
     /// A correction must have one.
     #[serde(borrow, default, deserialize_with = "present")]
@@ -67,7 +68,7 @@ pub(crate) struct BurnRequest<'a> {
     asset: Option<Small>,
     /// `ordinary` by default.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(schema_with = burn_codes)]
     code: Option<Code>,
     /// A correction must have one.
     #[serde(borrow, default, deserialize_with = "present")]
@@ -95,10 +96,24 @@ pub(crate) struct SystemTransferRequest<'a> {
     #[schema(nullable = false)]
     asset: Option<Small>,
     /// `payout` or `write_off`.
+    #[schema(schema_with = system_codes)]
     code: Code,
     #[serde(borrow, default, deserialize_with = "present")]
     #[schema(nullable = false)]
     reason: Option<Note<'a>>,
+}
+
+fn issue_codes() -> RefOr<Schema> {
+    let issues = [reason::ORDINARY, reason::COMPENSATION, reason::CORRECTION, reason::BASELINE];
+    values::codes(&issues)
+}
+
+fn burn_codes() -> RefOr<Schema> {
+    values::codes(&[reason::ORDINARY, reason::CORRECTION])
+}
+
+fn system_codes() -> RefOr<Schema> {
+    values::codes(&[reason::PAYOUT, reason::WRITE_OFF])
 }
 
 /// The supply of an asset.

@@ -218,6 +218,16 @@ described!(
     })
 );
 
+/// The schema of a code of which only some have a meaning.
+pub(crate) fn codes(meant: &[u16]) -> RefOr<Schema> {
+    let names = CODES.iter().filter(|(_, number)| meant.contains(number));
+    let names: Vec<&str> = names.map(|(name, _)| *name).collect();
+    schema(serde_json::json!({
+        "oneOf": [{"type": "string", "enum": names}, {"type": "integer", "enum": meant}],
+        "description": "A reason by name or number.",
+    }))
+}
+
 impl<'de> Deserialize<'de> for Code {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
