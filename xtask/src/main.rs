@@ -4,6 +4,7 @@
 //! before they run. Invariant: what a person runs here is exactly what CI runs.
 
 mod code;
+mod conformance;
 mod edges;
 mod examples;
 mod figures;
@@ -29,6 +30,7 @@ usage: cargo xtask COMMAND
   ci                 check + bench-smoke + test, with a table of times at the end
   bench-smoke        every benchmark once, in the bench profile
   figures [ROW]      the end-to-end figures of docs/performance.md; takes minutes
+  conformance [N]    schemathesis, sslyze and openssl against a running frame's HTTPS door
   tidy               the repository's own rules: crate edges, heads, lengths, words, unsafe
   policy             licences, sources, versions and bans of the dependencies
   postgres -- CMD…   run CMD with a throw-away PostgreSQL in its environment
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         ["bench-smoke"] => suite::bench_smoke(),
         ["figures"] => figures::run_rows(None),
         ["figures", row] => figures::run_rows(Some(row)),
+        ["conformance"] => conformance::conformance(None),
+        ["conformance", examples] => conformance::conformance(Some(examples)),
         ["tidy"] => tidy::run(),
         ["policy"] => policy::run(),
         ["postgres", "--", command @ ..] if !command.is_empty() => suite::with_postgres(command),

@@ -1,0 +1,282 @@
+//! `cargo xtask conformance [EXAMPLES]`: strangers' tools against the HTTPS door of a running
+//! frame: schemathesis (every check, stateful, as every role), sslyze, and `openssl s_client`.
+//!
+//! It installs the Python tools into a folder below `target`, so it needs a package index, and is
+//! no part of `ci`. Invariant: a finding of any tool is an error.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::metadata;
+use crate::steps::{Steps, cargo, output, run};
+
+/// The tools, pinned so that a finding is ours and not a new version's.
+const TOOLS: &[&str] = &["schemathesis==4.32.5", "sslyze==6.3.1"];
+/// Cases per operation and phase, unless said otherwise.
+const EXAMPLES: &str = "25";
+/// The owners of the document's examples: opened and funded before the tools come.
+const OWNERS: [&str; 2] =
+    ["01900000-0000-7000-8000-00000000000a", "01900000-0000-7000-8000-00000000000b"];
+const ROLES: &[(&str, &str)] = &[
+    ("registry", "north"),
+    ("agent", OWNERS[0]),
+    ("mint", "central"),
+    ("admin", "chief"),
+    ("auditor", "eyes"),
+];
+
+/// Runs every tool; `examples` is how many cases schemathesis makes for each operation.
+pub(crate) fn conformance(examples: Option<&str>) -> Result<(), String> {
+    let target = metadata::read(false)?.target;
+    let tools = tools(&target.join("conformance"))?;
+    run(cargo().args(["build", "--release", "-p", "server"]))?;
+    let place = std::env::temp_dir().join(format!("bezant-conformance-{}", std::process::id()));
+    let frame = Frame { bin: target.join("release/bezant"), data: place.join("frame") };
+    let done = frame.examine(&tools, examples.unwrap_or(EXAMPLES));
+    if done.is_ok() {
+        // Only takes space.
+        let _ = fs::remove_dir_all(&place);
+    } else {
+        println!("conformance: the frame's log and journal are kept in {}", place.display());
+    }
+    done
+}
+
+/// A folder with the tools' programs, made on first use.
+fn tools(folder: &Path) -> Result<PathBuf, String> {
+    let programs = folder.join("bin");
+    let has_all = ["schemathesis", "sslyze"].iter().all(|name| programs.join(name).is_file());
+    if !has_all {
+        println!("conformance: installing {} into {}", TOOLS.join(", "), folder.display());
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+        run(Command::new(programs.join("pip")).args(["install", "-q"]).args(TOOLS))?;
+    }
+    Ok(programs)
+}
+
+struct Frame {
+    bin: PathBuf,
+    data: PathBuf,
+}
+
+impl Frame {
+    fn bezant(&self) -> Command {
+        let mut command = Command::new(&self.bin);
+        command.arg("--data-dir").arg(&self.data);
+        for door in ["quic", "https", "admin"] {
+            command.args(["--set", &format!("listen.{door}=127.0.0.1:0")]);
+        }
+        // String keys need the settled history.
+        command.args(["--set", "settlement.history=full"]);
+        command
+    }
+
+    fn identity(&self, role: &str) -> PathBuf {
+        self.data.join("ids").join(role)
+    }
+
+    fn examine(&self, tools: &Path, examples: &str) -> Result<(), String> {
+        output(self.bezant().arg("init"))?;
+        for (role, name) in ROLES {
+            let issue = ["identity", "issue", role, "--name", name, "--out"];
+            output(self.bezant().args(issue).arg(self.identity(role)))?;
+        }
+        let log = fs::File::create(self.data.join("serve.log")).map_err(|e| e.to_string())?;
+        let serve = self.bezant().arg("serve").stdout(Stdio::piped()).stderr(log).spawn();
+        let mut server = Server(serve.map_err(|e| format!("the frame does not start: {e}"))?);
+        let (quic, door) = server.doors()?;
+        self.fund(&quic)?;
+        let mut steps = Steps::default();
+        steps.step("s_client", || self.s_client(&door));
+        steps.step("sslyze", || self.sslyze(tools, &door));
+        for (role, _) in ROLES {
+            steps.step(role, || self.schemathesis(tools, &door, role, examples));
+        }
+        steps.step("still serves", || server.serves());
+        steps.finish()
+    }
+
+    /// Opens and funds the owners that the examples name.
+    fn fund(&self, quic: &str) -> Result<(), String> {
+        let client = |role: &str, words: &[&str]| {
+            let mut client = self.bezant();
+            client.args(["client", "--server", quic, "--identity"]).arg(self.identity(role));
+            output(client.args(words))
+        };
+        for owner in OWNERS {
+            client("registry", &["open", owner])?;
+            client("mint", &["issue", owner, "1000000"])?;
+        }
+        Ok(())
+    }
+
+    fn schemathesis(
+        &self,
+        tools: &Path,
+        door: &str,
+        role: &str,
+        examples: &str,
+    ) -> Result<(), String> {
+        let identity = self.identity(role);
+        let mut tool = Command::new(tools.join("schemathesis"));
+        tool.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/conformance"));
+        tool.args(["--config-file", "schemathesis.toml"]);
+        tool.args(["run", &format!("https://{door}/openapi.json"), "--tls-verify", "false"]);
+        tool.arg("--request-cert").arg(identity.join("svid.pem"));
+        tool.arg("--request-cert-key").arg(identity.join("svid.key"));
+        tool.args(["--checks", "all", "--max-examples", examples, "--workers", "2"]);
+        tool.args(["--no-color", "--continue-on-failure", "--request-timeout", "20"]);
+        // It would write its database of examples beside the configuration.
+        tool.args(["--generation-database", "none"]).env("PYTHONDONTWRITEBYTECODE", "1");
+        run(&mut tool)
+    }
+
+    /// Only TLS 1.3, no early data, no resumption, as an independent scanner sees it.
+    fn sslyze(&self, tools: &Path, door: &str) -> Result<(), String> {
+        let identity = self.identity("registry");
+        let found = self.data.join("sslyze.json");
+        let mut tool = Command::new(tools.join("sslyze"));
+        tool.arg("--cert").arg(identity.join("svid.pem"));
+        tool.arg("--key").arg(identity.join("svid.key"));
+        tool.arg("--json_out").arg(&found);
+        tool.args(["--mozilla_config", "disable", "--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1"]);
+        tool.args(["--tlsv1_2", "--tlsv1_3", "--early_data", "--resum", "--reneg"]);
+        tool.args(["--compression", "--heartbleed", "--openssl_ccs", "--robot", "--fallback"]);
+        run(tool.arg(door))?;
+        let text = fs::read_to_string(&found).map_err(|e| format!("{}: {e}", found.display()))?;
+        judge_sslyze(&text)
+    }
+
+    /// What OpenSSL's own client is told.
+    fn s_client(&self, door: &str) -> Result<(), String> {
+        let identity = self.identity("registry");
+        let told = |with_identity: bool, arguments: &[&str], said: &str| {
+            let mut client = Command::new("openssl");
+            client.args(["s_client", "-connect", door]).args(arguments);
+            if with_identity {
+                client.arg("-cert").arg(identity.join("svid.pem"));
+                client.arg("-key").arg(identity.join("svid.key"));
+            }
+            talk(&mut client, said)
+        };
+        let ask = "GET /v1/me HTTP/1.1\r\nHost: frame\r\nConnection: close\r\n\r\n";
+        let is_answered = |text: &str| text.contains("HTTP/1.1 200");
+        let quiet = ["-quiet", "-tls1_3"];
+        expect("with a certificate: answered", is_answered(&told(true, &quiet, ask)?))?;
+        let bare = told(false, &quiet, ask)?;
+        expect("without a certificate: no byte of HTTP", !bare.contains("HTTP/"))?;
+        let old = told(true, &["-tls1_2"], ask)?;
+        expect("TLS 1.2: refused", old.contains("alert") && !is_answered(&old))?;
+        let session = self.data.join("session.pem").display().to_string();
+        let first = told(true, &["-tls1_3", "-sess_out", &session], ask)?;
+        expect("no session ticket", !first.contains("Post-Handshake New Session Ticket"))?;
+        let strange = told(true, &["-quiet", "-tls1_3", "-alpn", "smtp"], ask)?;
+        expect("another protocol: refused", !is_answered(&strange))
+    }
+}
+
+fn expect(what: &str, holds: bool) -> Result<(), String> {
+    println!("{} {what}", if holds { "ok    " } else { "FAILED" });
+    if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
+/// Says `said` to a program and returns everything that it prints.
+fn talk(client: &mut Command, said: &str) -> Result<String, String> {
+    use std::io::Write as _;
+    let started = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = started.spawn().map_err(|e| format!("openssl does not start: {e}"))?;
+    let stdin = child.stdin.take();
+    let teller = stdin.map(|mut stdin| {
+        let said = said.to_owned();
+        std::thread::spawn(move || {
+            // A server that hangs up first is what is being looked for.
+            let _ = stdin.write_all(said.as_bytes());
+            std::thread::sleep(std::time::Duration::from_secs(2));
+        })
+    });
+    let done = child.wait_with_output().map_err(|e| e.to_string())?;
+    if let Some(teller) = teller {
+        let _ = teller.join();
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(text(&done.stdout) + &text(&done.stderr))
+}
+
+/// Reads sslyze's report without knowing all of it: what must not be there is named.
+fn judge_sslyze(report: &str) -> Result<(), String> {
+    let compact: String = report.chars().filter(|c| !c.is_whitespace()).collect();
+    let accepted = |protocol: &str| {
+        let start = compact.find(&format!("\"{protocol}_cipher_suites\":"));
+        let rest = start.and_then(|at| compact.get(at..)).unwrap_or_default();
+        let list = rest.find("\"accepted_cipher_suites\":[");
+        list.and_then(|at| rest.get(at + 26..)).is_some_and(|rest| !rest.starts_with(']'))
+    };
+    for old in ["ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2"] {
+        expect(&format!("{old}: nothing accepted"), !accepted(old))?;
+    }
+    expect("tls_1_3: accepted", accepted("tls_1_3"))?;
+    for (what, finding) in [
+        ("no early data", "\"supports_early_data\":true"),
+        ("no compression", "\"supports_compression\":true"),
+        ("no heartbleed", "\"is_vulnerable_to_heartbleed\":true"),
+        ("no CCS injection", "\"is_vulnerable_to_ccs_injection\":true"),
+        ("no client renegotiation", "\"is_vulnerable_to_client_renegotiation_dos\":true"),
+        ("no resumption", "\"session_id_resumption_result\":\"FULLY_SUPPORTED\""),
+        ("no ticket resumption", "\"tls_ticket_resumption_result\":\"FULLY_SUPPORTED\""),
+    ] {
+        expect(what, !compact.contains(finding))?;
+    }
+    Ok(())
+}
+
+/// The running frame; gone when dropped.
+struct Server(Child);
+
+impl Server {
+    /// Where its QUIC and HTTPS doors are, once it says so.
+    fn doors(&mut self) -> Result<(String, String), String> {
+        let stdout = self.0.stdout.take().ok_or("the frame has no output")?;
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let said = |door| line.split(' ').find_map(|word| word.strip_prefix(door));
+            if let (Some(quic), Some(https)) = (said("quic="), said("https=")) {
+                return Ok((quic.to_owned(), https.to_owned()));
+            }
+        }
+        Err("the frame ended instead of listening".to_owned())
+    }
+
+    fn serves(&mut self) -> Result<(), String> {
+        match self.0.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(format!("the frame has ended: {status}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_of_sslyze_is_judged() {
+        let clean = r#"{"tls_1_2_cipher_suites": {"accepted_cipher_suites": []},
+            "tls_1_3_cipher_suites": {"accepted_cipher_suites": [{"a": 1}]},
+            "supports_early_data": false}"#;
+        assert_eq!(judge_sslyze(clean), Ok(()));
+        let early = clean.replace("false", "true");
+        assert_eq!(judge_sslyze(&early), Err("no early data".to_owned()));
+        let old = clean.replace("[]", "[{}]");
+        assert!(judge_sslyze(&old).is_err());
+    }
+}
