@@ -23,6 +23,7 @@ mod hardening;
 mod https_client;
 mod https_door;
 mod https_duplicates;
+mod https_kills;
 mod identity_over_quic;
 mod journal_damage;
 mod kill_loop;

@@ -32,6 +32,10 @@ const ROWS: &[(&str, &str)] = &[
         "HTTPS: 64 connections, one transfer a request as JSON",
         "--door https-json --accounts 10000 --connections 64 --commands 300000 --seed 8",
     ),
+    (
+        "HTTPS: single transfer as JSON, idle",
+        "--door https-json --accounts 1000 --commands 5000 --seed 9",
+    ),
 ];
 
 /// Every door on a free port.
