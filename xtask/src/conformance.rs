@@ -121,8 +121,11 @@ impl Frame {
     ) -> Result<(), String> {
         let identity = self.identity(role);
         let mut tool = Command::new(tools.join("schemathesis"));
-        tool.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/conformance"));
-        tool.args(["--config-file", "schemathesis.toml"]);
+        // It leaves its findings where it is started.
+        tool.current_dir(&self.data);
+        let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/schemathesis.toml");
+        let hooks = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/hooks.py");
+        tool.args(["--config-file", rules]).env("SCHEMATHESIS_HOOKS", hooks);
         tool.args(["run", &format!("https://{door}/openapi.json"), "--tls-verify", "false"]);
         tool.arg("--request-cert").arg(identity.join("svid.pem"));
         tool.arg("--request-cert-key").arg(identity.join("svid.key"));

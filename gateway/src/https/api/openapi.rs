@@ -40,6 +40,11 @@ pub(crate) fn document(operations: &mut [Operation]) -> Value {
             schema["then"] = json!({"required": ["reason"]});
         }
     }
+    if let Some(schema) = schemas.get_mut("CaptureRequest") {
+        // Without an amount everything is captured, so that nothing is left to keep.
+        schema["if"] = json!({"properties": {"keep": {"const": true}}, "required": ["keep"]});
+        schema["then"] = json!({"required": ["amount"]});
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
