@@ -196,10 +196,16 @@ impl Observed for Frame {
         page.gauge("bezant_audit_log_failing", help, u64::from(is_failing));
         page.counter("bezant_ticks", "Ticks journaled.", self.stages.ticks.load(Ordering::Relaxed));
         for (name, value) in self.gateway.readings() {
-            if name == "connections_open" {
-                page.gauge("bezant_gateway_connections_open", "Of the QUIC door.", value);
+            let help = match name {
+                "retries" => "Of the QUIC door.",
+                _ if name.starts_with("http") => "Of the HTTPS door.",
+                _ => "Of both doors.",
+            };
+            let name = format!("bezant_gateway_{name}");
+            if name.ends_with("_open") {
+                page.gauge(&name, help, value);
             } else {
-                page.counter(&format!("bezant_gateway_{name}"), "Of the QUIC door.", value);
+                page.counter(&name, help, value);
             }
         }
         if let Some(status) = &self.settlement {
