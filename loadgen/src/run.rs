@@ -88,6 +88,14 @@ pub enum Door {
     HttpsBinaryH2,
 }
 
+impl Door {
+    /// As the command line names it.
+    fn name(self) -> String {
+        let value = clap::ValueEnum::to_possible_value(&self);
+        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 /// What to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
@@ -125,7 +133,7 @@ impl Load {
     #[must_use]
     pub fn settings(&self) -> Settings {
         Settings {
-            door: format!("{:?}", self.door).to_lowercase(),
+            door: self.door.name(),
             seed: self.seed,
             accounts: self.accounts,
             skew: format!("{:?}", self.skew).to_lowercase(),
