@@ -5,11 +5,11 @@
 //! no part of `ci`. Invariant: a finding of any tool is an error.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::metadata;
+use crate::server::Server;
 use crate::steps::{Steps, cargo, output, run};
 
 /// The tools, pinned so that a finding is ours and not a new version's.
@@ -84,9 +84,8 @@ impl Frame {
             output(self.bezant().args(issue).arg(self.identity(role)))?;
         }
         let log = fs::File::create(self.data.join("serve.log")).map_err(|e| e.to_string())?;
-        let serve = self.bezant().arg("serve").stdout(Stdio::piped()).stderr(log).spawn();
-        let mut server = Server(serve.map_err(|e| format!("the frame does not start: {e}"))?);
-        let (quic, door) = server.doors()?;
+        let mut server = Server::start(self.bezant().arg("serve").stderr(log))?;
+        let (quic, door) = (server.quic.clone(), server.https.clone());
         self.fund(&quic)?;
         let mut steps = Steps::default();
         steps.step("s_client", || self.s_client(&door));
@@ -133,6 +132,7 @@ impl Frame {
         tool.args(["--no-color", "--continue-on-failure", "--request-timeout", "20"]);
         // It would write its database of examples beside the configuration.
         tool.args(["--generation-database", "none"]).env("PYTHONDONTWRITEBYTECODE", "1");
+        tool.env("HYPOTHESIS_STORAGE_DIRECTORY", self.data.join("hypothesis"));
         run(&mut tool)
     }
 
@@ -174,7 +174,8 @@ impl Frame {
         expect("TLS 1.2: refused", old.contains("alert") && !is_answered(&old))?;
         let session = self.data.join("session.pem").display().to_string();
         let first = told(true, &["-tls1_3", "-sess_out", &session], ask)?;
-        expect("no session ticket", !first.contains("Post-Handshake New Session Ticket"))?;
+        let has_ticket = first.contains("Post-Handshake New Session Ticket");
+        expect("no session ticket", is_answered(&first) && !has_ticket)?;
         let strange = told(true, &["-quiet", "-tls1_3", "-alpn", "smtp"], ask)?;
         expect("another protocol: refused", !is_answered(&strange))
     }
@@ -207,6 +208,17 @@ fn talk(client: &mut Command, said: &str) -> Result<String, String> {
     Ok(text(&done.stdout) + &text(&done.stderr))
 }
 
+/// What a clean report of sslyze says.
+const CLEAN: &[(&str, &str)] = &[
+    ("no early data", "\"supports_early_data\":false"),
+    ("no compression", "\"supports_compression\":false"),
+    ("no heartbleed", "\"is_vulnerable_to_heartbleed\":false"),
+    ("no CCS injection", "\"is_vulnerable_to_ccs_injection\":false"),
+    ("no client renegotiation", "\"is_vulnerable_to_client_renegotiation_dos\":false"),
+    ("no resumption", "\"session_id_resumption_result\":\"SERVER_IS_TLS_1_3_ONLY\""),
+    ("no ticket resumption", "\"tls_ticket_resumption_result\":\"SERVER_IS_TLS_1_3_ONLY\""),
+];
+
 /// Reads sslyze's report without knowing all of it: what must not be there is named.
 fn judge_sslyze(report: &str) -> Result<(), String> {
     let compact: String = report.chars().filter(|c| !c.is_whitespace()).collect();
@@ -214,57 +226,19 @@ fn judge_sslyze(report: &str) -> Result<(), String> {
         let start = compact.find(&format!("\"{protocol}_cipher_suites\":"));
         let rest = start.and_then(|at| compact.get(at..)).unwrap_or_default();
         let list = rest.find("\"accepted_cipher_suites\":[");
-        list.and_then(|at| rest.get(at + 26..)).is_some_and(|rest| !rest.starts_with(']'))
+        let rest = list.and_then(|at| rest.get(at + 26..));
+        let rest = rest.ok_or_else(|| format!("the report says nothing of {protocol}"))?;
+        Ok::<bool, String>(!rest.starts_with(']'))
     };
     for old in ["ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2"] {
-        expect(&format!("{old}: nothing accepted"), !accepted(old))?;
+        expect(&format!("{old}: nothing accepted"), !accepted(old)?)?;
     }
-    expect("tls_1_3: accepted", accepted("tls_1_3"))?;
-    for (what, finding) in [
-        ("no early data", "\"supports_early_data\":true"),
-        ("no compression", "\"supports_compression\":true"),
-        ("no heartbleed", "\"is_vulnerable_to_heartbleed\":true"),
-        ("no CCS injection", "\"is_vulnerable_to_ccs_injection\":true"),
-        ("no client renegotiation", "\"is_vulnerable_to_client_renegotiation_dos\":true"),
-        ("no resumption", "\"session_id_resumption_result\":\"FULLY_SUPPORTED\""),
-        ("no ticket resumption", "\"tls_ticket_resumption_result\":\"FULLY_SUPPORTED\""),
-    ] {
-        expect(what, !compact.contains(finding))?;
+    expect("tls_1_3: accepted", accepted("tls_1_3")?)?;
+    // Each must be said, so that a scan that did not run is no clean bill.
+    for (what, finding) in CLEAN {
+        expect(what, compact.contains(finding))?;
     }
     Ok(())
-}
-
-/// The running frame; gone when dropped.
-struct Server(Child);
-
-impl Server {
-    /// Where its QUIC and HTTPS doors are, once it says so.
-    fn doors(&mut self) -> Result<(String, String), String> {
-        let stdout = self.0.stdout.take().ok_or("the frame has no output")?;
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let said = |door| line.split(' ').find_map(|word| word.strip_prefix(door));
-            if let (Some(quic), Some(https)) = (said("quic="), said("https=")) {
-                return Ok((quic.to_owned(), https.to_owned()));
-            }
-        }
-        Err("the frame ended instead of listening".to_owned())
-    }
-
-    fn serves(&mut self) -> Result<(), String> {
-        match self.0.try_wait() {
-            Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(format!("the frame has ended: {status}")),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[cfg(test)]
@@ -273,13 +247,20 @@ mod tests {
 
     #[test]
     fn a_report_of_sslyze_is_judged() {
-        let clean = r#"{"tls_1_2_cipher_suites": {"accepted_cipher_suites": []},
-            "tls_1_3_cipher_suites": {"accepted_cipher_suites": [{"a": 1}]},
-            "supports_early_data": false}"#;
-        assert_eq!(judge_sslyze(clean), Ok(()));
-        let early = clean.replace("false", "true");
+        let suites = |protocol: &str, accepted: &str| {
+            format!("\"{protocol}_cipher_suites\": {{\"accepted_cipher_suites\": [{accepted}]}}")
+        };
+        let old = ["ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2"];
+        let mut said: Vec<String> = old.iter().map(|protocol| suites(protocol, "")).collect();
+        said.push(suites("tls_1_3", "{}"));
+        said.extend(CLEAN.iter().map(|(_, finding)| (*finding).to_owned()));
+        let clean = said.join(", ");
+        assert_eq!(judge_sslyze(&clean), Ok(()));
+        let early = clean.replace("early_data\":false", "early_data\":true");
         assert_eq!(judge_sslyze(&early), Err("no early data".to_owned()));
-        let old = clean.replace("[]", "[{}]");
-        assert!(judge_sslyze(&old).is_err());
+        let silent = clean.replace("supports_compression", "says_nothing");
+        assert_eq!(judge_sslyze(&silent), Err("no compression".to_owned()));
+        let unscanned = clean.replace("tls_1_0_", "tls_9_");
+        assert!(judge_sslyze(&unscanned).is_err());
     }
 }

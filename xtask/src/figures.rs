@@ -4,10 +4,10 @@
 //!
 //! It judges nothing: the harness fails by itself when its book and the frame's differ.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::server::Server;
 use crate::steps::{cargo, output, run};
 
 /// One row of the table: what it is called, and how the harness is asked for it.
@@ -83,45 +83,12 @@ impl Frame {
             let issue = ["identity", "issue", role, "--name", role, "--out"];
             output(self.bezant().args(issue).arg(out))?;
         }
-        let serve = self.bezant().arg("serve").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut server = Server(serve.map_err(|e| format!("the frame does not start: {e}"))?);
-        let (quic, https) = server.addresses()?;
+        let server = Server::start(self.bezant().arg("serve").stderr(Stdio::null()))?;
         println!("\n── {name}");
         let mut harness = Command::new(self.bin.join("bezant-loadgen"));
-        harness.args(["--server", &quic, "--https", &https]).args(load.split(' '));
+        harness.args(["--server", &server.quic, "--https", &server.https]).args(load.split(' '));
         harness.arg("--registry").arg(self.data.join("registry"));
         harness.arg("--mint").arg(self.data.join("mint"));
         run(&mut harness)
-    }
-}
-
-/// The running frame; gone when dropped.
-struct Server(Child);
-
-impl Server {
-    /// Where its QUIC and its HTTPS door are, once it says so.
-    fn addresses(&mut self) -> Result<(String, String), String> {
-        let stdout = self.0.stdout.take().ok_or("the frame has no output")?;
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let Some(doors) = line.strip_prefix("listening ") else {
-                continue;
-            };
-            let door = |name| {
-                let mut named = doors.split(' ').filter_map(|door| door.split_once('='));
-                let found = named.find(|&(found, _)| found == name);
-                found.map(|(_, addr)| addr.to_owned())
-            };
-            let (quic, https) = (door("quic"), door("https"));
-            return quic.zip(https).ok_or_else(|| format!("a door is missing: {line}"));
-        }
-        Err("the frame ended instead of listening".to_owned())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -13,6 +13,7 @@ mod policy;
 mod postgres;
 mod postgres_install;
 mod rules;
+mod server;
 mod spdx;
 mod steps;
 mod suite;
