@@ -35,13 +35,14 @@ impl Engine {
         hint: &Hint,
     ) -> Result<Decided, Status> {
         let own = key::own_id(data).map(|id| self.key(self.scope(kind, command), id));
-        if let Some(own) = &own {
-            self.judge_id_time(own)?;
-        }
         let body = key::body_digest(command, data);
         let check = self.hash.check(self.hash.body(command, data));
         if let Some(stored) = self.known_by_key(command.id, body, own.as_ref(), check)? {
             return Ok(Decided::Before(stored));
+        }
+        // What is remembered answers first: a key may outlive the window of the id beside it.
+        if let Some(own) = &own {
+            self.judge_id_time(own)?;
         }
         if self.is_open_hold(kind, command, hint) {
             return Err(Status::IdReused);

@@ -67,6 +67,7 @@ mod list;
 mod owners;
 mod posting;
 mod read;
+mod recount;
 mod request;
 mod resolve;
 mod shape;
@@ -75,3 +76,4 @@ mod undo;
 mod velocity;
 
 pub use crate::engine::{Engine, Options, RecordStart};
+pub use crate::recount::Recount;

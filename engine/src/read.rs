@@ -12,6 +12,7 @@ use crate::accounts::bits;
 use crate::authority::Caller;
 use crate::engine::{Engine, NS_PER_MS};
 use crate::list;
+use crate::recount::Recount;
 use crate::shape::is_of_host;
 use crate::supply::{Asset, Sums};
 
@@ -25,14 +26,31 @@ impl Engine {
     ///
     /// On a request whose structure was not checked.
     pub fn read(&self, request: &Request, slots: &[Command], answers: &mut Vec<u8>) {
+        self.read_with(request, slots, &mut Recount::default(), answers);
+    }
+
+    /// As [`Self::read`]; a recount is answered from `recount` while nothing was executed since,
+    /// and `busy` where another walk is not allowed.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::read`].
+    pub fn read_with(
+        &self,
+        request: &Request,
+        slots: &[Command],
+        recount: &mut Recount,
+        answers: &mut Vec<u8>,
+    ) {
         let mut caller = Caller { principal: request.principal, role: request.role, host: None };
         if caller.is(protocol::Role::Registry) {
             caller.host = self.hosts.find(caller.principal);
         }
+        let is_alone = slots.len() == 1;
         for entry in Commands::new(slots) {
             let entry = entry.expect("the structure of a request is checked before it is read");
             let mut answer = self
-                .answer_read(&caller, entry.command, entry.data, slots.len() == 1, answers)
+                .answer_read(&caller, entry.command, entry.data, recount, is_alone, answers)
                 .unwrap_or_else(|status| Answer { status: status.number(), ..Answer::default() });
             answer.kind = entry.command.kind;
             answer.asset = entry.command.asset;
@@ -45,6 +63,7 @@ impl Engine {
         caller: &Caller,
         command: &Command,
         data: &[Command],
+        recount: &mut Recount,
         is_alone: bool,
         answers: &mut Vec<u8>,
     ) -> Result<Answer, Status> {
@@ -54,6 +73,9 @@ impl Engine {
         }
         if kind == Kind::ReadAccounts {
             list::judge(command, is_alone)?;
+        }
+        if kind == Kind::ReadRecount && !is_alone {
+            return Err(Status::ListShape);
         }
         if !self.allows_read(caller, kind, command) {
             return Err(Status::NotFound);
@@ -65,7 +87,7 @@ impl Engine {
                 let asset = self.asset_of(command)?;
                 Ok(self.supply_answer(asset, &asset.sums))
             }
-            Kind::ReadRecount => self.read_recount(command),
+            Kind::ReadRecount => self.read_recount(command, recount),
             Kind::Quote => self.read_quote(caller, command),
             Kind::ReadHold => self.read_hold(command),
             Kind::ReadAsset => self.read_asset(command),
@@ -74,7 +96,7 @@ impl Engine {
         }
     }
 
-    fn asset_of(&self, command: &Command) -> Result<&Asset, Status> {
+    pub(crate) fn asset_of(&self, command: &Command) -> Result<&Asset, Status> {
         let place = self.assets.place(command.asset);
         Ok(self.assets.row(place.ok_or(Status::AssetNotFound)?))
     }
@@ -108,17 +130,20 @@ impl Engine {
     }
 
     fn read_outcome(&self, command: &Command) -> Answer {
-        let key = self.key(command.debit, command.reference);
-        self.ids.find(&key).map_or_else(Answer::default, |row| Answer {
+        let (owner, id) = (command.debit, command.reference);
+        let by_id = self.ids.find(&self.key(owner, id)).map(|row| row.stored());
+        // The id that a string key gives is never one of the usual kind.
+        let by_key = || self.keys.find(&self.hash, owner, id).map(|row| row.stored);
+        by_id.or_else(by_key).map_or_else(Answer::default, |stored| Answer {
             flags: FLAG,
-            sequence: row.sequence,
-            rate: u32::from(row.rate),
-            host: u32::from(row.status),
+            sequence: stored.sequence,
+            rate: u32::from(stored.rate),
+            host: u32::from(stored.status),
             ..Answer::default()
         })
     }
 
-    fn supply_answer(&self, asset: &Asset, sums: &Sums) -> Answer {
+    pub(crate) fn supply_answer(&self, asset: &Asset, sums: &Sums) -> Answer {
         let row = asset.supply(sums);
         Answer {
             flags: if self.mint_halted { FLAG } else { 0 },
@@ -133,14 +158,6 @@ impl Engine {
             host: asset.accounts,
             ..Answer::default()
         }
-    }
-
-    fn read_recount(&self, command: &Command) -> Result<Answer, Status> {
-        let asset = self.asset_of(command)?;
-        let place = self.assets.place(command.asset);
-        let place = place.ok_or(Status::AssetNotFound)?;
-        let sums = self.recounted();
-        Ok(self.supply_answer(asset, &sums[usize::from(place)]))
     }
 
     fn read_quote(&self, caller: &Caller, command: &Command) -> Result<Answer, Status> {

@@ -2,11 +2,16 @@
 //! history is said to be. It refuses to depend on how the rows are kept. Invariant: a key that may
 //! have been used and forgotten is executed only when the history was asked late enough.
 
+use protocol::answer::Answer;
 use protocol::cut::{Cut, Effects};
 use protocol::effect::{Effect, Event};
 use protocol::parameter::{Parameter, Parameters};
 use protocol::reply::Outcome;
-use protocol::{Command, CommandId, Kind, OwnerId, Role, Sequence, Status, data, flags, key};
+use protocol::{
+    Command, CommandId, Kind, OwnerId, Request, Role, Sequence, Status, data, flags, key,
+};
+
+use zerocopy::FromBytes;
 
 use crate::frame::*;
 
@@ -176,10 +181,67 @@ fn a_key_and_an_id_agree_for_ever() {
     assert_eq!(frame.ask(Role::Registry, NORTH, bare), Status::IdReused);
     let zero = with(Some(CommandId(0)), 1_000);
     assert_eq!(send(&mut frame, &zero).status, Status::IdZero);
-    let future = with(Some(CommandId::new(frame.now_ms + 6_000, 1)), 1_000);
+    let later = CommandId::new(frame.now_ms + 6_000, 1);
+    let pay = Command::transfer(CommandId(0), ALICE, BOB, 1, 1_000);
+    let future = keyed(ALICE, "order 3", Some(later), pay);
     assert_eq!(send(&mut frame, &future).status, Status::IdInFuture);
     frame.now_ms += 130_000;
-    assert_eq!(send(&mut frame, &both).status, Status::IdTooOld);
+    let fresh = keyed(ALICE, "order 4", Some(own), pay);
+    assert_eq!(send(&mut frame, &fresh).status, Status::IdTooOld);
+}
+
+#[test]
+fn a_retry_after_the_window_of_its_id_gets_the_stored_answer() {
+    let mut frame = Frame::new();
+    let own = frame.id();
+    let pay = Command::transfer(CommandId(0), ALICE, BOB, 1, 1_000);
+    let both = keyed(ALICE, "order 1", Some(own), pay);
+    let lost = send(&mut frame, &both);
+    assert_eq!(lost.status, Status::Ok);
+    let balance = frame.liquid(ALICE);
+    // Nothing is settled meanwhile, so that nobody but the engine knows what became of it.
+    for age_ms in [130_000, DAY_MS, 3 * DAY_MS] {
+        frame.now_ms += age_ms;
+        let again = send(&mut frame, &both);
+        assert_eq!(again, Outcome { repeat: true, ..lost });
+        let other = Command { amount: 1_001, ..pay };
+        let other = keyed(ALICE, "order 1", Some(own), other);
+        assert_eq!(send(&mut frame, &other).status, Status::IdReused);
+    }
+    assert_eq!(frame.liquid(ALICE), balance);
+}
+
+#[test]
+fn what_became_of_a_key_can_be_read_by_its_hash() {
+    let mut frame = Frame::new();
+    let pay = payment("order 1", GIVEN + 1);
+    let id = pay[0].id;
+    let sent = send(&mut frame, &pay);
+    assert_eq!(sent.status, Status::InsufficientFunds);
+    let read = |frame: &Frame, role, principal, owner, id| {
+        let read = Command {
+            debit: owner,
+            reference: id,
+            ..Command::new(Kind::ReadOutcome, CommandId(0))
+        };
+        let request =
+            Request { flags: protocol::request::flags::READ, ..head(role, principal, &[read]) };
+        let mut bytes = Vec::new();
+        frame.engine.read(&request, &[read], &mut bytes);
+        Answer::read_from_bytes(&bytes).expect("it is one answer")
+    };
+    for (role, principal) in [(Role::Agent, ALICE), (Role::Registry, NORTH), (Role::Auditor, 7)] {
+        let answer = read(&frame, role, principal, ALICE, id);
+        assert_eq!((answer.status, answer.flags), (0, 1), "{role:?}");
+        assert_eq!(answer.sequence, sent.sequence);
+        assert_eq!(answer.host, u32::from(Status::InsufficientFunds.number()));
+    }
+    let refused = read(&frame, Role::Agent, BOB, ALICE, id);
+    assert_eq!(refused.status, Status::NotFound.number());
+    let bobs = read(&frame, Role::Agent, BOB, BOB, id);
+    assert_eq!((bobs.status, bobs.flags), (0, 0), "a key belongs to its principal");
+    let other = read(&frame, Role::Agent, ALICE, ALICE, id ^ 1);
+    assert_eq!((other.status, other.flags), (0, 0));
 }
 
 #[test]

@@ -7,10 +7,13 @@ use protocol::ids::CommandId;
 use protocol::kind::Kind;
 use protocol::parameter::Parameter;
 use protocol::request::{Request, Role, flags};
-use protocol::{Command, system};
+use protocol::{Command, Status, system};
 use zerocopy::FromBytes;
 
+use engine::Recount;
+
 use crate::agreement::{Bench, agree_on};
+use crate::frame::{ALICE, BOB, Frame, head};
 use crate::generators::{self, ADMIN, Dice, MINT, Record, Stream, agent, registry};
 use crate::lists;
 use crate::model::Model;
@@ -73,17 +76,18 @@ fn same_answers(dice: &mut Dice, bench: &Bench, model: &Model, record: &Record) 
     for sent in &record.requests {
         let about = &sent.slots[dice.below(sent.slots.len() as u64) as usize];
         let (role, principal) = reader(dice, about);
-        let reads: Vec<Command> = (0..4).map(|_| read_about(dice, about)).collect();
+        let count = dice.pick(&[1, 1, 3, 6]);
+        let reads: Vec<Command> = (0..count).map(|_| read_about(dice, about)).collect();
         let request = Request {
             principal,
             role: role as u16,
             flags: flags::READ,
-            slots: 4,
+            slots: count,
             ..Request::default()
         };
         let mut bytes = Vec::new();
         bench.engine.read(&request, &reads, &mut bytes);
-        assert_eq!(bytes.len(), 4 * ANSWER_SIZE);
+        assert_eq!(bytes.len(), count as usize * ANSWER_SIZE);
         for (read, bytes) in reads.iter().zip(bytes.chunks_exact(ANSWER_SIZE)) {
             let mut answer = Answer::read_from_bytes(bytes).expect("it is one answer");
             let is_account = read.kind == Kind::ReadAccount.number();
@@ -123,4 +127,42 @@ fn engine_and_model_answer_reads_alike() {
         }
     });
     assert!(told.get() > 1_000, "hardly anything was told");
+}
+
+#[test]
+fn a_recount_stands_alone_walks_when_it_may_and_is_kept_until_something_happens() {
+    let mut frame = Frame::new();
+    let recount = Command { asset: 1, ..Command::new(Kind::ReadRecount, CommandId(0)) };
+    let supply = Command { asset: 1, ..Command::new(Kind::ReadSupply, CommandId(0)) };
+    let read = |frame: &Frame, kept: &mut Recount, role, reads: &[Command]| {
+        let request = Request { flags: flags::READ, ..head(role, 7 << 64, reads) };
+        let mut bytes = Vec::new();
+        frame.engine.read_with(&request, reads, kept, &mut bytes);
+        let answers = bytes.chunks_exact(ANSWER_SIZE);
+        answers.map(|bytes| Answer::read_from_bytes(bytes).unwrap()).collect::<Vec<_>>()
+    };
+    let mut kept = Recount::default();
+    let crowd = read(&frame, &mut kept, Role::Auditor, &[recount; 100]);
+    assert!(crowd.iter().all(|answer| answer.status == Status::ListShape.number()));
+    let stranger = read(&frame, &mut kept, Role::Agent, &[recount]);
+    assert_eq!(stranger[0].status, Status::NotFound.number());
+    assert!(!kept.take_walked(), "a refusal costs nothing");
+
+    let sums = read(&frame, &mut kept, Role::Auditor, &[supply])[0];
+    let counted = read(&frame, &mut kept, Role::Auditor, &[recount])[0];
+    assert_eq!(counted, Answer { kind: recount.kind, ..sums });
+    assert!(kept.take_walked());
+    kept.allow(false);
+    assert_eq!(read(&frame, &mut kept, Role::Auditor, &[recount]), [counted]);
+    assert!(!kept.take_walked());
+
+    let pay = frame.pay(ALICE, BOB, 5);
+    frame.must(Role::Agent, ALICE, pay);
+    let busy = read(&frame, &mut kept, Role::Auditor, &[recount]);
+    assert_eq!(busy[0].status, Status::Busy.number(), "what was counted is no longer true");
+    kept.allow(true);
+    let sums = read(&frame, &mut kept, Role::Auditor, &[supply])[0];
+    let counted = read(&frame, &mut kept, Role::Auditor, &[recount])[0];
+    assert_eq!(counted, Answer { kind: recount.kind, ..sums });
+    assert!(kept.take_walked());
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use engine::{Engine, RecordStart};
+use engine::{Engine, RecordStart, Recount};
 use protocol::Sequence;
 use protocol::answer::ANSWER_SIZE;
 use protocol::cut::Cut;
@@ -19,7 +19,7 @@ use zerocopy::IntoBytes;
 use crate::assemble::Boundary;
 use crate::control::{Control, Digests};
 use crate::halt::Progress;
-use crate::limits::{CUT_ROWS_PER_STEP, STEP_COMMANDS_MAX};
+use crate::limits::{CUT_ROWS_PER_STEP, RECOUNT_PAUSE_MIN, RECOUNT_PAUSE_TIMES, STEP_COMMANDS_MAX};
 use crate::marks::{Executed, Marks};
 use crate::metrics::{Metrics, add};
 use crate::tick::{tick_command, tick_request};
@@ -47,6 +47,9 @@ pub struct EngineStage {
     /// The last record boundary, for cuts.
     boundary: Boundary,
     open_cut: Option<(Boundary, Sender<Cut>)>,
+    recount: Recount,
+    /// Before this no read may walk every account again.
+    next_recount_ns: u64,
 }
 
 impl EngineStage {
@@ -72,6 +75,8 @@ impl EngineStage {
             in_record: false,
             boundary,
             open_cut: None,
+            recount: Recount::default(),
+            next_recount_ns: 0,
         }
     }
 
@@ -211,7 +216,7 @@ impl EngineStage {
         self.marks.execute(executed, self.engine.next_deadline_ns());
     }
 
-    fn read(&self, envelope: &mut Envelope, clock: &impl Fn() -> u64) {
+    fn read(&mut self, envelope: &mut Envelope, clock: &impl Fn() -> u64) {
         let mut head = Reply {
             first_sequence: self.engine.executed().0,
             timestamp: self.engine.timestamp_ns(),
@@ -222,12 +227,19 @@ impl EngineStage {
         let count_max = request::reply_slots(request, slots) as usize;
         reply.reserve_exact(reply::REPLY_SIZE + count_max * ANSWER_SIZE);
         reply.extend_from_slice(head.as_bytes());
-        self.engine.read(request, slots, reply);
+        let begun_ns = clock();
+        self.recount.allow(begun_ns >= self.next_recount_ns);
+        self.engine.read_with(request, slots, &mut self.recount, reply);
         let count = (reply.len() - reply::REPLY_SIZE) / ANSWER_SIZE;
         assert!(count <= count_max, "a reply stays inside the room that its request promised");
         head.count = u32::try_from(count).expect("a request has at most 8 190 slots");
         reply[..reply::REPLY_SIZE].copy_from_slice(head.as_bytes());
         envelope.stamps.executed = clock();
+        if self.recount.take_walked() {
+            let ended_ns = envelope.stamps.executed;
+            self.next_recount_ns =
+                ended_ns.saturating_add(recount_pause_ns(ended_ns.saturating_sub(begun_ns)));
+        }
     }
 
     fn reply(&self, envelope: Box<Envelope>) {
@@ -288,6 +300,12 @@ impl EngineStage {
         }
         true
     }
+}
+
+/// How long no recount may follow one that took `took_ns`.
+fn recount_pause_ns(took_ns: u64) -> u64 {
+    let least = u64::try_from(RECOUNT_PAUSE_MIN.as_nanos()).unwrap_or(u64::MAX);
+    took_ns.saturating_mul(RECOUNT_PAUSE_TIMES).max(least)
 }
 
 /// What every reply says about its request.

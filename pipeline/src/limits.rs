@@ -12,6 +12,13 @@ pub const STEP_COMMANDS_MAX: u32 = 16_384;
 /// Rows of a cut that are copied after each group, so that a cut never holds up the commands.
 pub const CUT_ROWS_PER_STEP: usize = 4_096;
 
+/// A recount stops the commands while it walks every account, so that before another as many times
+/// its length passes: all of them together take at most 3 % of the time.
+pub const RECOUNT_PAUSE_TIMES: u64 = 32;
+
+/// The shortest pause between two recounts, for frames with few accounts.
+pub const RECOUNT_PAUSE_MIN: Duration = Duration::from_millis(100);
+
 /// Control messages that may wait for the engine stage: its askers are few and wait for answers.
 pub const CONTROLS_MAX: usize = 16;
 

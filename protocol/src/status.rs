@@ -64,8 +64,9 @@ statuses! {
     IdZero = 108, "id_zero", "give the command an id that embeds the current time";
     /// The reason or parameter number has no meaning for this kind.
     CodeUnknown = 109, "code_unknown", "use a code that the kind documents";
-    /// A list that is not the only read of its request, or with a limit that no list may have.
-    ListShape = 110, "list_shape", "send a list alone in its request, with a limit of 1 to 1000";
+    /// A list or a recount that is not the only read of its request, or a list with a limit that
+    /// none may have.
+    ListShape = 110, "list_shape", "send a list (limit 1 to 1000) or a recount alone in its request";
 
     /// Not there, or not the caller's: the two are never told apart.
     NotFound = 201, "not_found", "check owner and asset, and whether this identity may act for it";

@@ -62,6 +62,13 @@ impl Model {
         self.keys.used.len()
     }
 
+    /// What became of the command whose key has this hash.
+    pub(super) fn key_outcome(&self, principal: u128, id: u128) -> Option<Outcome> {
+        let is_it =
+            |used: &&Used| used.principal == principal && key::id(principal, &used.key) == id;
+        self.keys.used.iter().find(is_it).map(|used| used.outcome)
+    }
+
     pub(super) fn begin_keys(&mut self, settled: u64) {
         self.keys.settled = settled;
         let window = self.books.parameter(Parameter::KeysWindowMs);
@@ -126,11 +133,6 @@ impl Model {
         leg: &Leg<'_>,
         own: Option<(OwnerId, u128)>,
     ) -> Result<Option<Outcome>, Status> {
-        if let Some((_, id)) = own {
-            let id_ms = CommandId(id).unix_ms();
-            refuse_if(id_ms > self.books.now_ms() + ID_FUTURE_MS, Status::IdInFuture)?;
-            refuse_if(id_ms < self.floor_ms, Status::IdTooOld)?;
-        }
         let text = data::find(leg.data, data::TAG_KEY).expect("its shape was checked");
         let is_it = |used: &&Used| used.principal == caller.principal && used.key == text;
         let by_key = self.keys.used.iter().find(is_it);
@@ -142,6 +144,11 @@ impl Model {
         }
         if let Some(one) = by_id {
             return Ok(Some(one.outcome));
+        }
+        if let Some((_, id)) = own {
+            let id_ms = CommandId(id).unix_ms();
+            refuse_if(id_ms > self.books.now_ms() + ID_FUTURE_MS, Status::IdInFuture)?;
+            refuse_if(id_ms < self.floor_ms, Status::IdTooOld)?;
         }
         let command = leg.command;
         let hold = (command.debit, command.asset, command.id);

@@ -20,13 +20,14 @@ impl Model {
             history_checked: 0,
         };
         let answer = self
-            .answer(caller, command)
+            .answer(caller, command, request.slots == 1)
             .unwrap_or_else(|status| Answer { status: status.number(), ..Answer::default() });
         Answer { kind: command.kind, asset: command.asset, ..answer }
     }
 
-    fn answer(&self, caller: Caller, command: &Command) -> Result<Answer, Status> {
+    fn answer(&self, caller: Caller, command: &Command, is_alone: bool) -> Result<Answer, Status> {
         let kind = shape::check(command, &[])?;
+        refuse_if(kind == Kind::ReadRecount && !is_alone, Status::ListShape)?;
         let books = &self.books;
         refuse_if(!books.may_read(caller, kind, command), Status::NotFound)?;
         match kind {
@@ -44,12 +45,13 @@ impl Model {
     }
 
     fn read_outcome(&self, command: &Command) -> Answer {
-        let known = self.ids.get(&(command.debit, command.reference));
+        let by_id = self.ids.get(&(command.debit, command.reference)).map(|known| known.outcome);
+        let known = by_id.or_else(|| self.key_outcome(command.debit, command.reference));
         known.map_or_else(Answer::default, |known| Answer {
             flags: 1,
-            sequence: known.outcome.sequence,
-            rate: u32::from(known.outcome.rate),
-            host: u32::from(known.outcome.status.number()),
+            sequence: known.sequence,
+            rate: u32::from(known.rate),
+            host: u32::from(known.status.number()),
             ..Answer::default()
         })
     }

@@ -1,8 +1,11 @@
 //! One order for everybody: time rises, sequences have no gaps, reads see what was sent before.
 
-use protocol::{Command, CommandId, Kind, Role};
+use protocol::{Command, CommandId, Kind, Role, Status};
 
 use crate::rig::{Rig, SECOND, START, agent};
+
+/// Between two recounts of a frame with few accounts.
+const RECOUNT_PAUSE_NS: u64 = SECOND / 10;
 
 #[test]
 fn time_rises_with_every_record_whatever_the_clock_does() {
@@ -71,4 +74,27 @@ fn the_ring_ends_when_everybody_has_let_go() {
     rig.disk.crash(9);
     let (rig, found) = Rig::recover(rig.disk, rig.now_ns, rig.requests);
     assert!(found.outcomes.contains_key(&rig.requests));
+}
+
+#[test]
+fn recounts_leave_the_engine_to_the_commands_for_most_of_the_time() {
+    let mut rig = Rig::new();
+    rig.open_accounts();
+    let recount = Command { asset: 1, ..Command::new(Kind::ReadRecount, CommandId(0)) };
+    let status = |rig: &mut Rig| {
+        let read = rig.send(Role::Auditor, 7 << 64, &[recount]).unwrap();
+        rig.turn();
+        rig.replies()[&read].answers[0].status
+    };
+    let busy = Status::Busy.number();
+    assert_eq!(status(&mut rig), 0);
+    assert_eq!(status(&mut rig), 0, "nothing was executed: the same answer again");
+    rig.pay(1, 1).unwrap();
+    assert_eq!([status(&mut rig), status(&mut rig)], [busy; 2]);
+    rig.now_ns += RECOUNT_PAUSE_NS - 1_000;
+    assert_eq!(status(&mut rig), busy);
+    rig.now_ns += 1_000_000;
+    assert_eq!(status(&mut rig), 0);
+    rig.pay(1, 1).unwrap();
+    assert_eq!(status(&mut rig), busy);
 }
