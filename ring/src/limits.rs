@@ -20,6 +20,9 @@ pub const POOL_BYTES_MAX_DEFAULT: usize = 256 << 20;
 pub const SMALL_SLOTS: u32 = 16;
 /// Slots of a medium envelope.
 pub const MEDIUM_SLOTS: u32 = 512;
+/// Slots of an envelope for a page of a list, which is promised an answer for each account of the
+/// longest page and one more: a large one would be eight times as much.
+pub const PAGE_SLOTS: u32 = 1_024;
 /// Slots of a large envelope: the most that a request may carry.
 pub const LARGE_SLOTS: u32 = protocol::limits::REQUEST_SLOTS_MAX;
 

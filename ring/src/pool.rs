@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::envelope::Envelope;
 use crate::limits::{
-    LARGE_SLOTS, MEDIUM_SLOTS, POOL_BYTES_MAX_DEFAULT, REQUESTS_MAX_DEFAULT, SMALL_SLOTS,
+    LARGE_SLOTS, MEDIUM_SLOTS, PAGE_SLOTS, POOL_BYTES_MAX_DEFAULT, REQUESTS_MAX_DEFAULT,
+    SMALL_SLOTS,
 };
 
 /// Bytes of an envelope besides its slots, rounded up generously.
@@ -24,11 +25,12 @@ const REPLY_SLOT_LEN: usize = protocol::answer::ANSWER_SIZE;
 pub(crate) enum Class {
     Small,
     Medium,
+    Page,
     Large,
 }
 
 impl Class {
-    const ALL: [Self; 3] = [Self::Small, Self::Medium, Self::Large];
+    const ALL: [Self; 4] = [Self::Small, Self::Medium, Self::Page, Self::Large];
 
     fn for_slots(slots: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|class| slots <= class.slots())
@@ -38,6 +40,7 @@ impl Class {
         match self {
             Self::Small => SMALL_SLOTS,
             Self::Medium => MEDIUM_SLOTS,
+            Self::Page => PAGE_SLOTS,
             Self::Large => LARGE_SLOTS,
         }
     }
@@ -69,7 +72,7 @@ impl Default for PoolConfig {
 #[derive(Debug, Default)]
 struct State {
     #[expect(clippy::vec_box, reason = "envelopes are handed on as boxes, never moved")]
-    kept: [Vec<Box<Envelope>>; 3],
+    kept: [Vec<Box<Envelope>>; Class::ALL.len()],
     kept_bytes: usize,
     in_flight_bytes: usize,
     in_flight: usize,

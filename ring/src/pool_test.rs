@@ -31,12 +31,34 @@ fn requests_and_bytes_are_both_bounded() {
     assert!(few.try_acquire(1).is_some());
 
     let small = pool(2 * Class::Large.cost(), 1_000);
-    let held = [small.try_acquire(8_190).unwrap(), small.try_acquire(513).unwrap()];
-    assert!(small.try_acquire(513).is_none() && small.try_acquire(1).is_none());
+    let held = [small.try_acquire(8_190).unwrap(), small.try_acquire(1_025).unwrap()];
+    assert!(small.try_acquire(1_025).is_none() && small.try_acquire(1).is_none());
     assert_eq!(small.free_bytes(), 0);
     held.into_iter().for_each(|envelope| small.release(envelope));
     assert_eq!(small.free_bytes(), 2 * Class::Large.cost());
     assert!(small.try_acquire(8_191).is_none());
+}
+
+#[test]
+fn a_longest_page_of_a_list_costs_an_eighth_of_the_longest_request() {
+    let list = protocol::Command {
+        amount: protocol::limits::LIST_LIMIT_MAX.into(),
+        ..protocol::Command::new(protocol::Kind::ReadAccounts, protocol::CommandId(0))
+    };
+    let head = protocol::Request {
+        slots: 1,
+        flags: protocol::request::flags::READ,
+        ..protocol::Request::default()
+    };
+    let slots = protocol::request::reply_slots(&head, &[list]);
+    let pool = pool(64 << 20, 4);
+    let envelope = pool.try_acquire(slots).unwrap();
+    let cost = (64 << 20) - pool.free_bytes();
+    assert!(cost <= Class::Large.cost() / 7, "{cost}");
+    let reply_len = protocol::reply::REPLY_SIZE + slots as usize * REPLY_SLOT_LEN;
+    assert!(reply_len <= envelope.class.unwrap().reply_len_max());
+    pool.release(envelope);
+    assert_eq!(pool.free_bytes(), 64 << 20);
 }
 
 #[test]
