@@ -1,12 +1,17 @@
 //! One budget for everything that clients may have sent and nobody has taken yet: the receive
 //! windows of the QUIC connections, and the bodies that the HTTPS door is reading.
 //!
-//! It counts promises, not memory: a window counts whole while its connection lasts. Invariant:
-//! what is promised never exceeds the budget, and neither door can promise away the other's part.
+//! It counts promises, not memory: a window counts whole while its connection lasts. Invariants:
+//! what is promised never exceeds the budget, neither door can promise away the other's part, and
+//! no identity's bodies take more than an eighth.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::limits::WINDOW_MIN;
+use identity::Principal;
+use protocol::frame::BODY_LEN_MAX;
+
+use crate::limits::{HTTP_BODY_STEP, WINDOW_MIN};
 
 /// The budget.
 #[derive(Debug)]
@@ -16,14 +21,18 @@ pub(crate) struct Budget {
     windows_max: usize,
     /// What bodies leave: the smallest window for every connection.
     windows_min: usize,
+    /// What the bodies of one identity may take; one of the largest size always.
+    identity_max: usize,
     taken: Mutex<Taken>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Taken {
     windows: usize,
     connections: usize,
     bodies: usize,
+    /// Those that have any; so no more than there are connections.
+    by_identity: HashMap<Principal, usize>,
 }
 
 impl Budget {
@@ -31,19 +40,26 @@ impl Budget {
     pub(crate) fn new(size: usize, connections_max: usize) -> Arc<Self> {
         let windows_max = size - size / 4;
         let windows_min = connections_max.saturating_mul(WINDOW_MIN as usize).min(windows_max);
-        Arc::new(Self { size, windows_max, windows_min, taken: Mutex::default() })
+        let identity_max = (size / 8).max(BODY_LEN_MAX + HTTP_BODY_STEP);
+        let taken = Mutex::default();
+        Arc::new(Self { size, windows_max, windows_min, identity_max, taken })
     }
 
-    /// Room for a body of `bytes`, if there is any now.
-    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
+    /// Room for `bytes` of a body of `principal`, if there is any now.
+    pub(crate) fn take(self: &Arc<Self>, principal: Principal, bytes: usize) -> Option<Share> {
         let mut taken = self.taken();
         let bodies = taken.bodies.checked_add(bytes)?;
         let others = taken.windows.max(self.windows_min);
         if bodies > self.size - others {
             return None;
         }
+        let own = taken.by_identity.get(&principal).copied().unwrap_or(0) + bytes;
+        if own > self.identity_max {
+            return None;
+        }
+        taken.by_identity.insert(principal, own);
         taken.bodies = bodies;
-        Some(Share { budget: Arc::clone(self), bytes, is_window: false })
+        Some(Share { budget: Arc::clone(self), bytes, of: Some(principal) })
     }
 
     /// The largest window for one more connection: `wanted`, or a half, a quarter … of it, so
@@ -63,7 +79,7 @@ impl Budget {
         }
         taken.windows += bytes;
         taken.connections += 1;
-        Some(Share { budget: Arc::clone(self), bytes, is_window: true })
+        Some(Share { budget: Arc::clone(self), bytes, of: None })
     }
 
     /// What is promised now.
@@ -84,7 +100,8 @@ impl Budget {
 pub(crate) struct Share {
     budget: Arc<Budget>,
     bytes: usize,
-    is_window: bool,
+    /// Whose body it is of; of nobody's, it is a window.
+    of: Option<Principal>,
 }
 
 impl Share {
@@ -97,11 +114,17 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         let mut taken = self.budget.taken();
-        if self.is_window {
+        let Some(principal) = self.of else {
             taken.windows -= self.bytes;
             taken.connections -= 1;
-        } else {
-            taken.bodies -= self.bytes;
+            return;
+        };
+        taken.bodies -= self.bytes;
+        if let Some(own) = taken.by_identity.get_mut(&principal) {
+            *own -= self.bytes;
+            if *own == 0 {
+                taken.by_identity.remove(&principal);
+            }
         }
     }
 }
@@ -110,8 +133,13 @@ impl Drop for Share {
 mod tests {
     use super::*;
     use crate::limits::{WINDOW_BULK, WINDOW_OTHER};
+    use identity::Role;
 
     const MIB: usize = 1 << 20;
+
+    fn whose(id: u128) -> Principal {
+        Principal { id, role: Role::Agent }
+    }
 
     #[test]
     fn windows_shrink_before_anybody_is_refused() {
@@ -129,21 +157,34 @@ mod tests {
         let budget = Budget::new(MIB, 512);
         let shares: Vec<_> = std::iter::from_fn(|| budget.window(WINDOW_OTHER)).collect();
         assert_eq!(shares.len(), 12, "three quarters of the budget in the smallest windows");
-        assert!(budget.take(MIB / 4).is_some());
-        assert!(budget.take(MIB / 4 + 1).is_none());
+        assert!(budget.take(whose(1), MIB / 4).is_some());
+        assert!(budget.take(whose(1), MIB / 4 + 1).is_none());
     }
 
     #[test]
     fn neither_door_starves_the_other() {
         let budget = Budget::new(256 * MIB, 64);
         let windows: Vec<_> = (0..64).map(|_| budget.window(WINDOW_BULK).unwrap()).collect();
-        let bodies: Vec<_> = (0..64).map(|_| budget.take(MIB).unwrap()).collect();
+        let bodies: Vec<_> = (0..64).map(|id| budget.take(whose(id), MIB).unwrap()).collect();
         assert!(budget.promised() <= 256 * MIB);
         drop((windows, bodies));
-        let bodies: Vec<_> = std::iter::from_fn(|| budget.take(MIB)).collect();
+        let bodies: Vec<_> = (0..300).map_while(|id| budget.take(whose(id), MIB)).collect();
         assert_eq!(bodies.len(), 252, "all but the smallest windows");
         let windows: Vec<_> = (0..64).map(|_| budget.window(WINDOW_BULK).unwrap()).collect();
         assert!(windows.iter().all(|window| window.bytes() == WINDOW_MIN as usize));
         assert_eq!(budget.promised(), 256 * MIB);
+    }
+
+    #[test]
+    fn one_identity_takes_an_eighth_and_gives_it_back() {
+        let budget = Budget::new(256 * MIB, 64);
+        let mut bodies: Vec<_> =
+            std::iter::from_fn(|| budget.take(whose(1), MIB)).take(300).collect();
+        assert_eq!(bodies.len(), 32);
+        assert!(budget.take(whose(2), MIB).is_some());
+        bodies.pop();
+        assert!(budget.take(whose(1), MIB).is_some());
+        drop(bodies);
+        assert!(budget.taken().by_identity.is_empty());
     }
 }

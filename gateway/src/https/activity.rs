@@ -126,7 +126,7 @@ impl Activity {
         call.map(|call| call.owed += units).is_some()
     }
 
-    /// Keeps room for the body of a call until the call ends.
+    /// Keeps room for the body of a call until [`Self::free`], at most until the call ends.
     pub(super) fn keep(&self, number: u64, share: Share) {
         let mut state = self.state();
         if let Some(call) = state.calls.iter_mut().find(|call| call.number == number) {
@@ -134,11 +134,23 @@ impl Activity {
         }
     }
 
+    /// The body of a call is kept no longer.
+    pub(super) fn free(&self, number: u64) {
+        let mut state = self.state();
+        let call = state.calls.iter_mut().find(|call| call.number == number);
+        let shares = call.map(|call| std::mem::take(&mut call.shares));
+        drop(state);
+        drop(shares);
+    }
+
     /// Whether the head that was just read says both how long its body is and that it comes in
     /// chunks, or cannot be told from others: hyper drops the length, so it is looked for here.
     pub(super) fn is_head_ambiguous(&self) -> bool {
         let state = self.state();
-        let head = state.head.as_slice();
+        // Before a request the parser passes over empty lines.
+        let is_blank = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
+        let blank = state.head.iter().take_while(is_blank).count();
+        let head = &state.head[blank..];
         let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
             return true;
         };

@@ -124,6 +124,9 @@ fn only_a_head_with_one_length_is_plain() {
         ("POST / HTTP/1.1\r\ncontent-Length : 5\r\ntransfer-encoding: chunked\r\n\r\n", true),
         ("POST / HTTP/1.1\r\na: b\r\nCONTENT-LENGTH:5\r\n\r\n", true),
         ("POST / HTTP/1.1\na: b\n\n", true),
+        ("\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", true),
+        ("\r\n\n\r\nPOST / HTTP/1.1\r\na: b\r\n\r\n", false),
+        ("\r\n\r\n", true),
         ("", true),
     ] {
         let activity = Activity::new(true);

@@ -2,11 +2,12 @@
 //!
 //! It reads nothing ahead: what a handler does not read stays with the transport, whose window
 //! stops the client. Invariant: every byte that was yielded is charged to its identity, and those
-//! beyond a small body are counted in the receive budget until the call ends.
+//! beyond a small body are counted in the receive budget until they are in an envelope or refused.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -48,12 +49,20 @@ pub(super) struct Arriving {
     charged: usize,
     counted: usize,
     timeout: Duration,
+    /// Whether all of it was read.
+    is_read: Arc<AtomicBool>,
     /// Begins when the body is first waited for.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Arriving {
-    pub(super) fn new(body: Incoming, served: Arc<Served>, number: u64, charged: usize) -> Self {
+    pub(super) fn new(
+        body: Incoming,
+        served: Arc<Served>,
+        number: u64,
+        charged: usize,
+        is_read: Arc<AtomicBool>,
+    ) -> Self {
         let timeout = served.door.config.frame_timeout;
         Self {
             body,
@@ -63,6 +72,7 @@ impl Arriving {
             charged,
             counted: HTTP_BODY_FREE,
             timeout,
+            is_read,
             deadline: None,
         }
     }
@@ -75,7 +85,9 @@ impl Arriving {
         }
         if self.arrived > self.counted {
             let step = HTTP_BODY_STEP.max(self.arrived - self.counted);
-            let share = self.served.door.budget.take(step).ok_or(BodyFault::NoRoom)?;
+            let budget = &self.served.door.budget;
+            let principal = self.served.caller.peer().principal();
+            let share = budget.take(principal, step).ok_or(BodyFault::NoRoom)?;
             self.counted += step;
             self.served.activity.keep(self.number, share);
         }
@@ -95,10 +107,14 @@ impl Body for Arriving {
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
+                this.is_read.store(this.body.is_end_stream(), Ordering::Relaxed);
                 Poll::Ready(Some(this.account(bytes).map(|()| frame)))
             }
             Poll::Ready(Some(Err(cause))) => Poll::Ready(Some(Err(cause.into()))),
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                this.is_read.store(true, Ordering::Relaxed);
+                Poll::Ready(None)
+            }
             Poll::Pending => {
                 let deadline = this.deadline.get_or_insert_with(|| Box::pin(sleep(this.timeout)));
                 deadline.as_mut().poll(cx).map(|()| Some(Err(BodyFault::TimedOut)))

@@ -48,7 +48,11 @@ pub(super) async fn post(
     let head = read_head(&mut pieces)?;
     let only = pieces.peek_slot().filter(|_| head.slots == 1 && head.flags & flags::READ != 0);
     let count = head.slots as usize;
-    let fill = |slots: &mut Vec<_>| pieces.take_slots(count, slots);
+    let taker = caller.clone();
+    let fill = |slots: &mut Vec<_>| {
+        pieces.take_slots(count, slots);
+        taker.consumed();
+    };
     let reply = match caller.send(head, 0, only.as_slice(), fill).await {
         Ok(reply) => reply,
         Err(NotAnswered::Refused(status)) => {

@@ -210,6 +210,11 @@ impl Caller {
         }
     }
 
+    /// What was read of the body is in an envelope: it is kept no longer.
+    pub(super) fn consumed(&self) {
+        self.inner.activity.free(self.number);
+    }
+
     /// The connection has ended: what still runs for it publishes nothing more.
     pub(super) fn close(&self) {
         *self.publisher() = None;

@@ -193,8 +193,8 @@ impl Stay {
                 return Verdict::Cut;
             }
             Some(Stalled::Farewell) => return Verdict::Cut,
-            Some(Stalled::Idle) => return Verdict::Leave,
-            None => {}
+            Some(Stalled::Idle) if self.told.is_none() => return Verdict::Leave,
+            Some(Stalled::Idle) | None => {}
         }
         if self.told.is_some_and(|told| now >= told + limits::FAREWELL_TIMEOUT)
             && self.served.activity.is_idle()

@@ -1,8 +1,9 @@
 //! What happens to every request around its handler: it is let in, numbered, counted, and its
 //! answer gets the headers that every answer has.
 //!
-//! It knows no route. Invariant: a request's place in flight is free again when its answer was
-//! handed to the transport, or given up.
+//! It knows no route. Invariants: a request's place in flight is free again when its answer was
+//! handed to the transport, or given up; over HTTP/1.1 an answer to a body that was not read to its
+//! end says that the connection ends.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,13 +13,13 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
+use bytes::{Buf, Bytes};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING,
 };
-use hyper::{Request, StatusCode};
+use hyper::Request;
 use protocol::frame::BODY_LEN_MAX;
 use tower::Service;
 
@@ -71,16 +72,19 @@ pub(super) async fn answer(
     let is_http1 = served.is_http1;
     let mut ends = is_http1 && served.is_leaving.load(Ordering::Relaxed);
     let charged = length_of(request.headers());
+    let is_read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
     let admitted = admit(&served, request.headers(), charged);
     served.activity.begin(number);
     let mut call = InCall { caller: served.caller.numbered(number), _pass: None };
     let mut response = match admitted {
         Ok(pass) => {
             call._pass = Some(pass);
-            handle(served, call.caller.clone(), request, charged).await
+            handle(&served, call.caller.clone(), request, (charged, &is_read)).await
         }
         Err(cause) => cause.into(),
     };
+    // What was kept of the body is in an envelope by now, or refused.
+    served.activity.free(number);
     let status = response.status();
     match status.as_u16() / 100 {
         4 => add(&metrics.http_responses_4xx, 1),
@@ -90,13 +94,13 @@ pub(super) async fn answer(
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(REQUEST_ID, HeaderValue::from(number));
-    // What is left of such a body is not waited for.
-    ends |=
-        is_http1 && matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+    // What is left of the body is not waited for, nor is what comes behind it.
+    ends |= is_http1 && !is_read.load(Ordering::Relaxed);
     if ends {
         headers.insert(CONNECTION, CLOSE);
     }
-    Ok(response.map(|body| Sent { body, rest: Bytes::new(), _call: call }))
+    let call = Arc::new(call);
+    Ok(response.map(|body| Sent { body, rest: Bytes::new(), is_http1, call }))
 }
 
 /// Why a request does not reach its handler.
@@ -139,14 +143,16 @@ fn admit(served: &Served, headers: &HeaderMap, charged: usize) -> Result<Pass, U
 }
 
 async fn handle(
-    served: Arc<Served>,
+    served: &Arc<Served>,
     caller: Caller,
     request: Request<Incoming>,
-    charged: usize,
+    (charged, is_read): (usize, &Arc<AtomicBool>),
 ) -> Response {
     let mut router = served.door.router.clone();
     let number = caller.number();
-    let mut request = request.map(|body| Body::new(Arriving::new(body, served, number, charged)));
+    let (served, is_read) = (Arc::clone(served), Arc::clone(is_read));
+    let arriving = |body| Arriving::new(body, served, number, charged, is_read);
+    let mut request = request.map(|body| Body::new(arriving(body)));
     request.extensions_mut().insert(caller);
     router.call(request).await.unwrap_or_else(|never| match never {})
 }
@@ -162,28 +168,57 @@ fn length_of(headers: &HeaderMap) -> usize {
 pub(super) struct Sent {
     body: Body,
     rest: Bytes,
-    _call: InCall,
+    is_http1: bool,
+    call: Arc<InCall>,
+}
+
+/// A piece of an answer. Over HTTP/2 it waits for the window of its stream after the body has
+/// ended: the call lasts as long as the last of them.
+pub(super) struct Piece {
+    bytes: Bytes,
+    /// Held, never looked at.
+    _call: Option<Arc<InCall>>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
 }
 
 impl hyper::body::Body for Sent {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = axum::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
         if self.rest.is_empty() {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(bytes) => self.rest = bytes,
-                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                    // Answers have no trailers.
+                    Err(_) => return Poll::Ready(None),
                 },
-                other => return other,
+                Poll::Ready(Some(Err(cause))) => return Poll::Ready(Some(Err(cause))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
             }
         }
         let count = self.rest.len().min(HTTP_PIECE_SIZE);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(count)))))
+        let bytes = self.rest.split_to(count);
+        // Over HTTP/1.1 what is not taken blocks the transport, and that is noted.
+        let call = (!self.is_http1).then(|| Arc::clone(&self.call));
+        Poll::Ready(Some(Ok(Frame::data(Piece { bytes, _call: call }))))
     }
 
     fn is_end_stream(&self) -> bool {

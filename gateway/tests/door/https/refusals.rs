@@ -106,15 +106,18 @@ async fn a_body_of_two_lengths_is_refused() {
     let frame = Frame::start();
     let chunk = "5\r\nhello\r\n0\r\n\r\n";
     let start = "POST /v1/batches HTTP/1.1\r\nhost: frame\r\n";
-    for lines in [
-        "content-length: 5\r\ntransfer-encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nCoNtEnT-lEnGtH: 5\r\n",
-        "content-length: 5\r\ncontent-length: 6\r\n",
-        "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
-        "transfer-encoding: gzip\r\n",
+    let both = "content-length: 5\r\ntransfer-encoding: chunked\r\n";
+    for (blank, lines) in [
+        ("\r\n\r\n", both),
+        ("\n\r\n\n", both),
+        ("", both),
+        ("", "Transfer-Encoding: chunked\r\nCoNtEnT-lEnGtH: 5\r\n"),
+        ("", "content-length: 5\r\ncontent-length: 6\r\n"),
+        ("", "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n"),
+        ("", "transfer-encoding: gzip\r\n"),
     ] {
         let mut raw = Raw::open(&frame).await;
-        raw.write(format!("{start}{lines}\r\n{chunk}")).await;
+        raw.write(format!("{blank}{start}{lines}\r\n{chunk}")).await;
         let answer = raw.rest().await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{lines}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{lines}: {answer}");
@@ -181,5 +184,39 @@ async fn what_is_too_big_is_refused_early() {
     raw.write(format!("GET / HTTP/1.1\r\nhost: frame\r\n{many}\r\n")).await;
     assert!(raw.rest().await.starts_with("HTTP/1.1 431 "));
     assert_eq!(frame.pool.in_flight(), 0);
+    frame.stop().await;
+}
+
+/// What follows a body that nobody reads is not executed, and the client is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_an_unread_body_says_that_the_connection_ends() {
+    let frame = Frame::with(PoolConfig::default(), |config| {
+        let few = gateway::Allotment { requests_per_s: 8, ..config.limits.of(Role::Agent) };
+        config.limits.set(Role::Agent, few);
+    });
+    let body = "content-length: 2\r\n\r\n{}";
+    let json = "host: frame\r\ncontent-type: application/json\r\n";
+    let ask = |line: &str, lines: &str| format!("{line} HTTP/1.1\r\n{lines}{body}");
+    for (request, status) in [
+        (ask("POST /v1/transfers", "host: frame\r\n"), 415),
+        (ask("POST /v1/transfers", &format!("{json}accept: text/html\r\n")), 406),
+        (ask("POST /v1/nothing", json), 404),
+        (ask("PATCH /v1/transfers", json), 405),
+        (ask("GET /docs.css", "host: frame\r\n"), 200),
+    ] {
+        let mut raw = Raw::open(&frame).await;
+        raw.write(format!("{request}GET /v1/nothing HTTP/1.1\r\nhost: frame\r\n\r\n")).await;
+        let answer = raw.rest().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    }
+    // A body that was read costs no connection, whatever the answer is; one too many does.
+    let mut raw = Raw::open(&frame).await;
+    raw.write(ask("POST /v1/transfers", json).repeat(50)).await;
+    let answer = raw.rest().await;
+    assert!(answer.matches("HTTP/1.1 400 ").count() >= 3, "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 429 ").count(), 1, "{answer}");
+    assert_eq!(answer.matches("connection: close\r\n").count(), 1, "{answer}");
     frame.stop().await;
 }
