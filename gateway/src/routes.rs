@@ -38,10 +38,10 @@ impl Routes {
         self.add(Route::Stream(outbox))
     }
 
-    /// A number for one request of the gateway's own, and its status to come.
-    pub(crate) fn add_once(&self) -> (u64, oneshot::Receiver<Status>) {
+    /// A place for one request of the gateway's own, and its status to come.
+    pub(crate) fn add_once(&self) -> (Once<'_>, oneshot::Receiver<Status>) {
         let (sender, status) = oneshot::channel();
-        (self.add(Route::Once(sender)), status)
+        (Once { routes: self, number: self.add(Route::Once(sender)) }, status)
     }
 
     /// A number for one request, and its reply to come.
@@ -86,8 +86,27 @@ impl Routes {
         None
     }
 
+    /// Who waits.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.routes().len()
+    }
+
     fn routes(&self) -> MutexGuard<'_, HashMap<u64, Route>> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place where a status arrives; dropped, it is gone, also when nobody waits to the end.
+pub(crate) struct Once<'a> {
+    routes: &'a Routes,
+    /// For the ticket of the request.
+    pub(crate) number: u64,
+}
+
+impl Drop for Once<'_> {
+    fn drop(&mut self) {
+        self.routes.remove(self.number);
     }
 }
 
