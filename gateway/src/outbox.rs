@@ -71,6 +71,14 @@ struct Owed {
 /// The right to have one more request answered; dropped, it goes back.
 pub(crate) struct Admission {
     permits: [OwnedSemaphorePermit; 3],
+    units: usize,
+}
+
+impl Admission {
+    /// Leaves the permits out until they are counted back.
+    fn forget(self) {
+        self.permits.into_iter().for_each(OwnedSemaphorePermit::forget);
+    }
 }
 
 /// Bytes to write; dropped, their permits go back.
@@ -95,20 +103,22 @@ impl Outbox {
     /// [`request::reply_slots`] tells.
     pub(crate) async fn admit(&self, slots: u32, is_read: bool) -> Admission {
         let one = |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).acquire_owned();
-        let units = u32::try_from(reply_units(slots, is_read)).unwrap_or(u32::MAX);
+        let units = reply_units(slots, is_read);
+        let many = u32::try_from(units).unwrap_or(u32::MAX);
         let stream = one(&self.stream_requests).await;
         let connection = one(&self.allowance.requests).await;
-        let budget = Arc::clone(&self.allowance.units).acquire_many_owned(units).await;
+        let budget = Arc::clone(&self.allowance.units).acquire_many_owned(many).await;
         let permits = [stream, connection, budget];
         Admission {
             permits: permits.map(|permit| permit.expect("the semaphores are never closed")),
+            units,
         }
     }
 
     /// A request is about to be published: its permits stay out until its reply is written.
     pub(crate) fn begin(&self, admission: Admission, pass: Pass) {
         pass.forget();
-        admission.permits.into_iter().for_each(OwnedSemaphorePermit::forget);
+        admission.forget();
         self.state().in_flight += 1;
     }
 
@@ -138,9 +148,23 @@ impl Outbox {
         }
     }
 
-    /// Refuses a request that was not published; its permits are the caller's.
-    pub(crate) fn refuse(&self, request: u64, status: Status, info: ReplyInfo) {
-        self.state().push_refusal(request, status, info);
+    /// Refuses a request that was not published: its permits stay out until that is written, as
+    /// those of a reply do.
+    pub(crate) fn refuse(
+        &self,
+        (request, status): (u64, Status),
+        (admission, pass): (Admission, Pass),
+        info: ReplyInfo,
+    ) {
+        let mut state = self.state();
+        state.owed.requests += 1;
+        state.owed.units += admission.units;
+        pass.forget();
+        admission.forget();
+        if !state.is_broken {
+            state.push_refusal(request, status, info);
+        }
+        drop(state);
         self.wake();
     }
 
@@ -329,6 +353,34 @@ mod tests {
         assert_eq!(allowance.units.available_permits(), units);
         assert!(outbox.next_due().await.is_none());
         assert_eq!(seat.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_holds_its_permits_until_it_is_written() {
+        let limiter = Limiter::new(RoleLimits::default(), 1);
+        let principal = identity::Principal { id: 1 << 100, role: identity::Role::Agent };
+        let seat = limiter.seat(principal, 0).unwrap();
+        let allowance = Arc::new(Allowance::new(2, REPLY_BUDGET_SIZE, seat.places()));
+        let outbox = Outbox::new(Arc::clone(&allowance));
+        let info = ReplyInfo { now_ns: 0, journal_ns: 7, epoch: 1 };
+        let refuse = async |number| {
+            let admission = outbox.admit(3, false).await;
+            let pass = seat.try_request(1, 0).unwrap();
+            outbox.refuse((number, Status::JournalFull), (admission, pass), info);
+        };
+        refuse(1).await;
+        refuse(2).await;
+        assert_eq!((allowance.requests.available_permits(), seat.in_flight()), (0, 2));
+        drop(outbox.next_due().await.unwrap());
+        assert_eq!((allowance.requests.available_permits(), seat.in_flight()), (2, 0));
+        outbox.give_up();
+        refuse(3).await;
+        let due = outbox.next_due().await.unwrap();
+        assert!(due.bytes.is_empty(), "nobody reads it");
+        drop(due);
+        assert_eq!((allowance.requests.available_permits(), seat.in_flight()), (2, 0));
+        let units = REPLY_BUDGET_SIZE / REPLY_UNIT_SIZE;
+        assert_eq!(allowance.units.available_permits(), units);
     }
 
     #[tokio::test]

@@ -22,9 +22,10 @@ use zerocopy::IntoBytes;
 use super::connection::Served;
 use crate::audit::{self, Door};
 use crate::framing::{Framing, Misframed, Step};
+use crate::limiter::Pass;
 use crate::limits::{FAREWELL_TIMEOUT, READ_CHUNKS};
 use crate::metrics::add;
-use crate::outbox::Outbox;
+use crate::outbox::{Admission, Outbox};
 
 /// Why reading ended.
 #[derive(Debug, thiserror::Error)]
@@ -277,7 +278,7 @@ impl Reader {
         lease.ticket = self.ticket;
         lease.stamps.received = received;
         if let Err(status) = identified {
-            self.refuse(head.request, status);
+            self.refuse((head.request, status), (admission, pass));
             return Ok(());
         }
         outbox.begin(admission, pass);
@@ -285,10 +286,10 @@ impl Reader {
         Ok(())
     }
 
-    fn refuse(&self, request: u64, status: Status) {
+    fn refuse(&self, refusal: (u64, Status), held: (Admission, Pass)) {
         let desk = &self.served.desk;
         add(&desk.metrics.requests_refused, 1);
-        self.outbox.refuse(request, status, desk.reply_info());
+        self.outbox.refuse(refusal, held, desk.reply_info());
     }
 }
 
