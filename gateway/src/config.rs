@@ -58,10 +58,12 @@ pub struct Config {
     pub header_timeout: Duration,
     /// Longest time for an HTTP request and its answer altogether.
     pub call_timeout: Duration,
-    /// Longest time without a request on a stream.
+    /// Longest time without a request on a stream, and without a stream on a QUIC connection.
     pub stream_idle_timeout: Duration,
     /// Longest time without progress of a reply.
     pub write_timeout: Duration,
+    /// Longest time for a QUIC connection that ends to read what it is owed.
+    pub drain_timeout: Duration,
     /// Oldest that a connection gets.
     pub connection_age_max: Duration,
     /// How often open connections are judged.
@@ -90,6 +92,7 @@ impl Config {
             call_timeout: limits::HTTP_CALL_TIMEOUT,
             stream_idle_timeout: limits::STREAM_IDLE_TIMEOUT,
             write_timeout: limits::WRITE_TIMEOUT,
+            drain_timeout: limits::DRAIN_TIMEOUT,
             connection_age_max: limits::CONNECTION_AGE_MAX,
             check_interval: limits::CHECK_INTERVAL,
         }

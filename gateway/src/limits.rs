@@ -104,16 +104,20 @@ pub const AUDITED_TEXT_LEN_MAX: usize = 256;
 
 /// A handshake takes this long at most.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A silent connection is dropped after this.
+/// A connection of which nothing is heard is dropped after this. The gateway sends no keep-alives
+/// over QUIC: a client that wants to stay says so.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the gateway asks whether an idle peer lives.
+/// How often the gateway asks whether an idle HTTP/2 peer lives.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// A frame, once begun, is whole within this.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
-/// A stream without a request is closed after this.
+/// A stream without a request, and a QUIC connection without a stream, is closed after this.
 pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// A reply makes progress within this, or its stream is closed.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A QUIC connection that was told to end gets to read what it is owed for this long, however
+/// slowly it reads: longer than a reply may stand still. A shutdown has a shorter one of its own.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// A connection is closed at this age, so that its identity is judged again.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// How often the identity of an open connection is judged.

@@ -91,7 +91,6 @@ fn transport(idle_timeout: Duration) -> TransportConfig {
         .receive_window(limits::WINDOW_UNKNOWN.into())
         .send_window(limits::WINDOW_UNKNOWN.into())
         .max_idle_timeout(idle)
-        .keep_alive_interval(Some(limits::KEEP_ALIVE.min(idle_timeout / 3)))
         .crypto_buffer_size(limits::CRYPTO_BUFFER_SIZE)
         .datagram_receive_buffer_size(None);
     transport
@@ -236,6 +235,7 @@ impl Door {
             clock: Arc::clone(&self.config.clock),
             check_interval: self.config.check_interval,
             age_max: self.config.connection_age_max,
+            drain_timeout: self.config.drain_timeout,
             closing: self.closing.clone(),
         };
         connection::serve(served, stay).await;

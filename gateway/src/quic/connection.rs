@@ -11,7 +11,7 @@ use protocol::frame::CloseCode;
 use quinn::Connection;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::stream::{self, code, farewell_text};
 use crate::audit::{AuditSink, Door, Event};
@@ -45,6 +45,7 @@ pub(super) struct Stay {
     pub(super) clock: Arc<dyn TimeProvider>,
     pub(super) check_interval: Duration,
     pub(super) age_max: Duration,
+    pub(super) drain_timeout: Duration,
     /// Told when the whole door closes.
     pub(super) closing: watch::Receiver<bool>,
 }
@@ -65,6 +66,7 @@ pub(super) async fn serve(served: Arc<Served>, stay: Stay) {
     let mut streams = JoinSet::new();
     let mut checks = interval(stay.check_interval);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut idle_since = Instant::now();
     let end_of_stay = Instant::now() + stay.age_max;
     let reason = loop {
         tokio::select! {
@@ -83,8 +85,14 @@ pub(super) async fn serve(served: Arc<Served>, stay: Stay) {
                 if Instant::now() >= end_of_stay {
                     break Some(CloseCode::IdentityEnded);
                 }
+                if streams.is_empty() && idle_since.elapsed() >= served.stream_idle_timeout {
+                    add(&served.desk.metrics.read_timeouts, 1);
+                    break Some(CloseCode::Timeout);
+                }
             }
-            Some(_) = streams.join_next(), if !streams.is_empty() => {}
+            Some(_) = streams.join_next(), if !streams.is_empty() => {
+                idle_since = Instant::now();
+            }
             _ = closing.wait_for(|is_closing| *is_closing) => {
                 break Some(CloseCode::ShuttingDown);
             }
@@ -92,13 +100,16 @@ pub(super) async fn serve(served: Arc<Served>, stay: Stay) {
     };
     // Streams stop reading; what was read is answered, and then they end.
     served.phase.send_replace(Some(reason.unwrap_or(CloseCode::ShuttingDown)));
-    drain(&served, &stay, &mut streams).await;
+    drain(&served, &stay, &mut streams, reason).await;
     if let Some(reason) = reason {
         connection.close(code(reason), farewell_text(reason).as_bytes());
     }
 }
 
-async fn drain(served: &Served, stay: &Stay, streams: &mut JoinSet<()>) {
+/// Waits until the streams have ended; a client that does not read in time is not waited for.
+async fn drain(served: &Served, stay: &Stay, streams: &mut JoinSet<()>, reason: Option<CloseCode>) {
+    let mut is_late = false;
+    let mut deadline = std::pin::pin!(sleep(stay.drain_timeout));
     let mut checks = interval(stay.check_interval);
     loop {
         tokio::select! {
@@ -111,6 +122,13 @@ async fn drain(served: &Served, stay: &Stay, streams: &mut JoinSet<()>) {
                 if let Err(cause) = stay.judge(&served.peer) {
                     cut_off(served, &cause);
                 }
+            }
+            // Their writers find the connection closed, and what is in flight finds nobody.
+            () = &mut deadline, if !is_late => {
+                is_late = true;
+                add(&served.desk.metrics.write_timeouts, 1);
+                let reason = reason.unwrap_or(CloseCode::ShuttingDown);
+                served.connection.close(code(reason), farewell_text(reason).as_bytes());
             }
         }
     }

@@ -95,3 +95,22 @@ async fn a_client_that_never_pauses_cannot_hold_up_the_shutdown() {
     assert_eq!(frame.seen().len(), answered + 1);
     frame.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_reads_cannot_hold_up_the_shutdown() {
+    let mut frame = Frame::with(ring::PoolConfig::default(), |config| {
+        config.write_timeout = Duration::from_secs(3_600);
+        config.drain_timeout = Duration::from_millis(200);
+    });
+    let (_endpoint, connection) = frame.raw().await;
+    let (mut send, _recv) = connection.open_bi().await.unwrap();
+    let reads = vec![*client::query::account(5, 1).command(); 8_190];
+    send.write_all(&hello_bytes()).await.unwrap();
+    send.write_all(&request_bytes(1, protocol::request::flags::READ, &reads)).await.unwrap();
+    until(|| frame.metric("replies") == 1).await;
+    let gateway = frame.gateway.take().unwrap();
+    assert!(gateway.shutdown(Duration::from_secs(20)).await);
+    let ended = connection.closed().await;
+    assert!(matches!(ended, quinn::ConnectionError::ApplicationClosed(_)), "{ended:?}");
+    frame.stop().await;
+}

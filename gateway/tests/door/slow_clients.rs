@@ -77,3 +77,31 @@ async fn an_idle_stream_ends_and_a_silent_peer_is_dropped() {
     until(|| frame.metric("connections_open") == 0).await;
     frame.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_frame_keeps_no_silent_connection_alive() {
+    let frame = Frame::with(PoolConfig::default(), |config| {
+        config.idle_timeout = Duration::from_millis(300);
+    });
+    // This one sends no keep-alives, as the client library does.
+    let (_endpoint, connection) = frame.raw().await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), connection.closed()).await;
+    assert!(matches!(ended, Ok(quinn::ConnectionError::TimedOut)), "{ended:?}");
+    until(|| frame.metric("connections_open") == 0).await;
+    frame.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_without_a_stream_is_told_to_end() {
+    let frame = Frame::with(PoolConfig::default(), |config| {
+        config.stream_idle_timeout = Duration::from_millis(50);
+        config.check_interval = Duration::from_millis(20);
+    });
+    let (_endpoint, connection) = frame.raw().await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), connection.closed()).await;
+    let Ok(quinn::ConnectionError::ApplicationClosed(close)) = ended else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(close.error_code, quinn::VarInt::from_u32(CloseCode::Timeout as u32));
+    frame.stop().await;
+}
