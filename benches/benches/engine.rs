@@ -1,4 +1,4 @@
-//! Transfers through the engine in full requests, over a small and a large book.
+//! Transfers through the engine in full requests, over a small and a large book; a recount.
 //!
 //! One thread, no I/O: each request of 8 190 transfers is a record of its own, with fresh ids, fees
 //! and velocity on, between random owners. Journal time moves at 3 million transfers a second, so
@@ -141,5 +141,13 @@ fn transfers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, transfers);
+/// A recount over a million accounts: how long nothing is executed.
+fn recounts(criterion: &mut Criterion) {
+    let bench = Bench::new(1_000_000);
+    criterion.bench_function("engine/recount of 1M accounts", |bencher| {
+        bencher.iter(|| black_box(&bench.engine).recount());
+    });
+}
+
+criterion_group!(benches, recounts, transfers);
 criterion_main!(benches);
