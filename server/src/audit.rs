@@ -29,9 +29,9 @@ struct Replayed {
 pub(crate) fn audit(config: &Config) -> Result<(), Failure> {
     let whole = replay(config, None)?;
     let engine = &whole.engine;
-    println!("journal     {} records, {} commands", whole.records, engine.executed());
-    println!("run digest  {}", hex(&engine.run_digest()));
-    println!("image       {}", hex(&engine.image_digest()));
+    say!("journal     {} records, {} commands", whole.records, engine.executed())?;
+    say!("run digest  {}", hex(&engine.run_digest()))?;
+    say!("image       {}", hex(&engine.image_digest()))?;
     let mut is_clean = true;
     let (sums, recount) = (engine.supply(), engine.recount());
     for (sum, counted) in sums.iter().zip(&recount) {
@@ -39,18 +39,21 @@ pub(crate) fn audit(config: &Config) -> Result<(), Failure> {
         let agrees = sum == counted && delta == Some(0);
         is_clean &= agrees;
         let verdict = if agrees { "ok" } else { "DIFFERS" };
-        println!(
+        say!(
             "supply      asset {} ({}): issued {}, destroyed {}, delta {delta:?}, recount {verdict}\
              ",
-            sum.asset, sum.name, sum.issued, sum.destroyed
-        );
+            sum.asset,
+            sum.name,
+            sum.issued,
+            sum.destroyed
+        )?;
     }
     if sums.len() != recount.len() {
         is_clean = false;
-        println!("supply      {} assets by sums, {} by recount", sums.len(), recount.len());
+        say!("supply      {} assets by sums, {} by recount", sums.len(), recount.len())?;
     }
     let Some(sink) = sinks::open(config)? else {
-        println!("settlement  none configured");
+        say!("settlement  none configured")?;
         return verdict(is_clean);
     };
     let findings = compare(config, sink)?;
@@ -66,8 +69,7 @@ pub(crate) fn verify_settlement(config: &Config) -> Result<(), Failure> {
 
 fn verdict(is_clean: bool) -> Result<(), Failure> {
     if is_clean {
-        println!("verdict     every figure agrees");
-        return Ok(());
+        return say!("verdict     every figure agrees");
     }
     Err(Failure::new(Exit::Failed, "figures differ: see the lines above"))
 }
@@ -77,7 +79,7 @@ fn compare(config: &Config, mut sink: AnySink) -> Result<usize, Failure> {
     sink.connect().or_exit(Exit::Temporary, "cannot ask the database")?;
     let sql = sink.read_back().or_exit(Exit::Temporary, "cannot read the database")?;
     let Some(stored) = sql.watermark.clone() else {
-        println!("settlement  {}: nothing settled yet", sink.name());
+        say!("settlement  {}: nothing settled yet", sink.name())?;
         return Ok(0);
     };
     let replayed = replay(config, Some(stored.through()))?;
@@ -93,7 +95,7 @@ fn compare(config: &Config, mut sink: AnySink) -> Result<usize, Failure> {
     let mut findings: Vec<Finding> =
         verify::verify(&sql, &journal, engine.accounts(), engine.supply());
     findings.extend(verify::audit(&sql));
-    println!(
+    say!(
         "settlement  {}: {} rows through sequence {}, {} batches, {} postings, {} differences",
         sink.name(),
         sql.balances.len(),
@@ -101,9 +103,9 @@ fn compare(config: &Config, mut sink: AnySink) -> Result<usize, Failure> {
         sql.batches.count,
         sql.effects,
         findings.len()
-    );
+    )?;
     for finding in findings.iter().take(FINDINGS_SHOWN) {
-        println!("difference  {finding}");
+        say!("difference  {finding}")?;
     }
     Ok(findings.len())
 }

@@ -11,26 +11,29 @@ mod line;
 mod throttle;
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use gateway::{AuditSink, Event};
+use gateway::{AuditSink, Audited, Event};
+use protocol::Role;
 
 use crate::audit::hex;
 use crate::clock;
 use crate::exit::{Exit, Failure, OrExit as _};
-use chain::{Hash, Left, Opened};
+use chain::{Hash, Left, Opened, Verified};
 use line::{Entry, What};
-use throttle::{Cause, Throttle};
+use throttle::{Cause, Throttle, Trust};
 
 /// Events that wait to be written; more are lost, and counted.
 const WAITING_MAX: usize = 16_384;
 /// Lines that are synced at once.
 const GROUP_MAX: usize = 512;
+/// How much longer a file grows when the next could not be begun.
+const SUCCEED_AGAIN: u64 = 1 << 20;
 /// How often counted events are told.
 const SUMMARY: Duration = Duration::from_secs(10);
 
@@ -69,7 +72,7 @@ impl AuditLog {
     /// Opens the log in `dir`, verifies it and starts its thread.
     pub(crate) fn start(dir: &Path) -> Result<Arc<Self>, Failure> {
         let path = dir.join(chain::FILE);
-        let opened = chain::open(dir).or_exit(Exit::Io, &path.display().to_string())?;
+        let opened = chain::open(dir, continued).or_exit(Exit::Io, &path.display().to_string())?;
         let shared = Arc::new(Shared {
             throttle: Mutex::new(Throttle::new(clock::monotonic_ms())),
             written: AtomicU64::new(0),
@@ -78,14 +81,17 @@ impl AuditLog {
             is_failing: AtomicBool::new(false),
         });
         let (sender, receiver) = bounded(WAITING_MAX);
-        if let Some(left) = &opened.left {
-            complain(left);
-            let entry = continued(left);
-            sender.send(entry).expect("the channel was made just now");
-        }
-        let Opened { file, len, last, .. } = opened;
-        let writer =
-            Writer { shared: Arc::clone(&shared), receiver, file, len, last, told_lost: 0 };
+        opened.left.iter().for_each(complain);
+        let Opened { file, held, .. } = opened;
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            receiver,
+            dir: dir.to_owned(),
+            file,
+            held,
+            succeed_after: chain::FILE_SIZE_MAX,
+            told_lost: 0,
+        };
         let writer = std::thread::Builder::new()
             .name("audit-log".into())
             .spawn(move || writer.run())
@@ -100,7 +106,8 @@ impl AuditLog {
 
     /// Notes that the frame stops, and waits until everything is written.
     pub(crate) fn stop(&self) {
-        self.send(What::Stopped);
+        // It waits for room: the writer ends when it has seen this, and not before.
+        let _ = self.sender.send(Entry::now(What::Stopped));
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             writer.join().expect("a panic has ended the process before");
@@ -119,8 +126,7 @@ impl AuditLog {
     }
 
     fn send(&self, what: What) {
-        let entry = Entry { time: clock::wall_ns() / 1_000_000, what };
-        if self.sender.try_send(entry).is_err() {
+        if self.sender.try_send(Entry::now(what)).is_err() {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -128,22 +134,19 @@ impl AuditLog {
 
 impl AuditSink for AuditLog {
     fn note(&self, event: Event) {
-        // Executed commands of privilege are always told; the rest anybody can cause.
-        let cause = match &event {
-            Event::Command(audited) if audited.status.is_ok() => None,
-            Event::Command(audited) => Some(Cause::Principal(audited.principal)),
+        let (cause, trust) = match &event {
+            Event::Command(audited) => (Cause::Principal(audited.principal), trust(audited)),
             Event::Refused { reason, .. } | Event::IdentityEnded { reason, .. } => {
-                Some(Cause::Reason(reason))
+                (Cause::Reason(reason), Trust::None)
             }
-            _ => Some(Cause::Others),
+            _ => (Cause::Others, Trust::None),
         };
-        if let Some(cause) = cause {
-            let mut throttle = self.shared.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-            if !throttle.admit(cause, clock::monotonic_ms()) {
-                drop(throttle);
-                self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
+        let mut throttle = self.shared.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_admitted = throttle.admit(cause, trust, clock::monotonic_ms());
+        drop(throttle);
+        if !is_admitted {
+            self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
+            return;
         }
         match &event {
             Event::Refused { remote, reason, cause, .. } => {
@@ -160,15 +163,25 @@ impl AuditSink for AuditLog {
     }
 }
 
-fn continued(left: &Left) -> Entry {
+/// Agents are anybody: some commands of privilege are theirs over what they own. A repeat did
+/// nothing, whoever sent it.
+fn trust(audited: &Audited) -> Trust {
+    let roles = [Role::Registry, Role::Mint, Role::Admin];
+    let has_role = roles.iter().any(|role| role.name() == audited.role);
+    let is_done = audited.status.is_ok() && !audited.is_repeat;
+    if has_role && is_done { Trust::Role } else { Trust::None }
+}
+
+/// The first line of a file after `left`.
+fn continued(left: &Left) -> String {
     let Left { path, verified } = left;
     let what = What::Continued {
         previous: hex(&verified.last),
-        file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        file: name(path),
         lines: verified.lines,
         flaw: verified.flaw,
     };
-    Entry { time: clock::wall_ns() / 1_000_000, what }
+    line::object(&Entry::now(what))
 }
 
 fn complain(left: &Left) {
@@ -186,10 +199,12 @@ fn complain(left: &Left) {
 struct Writer {
     shared: Arc<Shared>,
     receiver: Receiver<Entry>,
+    dir: PathBuf,
     file: std::fs::File,
     /// What is written and synced.
-    len: u64,
-    last: Hash,
+    held: Verified,
+    /// The length from which on the next file is begun.
+    succeed_after: u64,
     /// Lost events that a line has told.
     told_lost: u64,
 }
@@ -214,6 +229,9 @@ impl Writer {
             }
             self.write(&group);
             group.clear();
+            if self.held.len > self.succeed_after {
+                self.succeed();
+            }
             if is_last {
                 return;
             }
@@ -223,8 +241,7 @@ impl Writer {
     fn counted(&self, now_ms: u64) -> Vec<Entry> {
         let throttle = &self.shared.throttle;
         let counted = throttle.lock().unwrap_or_else(PoisonError::into_inner).counted(now_ms);
-        let time = clock::wall_ns() / 1_000_000;
-        let entry = |(cause, count)| Entry { time, what: What::Suppressed { cause, count } };
+        let entry = |(cause, count)| Entry::now(What::Suppressed { cause, count });
         counted.into_iter().map(entry).collect()
     }
 
@@ -232,13 +249,12 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        let (mut last, mut bytes) = (self.last, Vec::new());
+        let (mut last, mut bytes) = (self.held.last, Vec::new());
         let lost = self.shared.lost.load(Ordering::Relaxed);
         let mut lines = group.len() as u64;
         if lost > self.told_lost {
             let count = lost - self.told_lost;
-            let time = clock::wall_ns() / 1_000_000;
-            let entry = Entry { time, what: What::Lost { count } };
+            let entry = Entry::now(What::Lost { count });
             chain::seal(&mut last, &line::object(&entry), &mut bytes);
             lines += 1;
         }
@@ -249,14 +265,15 @@ impl Writer {
         let was_failing = self.shared.is_failing.swap(written.is_err(), Ordering::Relaxed);
         match written {
             Ok(()) => {
-                self.len += bytes.len() as u64;
-                self.last = last;
+                self.held.lines += lines;
+                self.held.len += bytes.len() as u64;
+                self.held.last = last;
                 self.told_lost = lost;
                 self.shared.written.fetch_add(lines, Ordering::Relaxed);
             }
             Err(error) => {
                 // Half a line would break the chain; should this fail too, the next start says so.
-                let _ = self.file.set_len(self.len);
+                let _ = self.file.set_len(self.held.len);
                 self.shared.lost.fetch_add(group.len() as u64, Ordering::Relaxed);
                 if !was_failing {
                     tracing::error!(%error, "the audit log cannot be written; payments go on");
@@ -264,32 +281,60 @@ impl Writer {
             }
         }
     }
+
+    /// Goes on in a new file; where that cannot be had, in this one for a while.
+    fn succeed(&mut self) {
+        match chain::succeed(&self.dir, self.held.clone(), continued) {
+            Ok(Opened { file, held, left }) => {
+                left.iter().for_each(complain);
+                (self.file, self.held) = (file, held);
+                self.succeed_after = chain::FILE_SIZE_MAX;
+            }
+            Err(error) => {
+                self.succeed_after = self.held.len + SUCCEED_AGAIN;
+                tracing::error!(%error, "no new file for the audit log; it goes on in the old one");
+            }
+        }
+    }
 }
 
 /// `bezant audit-log verify`: every file of the log, oldest first.
 pub(crate) fn verify(dir: &Path) -> Result<(), Failure> {
+    let files = chain::files(dir).or_exit(Exit::NotFound, &dir.display().to_string())?;
     let mut flaws = 0;
-    let mut last = None;
-    for path in chain::files(dir) {
+    let mut before: Option<(String, Hash)> = None;
+    for path in files {
         let verified = chain::verify(&path).or_exit(Exit::NotFound, &path.display().to_string())?;
-        let mut flaw = verified.flaw.map(|flaw| format!("line {}: {flaw}", verified.lines + 1));
-        if last.is_some_and(|last: Hash| last != verified.previous) {
-            flaw.get_or_insert_with(|| "line 1: it does not go on from the file before".into());
-        }
+        let flaw = verified.flaw.map(|flaw| format!("line {}: {flaw}", verified.lines + 1));
+        let flaw = flaw.or_else(|| gap(before.as_ref(), &verified).map(str::to_owned));
         flaws += usize::from(flaw.is_some());
-        println!("file       {}", path.display());
-        println!("lines      {}", verified.lines);
-        println!("last hash  {}", hex(&verified.last));
-        println!("verdict    {}", flaw.as_deref().unwrap_or("every line verifies"));
-        last = Some(verified.last);
+        say!("file       {}", path.display())?;
+        say!("lines      {}", verified.lines)?;
+        say!("last hash  {}", hex(&verified.last))?;
+        say!("verdict    {}", flaw.as_deref().unwrap_or("every line verifies"))?;
+        before = Some((name(&path), verified.last));
     }
     if flaws > 0 {
         return Err(Failure::new(
             Exit::Failed,
-            format!("{flaws} files of the audit log are damaged"),
+            format!("{flaws} files of the audit log are damaged or follow a missing one"),
         ));
     }
     Ok(())
+}
+
+/// Whether a file does not go on from the one before, which has a name and a last hash.
+fn gap(before: Option<&(String, Hash)>, verified: &Verified) -> Option<&'static str> {
+    let (name, last) = before.map_or((None, chain::genesis()), |(name, last)| (Some(name), *last));
+    if verified.after.is_some() && verified.after.as_ref() != name {
+        return Some("line 1: it goes on from a file that is not here");
+    }
+    let follows = verified.after.as_ref() == name && verified.previous == last;
+    (!follows).then_some("line 1: it does not go on from the file before")
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use gateway::{Audited, Door};
+use gateway::Door;
 use protocol::{Kind, Status};
 
 use super::*;
@@ -14,7 +14,11 @@ fn refusal(reason: &'static str) -> Event {
 }
 
 fn freeze(status: Status, text: &str) -> Event {
-    Event::Command(Box::new(Audited {
+    Event::Command(Box::new(audited(status, text)))
+}
+
+fn audited(status: Status, text: &str) -> Audited {
+    Audited {
         door: Door::Https,
         spiffe_id: Some("spiffe://frame.test/admin/root".into()),
         principal: 1 << 100,
@@ -31,7 +35,7 @@ fn freeze(status: Status, text: &str) -> Event {
         is_repeat: false,
         text: text.into(),
         more: 0,
-    }))
+    }
 }
 
 fn lines(dir: &Path) -> Vec<serde_json::Value> {
@@ -91,7 +95,9 @@ fn every_changed_byte_is_found_and_the_file_is_kept() {
     assert!(lines[0]["flaw"].is_string());
     assert!(verify(dir.path()).is_err(), "the damage is reported for ever");
     fs::remove_file(dir.path().join("audit.log.1")).unwrap();
-    assert!(verify(dir.path()).is_ok(), "the new file stands for itself");
+    let path = dir.path().join(chain::FILE);
+    assert_eq!(chain::verify(&path).unwrap().flaw, None, "the new file stands for itself");
+    assert!(verify(dir.path()).is_err(), "what it goes on from is missed");
 }
 
 #[test]
@@ -132,8 +138,15 @@ fn a_full_disk_is_said_counted_and_overcome() {
     let shared = Arc::clone(&log.shared);
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let verified = chain::verify(&dir.path().join(chain::FILE)).unwrap();
-    let (len, last) = (verified.len, verified.last);
-    let mut writer = Writer { shared, receiver, file: full, len, last, told_lost: 0 };
+    let mut writer = Writer {
+        shared,
+        receiver,
+        dir: dir.path().to_owned(),
+        file: full,
+        held: verified,
+        succeed_after: chain::FILE_SIZE_MAX,
+        told_lost: 0,
+    };
     let entry = || [Entry { time: 1, what: What::Stopped }];
     writer.write(&entry());
     writer.write(&entry());
@@ -155,4 +168,100 @@ fn a_log_that_others_can_write_is_refused() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o622)).unwrap();
     let refused = AuditLog::start(dir.path()).unwrap_err();
     assert!(refused.message.contains("0622"), "{}", refused.message);
+}
+
+/// Executed commands are no exception where anybody can have them executed: an agent turned
+/// `agent_only` on and off until the disk was full.
+#[test]
+fn an_agent_that_executes_or_anybody_who_repeats_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = |kind| Audited { role: "agent", principal: 7, kind, ..audited(Status::Ok, "") };
+    let agent = (0..5_000).map(|at| own([Kind::AgentOnly, Kind::Burn][at % 2]));
+    let repeat = Audited { principal: 8, is_repeat: true, ..audited(Status::Ok, "") };
+    let repeats = std::iter::repeat_n(repeat, 5_000);
+    let mint = || Audited { role: "mint", principal: 9, ..audited(Status::Ok, "") };
+    let mints = (0..2_000).map(|_| mint());
+    let events = agent.chain(repeats).chain(mints);
+    let figures = run(dir.path(), events.map(|audited| Event::Command(Box::new(audited))));
+    let lines = lines(dir.path());
+    let is_of = |line: &&serde_json::Value, role: &str| line["role"] == role;
+    let of = |role| lines.iter().filter(|line| is_of(line, role)).count();
+    assert_eq!((of("mint"), figures.lost), (2_000, 0));
+    assert!(of("agent") < 100 && of("admin") < 100, "{} {}", of("agent"), of("admin"));
+    let counted = lines.iter().filter(|line| line["event"] == "suppressed");
+    let counted: u64 = counted.map(|line| line["count"].as_u64().unwrap()).sum();
+    assert_eq!(counted + (of("agent") + of("admin")) as u64, 10_000);
+    assert_eq!(counted, figures.suppressed);
+}
+
+/// `stop` dropped its message when the queue was full and then waited for ever.
+#[test]
+fn a_stop_waits_for_room_in_the_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = AuditLog::start(dir.path()).unwrap();
+    for _ in 0..3 * WAITING_MAX {
+        log.send(What::Lost { count: 0 });
+    }
+    log.stop();
+    assert_eq!(lines(dir.path()).last().unwrap()["event"], "stopped");
+}
+
+#[test]
+fn a_running_log_goes_on_in_a_new_file_and_a_crash_between_its_names_is_healed() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = AuditLog::start(dir.path()).unwrap();
+    log.stop();
+    let (_sender, receiver) = bounded(1);
+    let path = dir.path().join(chain::FILE);
+    let mut writer = Writer {
+        shared: Arc::clone(&log.shared),
+        receiver,
+        dir: dir.path().to_owned(),
+        file: fs::OpenOptions::new().append(true).open(&path).unwrap(),
+        held: chain::verify(&path).unwrap(),
+        succeed_after: 0,
+        told_lost: 0,
+    };
+    for _ in 0..3 {
+        writer.succeed();
+        writer.write(&[Entry { time: 1, what: What::Stopped }]);
+    }
+    assert_eq!(lines(dir.path())[0]["file"], "audit.log.3");
+    assert_eq!(writer.held, chain::verify(&path).unwrap());
+    assert!(verify(dir.path()).is_ok());
+
+    // The file has lost its name and the next has none yet, or nothing in it.
+    fs::write(dir.path().join("audit.log.next"), "half a li").unwrap();
+    fs::rename(&path, dir.path().join("audit.log.4")).unwrap();
+    run(dir.path(), []);
+    assert_eq!(lines(dir.path())[0]["file"], "audit.log.4");
+    assert!(verify(dir.path()).is_ok());
+    fs::rename(&path, dir.path().join("audit.log.5")).unwrap();
+    fs::write(&path, "").unwrap();
+    run(dir.path(), []);
+    assert!(verify(dir.path()).is_ok());
+
+    // A file that is taken away is missed, wherever it stood, and its number is not given again.
+    for number in [1, 3, 5] {
+        let name = format!("audit.log.{number}");
+        let (file, away) = (dir.path().join(&name), dir.path().join("away"));
+        fs::rename(&file, &away).unwrap();
+        assert!(verify(dir.path()).is_err(), "{name}");
+        fs::rename(&away, &file).unwrap();
+    }
+    fs::remove_file(dir.path().join("audit.log.1")).unwrap();
+    fs::write(&path, "damaged\n").unwrap();
+    run(dir.path(), []);
+    assert_eq!(lines(dir.path())[0]["file"], "audit.log.6");
+}
+
+#[test]
+fn texts_of_others_are_cut_before_they_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let remote = "127.0.0.1:9".parse().unwrap();
+    let cause = "\u{1}".repeat(100_000);
+    run(dir.path(), [Event::Refused { door: Door::Quic, remote, reason: "tls", cause }]);
+    let cause = lines(dir.path())[1]["cause"].as_str().unwrap().len();
+    assert_eq!(cause, line::TEXT_LEN_MAX * "\\u{1}".len());
+    assert!(verify(dir.path()).is_ok());
 }

@@ -33,13 +33,11 @@ pub(crate) async fn run(args: &ClientArgs) -> Result<(), Failure> {
         Err(trouble) => Err(trouble),
     };
     match ended {
-        Ok(said) => {
-            said.print(args.json);
-            Ok(())
-        }
+        Ok(said) => said.print(args.json),
         Err(Trouble { failure, said }) => {
             if let Some(said) = said.filter(|_| args.json) {
-                said.print(true);
+                // The exit code and standard error say it as well.
+                let _ = said.print(true);
             }
             Err(failure)
         }

@@ -10,12 +10,13 @@ use clap_mangen::Man;
 
 use crate::cli::Cli;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::out;
 
 /// Prints the tab completion of `shell`.
 pub(crate) fn script(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "bezant", &mut script);
-    print(&script)
+    out::text(&script)
 }
 
 /// Prints the manual page, or writes one for every subcommand into `dir`.
@@ -24,7 +25,7 @@ pub(crate) fn pages(dir: Option<&Path>) -> Result<(), Failure> {
     command.build();
     let Some(dir) = dir else {
         let page = page(&command, "bezant").or_exit(Exit::Internal, "the manual page")?;
-        return print(&page);
+        return out::text(&page);
     };
     std::fs::create_dir_all(dir)
         .and_then(|()| write_pages(&command, "bezant", dir))
@@ -60,8 +61,4 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
         page.write_all(b".fi\n")?;
     }
     Ok(page)
-}
-
-fn print(text: &[u8]) -> Result<(), Failure> {
-    io::stdout().write_all(text).or_exit(Exit::Io, "standard output")
 }

@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 
 use crate::cli::DemoArgs;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::logging::complain;
+use crate::out;
 
 /// How often the live line changes.
 const LIVE_LINE: Duration = Duration::from_millis(500);
@@ -42,9 +44,10 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     let dir = std::env::temp_dir().join(format!("bezant-demo-{}", std::process::id()));
     let outcome = show(args, dir.clone()).await;
     if args.keep {
-        println!("kept        {}", dir.display());
+        // What the demonstration found counts for more than this line.
+        let _ = say!("kept        {}", dir.display());
     } else if let Err(error) = std::fs::remove_dir_all(&dir) {
-        eprintln!("bezant: cannot remove {}: {error}", dir.display());
+        complain(format_args!("cannot remove {}: {error}", dir.display()));
     }
     outcome
 }
@@ -52,25 +55,22 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
 async fn show(args: &DemoArgs, dir: PathBuf) -> Result<(), Failure> {
     let binary = std::env::current_exe().or_exit(Exit::Io, "cannot find this program")?;
     let home = home(args, binary, dir);
-    println!("1. a fresh frame with development identities");
+    say!("1. a fresh frame with development identities")?;
     home.init(&[]).or_exit(Exit::Failed, "init")?;
     let registry = home.issue("registry", "first").or_exit(Exit::Failed, "identity")?;
     let mint = home.issue("mint", "treasury").or_exit(Exit::Failed, "identity")?;
     let frame = home.start().or_exit(Exit::Failed, "serve")?;
     let mut target = Target { addr: frame.quic, https: frame.https, registry, mint };
 
-    println!("2. {} agents: accounts opened, funds issued", args.accounts);
+    say!("2. {} agents: accounts opened, funds issued", args.accounts)?;
     let prepared = Driver::prepare(&target, load(args)).await;
     let mut driver = prepared.or_exit(Exit::Failed, "preparing the load")?;
 
-    println!(
-        "3. {} s of transfers, holds and reads over QUIC with mTLS, then SIGKILL",
-        args.seconds
-    );
+    say!("3. {} s of transfers, holds and reads over QUIC with mTLS, then SIGKILL", args.seconds)?;
     let rate = load_until_killed(args, &mut driver, &target, frame).await?;
     let lost_requests = driver.unknown();
 
-    println!("4. the same data directory, started again");
+    say!("4. the same data directory, started again")?;
     let at = Instant::now();
     let frame = home.start().or_exit(Exit::Failed, "serve")?;
     let restart = at.elapsed();
@@ -78,16 +78,16 @@ async fn show(args: &DemoArgs, dir: PathBuf) -> Result<(), Failure> {
     let resolved = driver.resolve(&target).await;
     let (repeated, fresh) = resolved.or_exit(Exit::Failed, "resolving lost answers")?;
     let seconds = restart.as_secs_f64();
-    println!("   serving after {seconds:.2} s; every lost answer resolved by its id");
+    say!("   serving after {seconds:.2} s; every lost answer resolved by its id")?;
 
-    println!("5. more load, then the books are compared");
+    say!("5. more load, then the books are compared")?;
     driver.set_time_max(Duration::from_secs(args.seconds.min(2)));
     let live = live_line(&driver, frame.admin);
     driver.drive(&target).await.or_exit(Exit::Failed, "load after the restart")?;
     live.abort();
     let agreement = driver.compare(&target).await.or_exit(Exit::Failed, "comparing the books")?;
 
-    println!("\n6. SIGTERM: drain, sync, settle; then audit from the files");
+    say!("\n6. SIGTERM: drain, sync, settle; then audit from the files")?;
     let stopped = frame.terminate().or_exit(Exit::Io, "cannot stop the frame")?.success();
     verdict(&Findings {
         accounts: args.accounts,
@@ -117,7 +117,7 @@ async fn load_until_killed(
     let killed = kill.await.or_exit(Exit::Internal, "the kill did not happen")?;
     live.abort();
     let elapsed = driven.or_exit(Exit::Failed, "load")?;
-    println!("\n   killed process {killed}; {} requests have no answer", driver.unknown());
+    say!("\n   killed process {killed}; {} requests have no answer", driver.unknown())?;
     Ok(driver.measured.executed as f64 / elapsed.as_secs_f64())
 }
 
@@ -180,11 +180,10 @@ fn live_line(driver: &Driver, admin: SocketAddr) -> JoinHandle<()> {
                 p99.as_secs_f64() * 1e3,
             );
             if is_terminal {
-                print!("\r{line}  ");
                 // A terminal that is gone needs no line.
-                let _ = std::io::stdout().flush();
+                let _ = out::text(format!("\r{line}  ").as_bytes());
             } else {
-                println!("{line}");
+                let _ = say!("{line}");
             }
         }
     })
@@ -213,7 +212,7 @@ fn page(admin: SocketAddr) -> std::io::Result<String> {
 fn judge(home: &FrameHome, arguments: &[&str]) -> Result<bool, Failure> {
     let finished = home.run(arguments).or_exit(Exit::Io, "cannot run the audit")?;
     for line in finished.stdout.lines().chain(finished.stderr.lines()) {
-        println!("   {line}");
+        say!("   {line}")?;
     }
     Ok(finished.status.success())
 }
@@ -247,12 +246,12 @@ fn verdict(findings: &Findings) -> Result<(), Failure> {
     row("graceful stop", "drained, synced, settled".into(), findings.stopped);
     row("engine against journal replay", "bezant audit".into(), findings.audited);
     row("SQL against journal", "bezant verify-settlement".into(), findings.verified);
-    println!("{table}");
+    say!("{table}")?;
     for example in &agreement.examples {
-        println!("difference  {example}");
+        say!("difference  {example}")?;
     }
     if is_good {
-        println!("verdict: every acknowledged unit is where it belongs");
+        say!("verdict: every acknowledged unit is where it belongs")?;
         return Ok(());
     }
     Err(Failure::new(Exit::Failed, "the demonstration found a difference: see the table"))

@@ -61,7 +61,8 @@ const fn role_of(role: RoleArg) -> Role {
     }
 }
 
-fn show(dir: &Path) -> Result<(), Failure> {
+/// Prints whose certificate `dir` holds.
+pub(crate) fn show(dir: &Path) -> Result<(), Failure> {
     let source = FileSource::open(dir).or_exit(Exit::Identity, &dir.display().to_string())?;
     let material = source.current();
     let id = material.spiffe_id();
@@ -69,9 +70,8 @@ fn show(dir: &Path) -> Result<(), Failure> {
         .role_of(id, material.trust_domain())
         .or_exit(Exit::Identity, id.as_str())?;
     let principal = identity::Principal::of(id, role).or_exit(Exit::Identity, id.as_str())?;
-    println!("spiffe id  {id}");
-    println!("role       {role:?}");
-    println!("principal  {}", UuidText(principal.id));
-    println!("not after  {} (Unix seconds)", material.not_after().as_secs());
-    Ok(())
+    say!("spiffe id  {id}")?;
+    say!("role       {role:?}")?;
+    say!("principal  {}", UuidText(principal.id))?;
+    say!("not after  {} (Unix seconds)", material.not_after().as_secs())
 }

@@ -22,14 +22,10 @@ pub(crate) fn run(config: &Config, command: &JournalCommand) -> Result<(), Failu
     match command {
         JournalCommand::Verify => {
             let summary = journal::verify(storage).map_err(failed)?;
-            print(&summary);
-            println!("verdict         every record verifies");
-            Ok(())
+            print(&summary)?;
+            say!("verdict         every record verifies")
         }
-        JournalCommand::Stat => {
-            print(&journal::stat(storage).map_err(failed)?);
-            Ok(())
-        }
+        JournalCommand::Stat => print(&journal::stat(storage).map_err(failed)?),
         JournalCommand::Cat { from, limit, json } => {
             let reader = Reader::open(storage, 1).map_err(failed)?;
             cat(reader, Range { from: *from, left: *limit, json: *json })
@@ -37,17 +33,17 @@ pub(crate) fn run(config: &Config, command: &JournalCommand) -> Result<(), Failu
     }
 }
 
-fn print(summary: &Summary) {
-    println!("frame           {:032x}", summary.frame);
-    println!("segments        {}", summary.segments);
-    println!("records         {}", summary.records);
-    println!("commands        {}", summary.commands);
-    println!("payload bytes   {}", summary.payload_bytes);
-    println!("record bytes    {}", summary.record_bytes);
-    println!("sequences       {} to {}", summary.first_sequence, summary.last_sequence);
-    println!("last index      {}", summary.last.index);
-    println!("last hash       {}", hex(&summary.last.hash));
-    println!("torn blocks     {}", summary.torn_blocks);
+fn print(summary: &Summary) -> Result<(), Failure> {
+    say!("frame           {:032x}", summary.frame)?;
+    say!("segments        {}", summary.segments)?;
+    say!("records         {}", summary.records)?;
+    say!("commands        {}", summary.commands)?;
+    say!("payload bytes   {}", summary.payload_bytes)?;
+    say!("record bytes    {}", summary.record_bytes)?;
+    say!("sequences       {} to {}", summary.first_sequence, summary.last_sequence)?;
+    say!("last index      {}", summary.last.index)?;
+    say!("last hash       {}", hex(&summary.last.hash))?;
+    say!("torn blocks     {}", summary.torn_blocks)
 }
 
 /// Which commands to print, and how.

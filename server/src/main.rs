@@ -3,6 +3,9 @@
 //! Only this crate knows the wall clock, threads, configuration and signals.
 #![deny(unsafe_code)]
 
+#[macro_use]
+mod out;
+
 mod admin;
 mod audit;
 mod audit_log;
@@ -32,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{AuditLogCommand, Cli, Command, ConfigCommand, SettingsArgs};
+use crate::cli::{AuditLogCommand, Cli, Command, ConfigCommand, IdentityCommand, SettingsArgs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::settings::{Origin, SETTINGS, Settings};
@@ -55,6 +58,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Completions { shell } => return complete::script(*shell),
         Command::Man { out } => return complete::pages(out.as_deref()),
+        // What follows asks nothing of the frame's own settings, which may be wrong or elsewhere.
+        Command::Client(args) => return block_on(client_cmd::run(args)),
+        Command::Demo(args) => return block_on(demo::run(args)),
+        Command::Identity(IdentityCommand::Show { dir }) => return identity_cmd::show(dir),
         _ => {}
     }
     let settings = layered(&cli.settings).or_exit(Exit::Config, "configuration")?;
@@ -69,21 +76,22 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Init(args) => {
             let genesis = init::run(&config, args)?;
-            println!("frame         {:032x}", genesis.frame);
-            println!("trust domain  {}", genesis.trust_domain);
-            println!("asset 1       {} with {} digits", genesis.name, genesis.scale);
-            println!("data          {}", config.data_dir.display());
-            Ok(())
+            say!("frame         {:032x}", genesis.frame)?;
+            say!("trust domain  {}", genesis.trust_domain)?;
+            say!("asset 1       {} with {} digits", genesis.name, genesis.scale)?;
+            say!("data          {}", config.data_dir.display())
         }
         Command::Serve => serve::run(&config),
-        Command::Demo(args) => block_on(demo::run(args)),
         Command::Journal(command) => journal_cmd::run(&config, command),
         Command::AuditLog(AuditLogCommand::Verify) => audit_log::verify(&config.data_dir),
         Command::Audit => audit::audit(&config),
         Command::VerifySettlement => audit::verify_settlement(&config),
         Command::Identity(command) => identity_cmd::run(&config, command),
-        Command::Client(args) => block_on(client_cmd::run(args)),
-        Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        Command::Client(_)
+        | Command::Completions { .. }
+        | Command::Config(_)
+        | Command::Demo(_)
+        | Command::Man { .. } => Ok(()),
     }
 }
 
@@ -118,12 +126,12 @@ fn show_config(
     match command {
         ConfigCommand::Check => {
             judged?;
-            println!("the configuration can be used");
+            say!("the configuration can be used")?;
         }
         ConfigCommand::Show => {
             for setting in SETTINGS {
                 let (shown, origin) = settings.shown(setting.key);
-                println!("{:24} = {shown:24} # {origin}; {}", setting.key, setting.meaning);
+                say!("{:24} = {shown:24} # {origin}; {}", setting.key, setting.meaning)?;
             }
         }
     }

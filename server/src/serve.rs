@@ -52,9 +52,11 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let recovered = recover::recover(config, stored.as_ref())?;
     judge(&recovered, stored.as_ref())?;
     announce(&recovered);
+    // The recovered journal holds the directory's lock, so that the log has one writer; and nothing
+    // runs yet that a log which cannot be opened would leave half stopped.
+    let audit_log = AuditLog::start(&config.data_dir)?;
     let running = start(config, recovered, sink)?;
     let Running { threads, settling, doors } = running;
-    let audit_log = AuditLog::start(&config.data_dir)?;
     audit_log.started(doors.frame, doors.epoch);
     let served = open_doors(config, identity, doors, &audit_log);
     // What was taken is executed by now: one last cut, then the stages end in their order.
@@ -203,7 +205,8 @@ async fn serve_doors(
     tokio::spawn(keep_house(identity, frame));
     // 9 until a signal
     let mut signals = Signals::new()?;
-    println!("listening quic={} https={https} admin={admin}", gateway.local_addr());
+    // Whoever does not want to know may close the pipe.
+    let _ = say!("listening quic={} https={https} admin={admin}", gateway.local_addr());
     signals.first().await;
     tracing::info!("stopping: no new requests, finishing what was taken");
     tokio::spawn(async move { signals.second().await });
@@ -323,16 +326,24 @@ async fn keep_house(identity: Arc<FileSource>, frame: Arc<Frame>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     loop {
         ticks.tick().await;
-        match identity.reload_if_changed() {
-            Ok(true) => {
-                tracing::info!(svid = %identity.current().spiffe_id(), "certificates reloaded")
-            }
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "certificates not reloaded; the old ones stay"),
-        }
-        let frame = Arc::clone(&frame);
+        let (identity, frame) = (Arc::clone(&identity), Arc::clone(&frame));
+        let look = move || {
+            reload(&identity);
+            frame.refresh();
+        };
         // The runtime may be ending.
-        let _ = tokio::task::spawn_blocking(move || frame.refresh()).await;
+        let _ = tokio::task::spawn_blocking(look).await;
+    }
+}
+
+/// Reads files: not for a worker that answers requests.
+fn reload(identity: &FileSource) {
+    match identity.reload_if_changed() {
+        Ok(true) => {
+            tracing::info!(svid = %identity.current().spiffe_id(), "certificates reloaded");
+        }
+        Ok(false) => {}
+        Err(error) => tracing::error!(%error, "certificates not reloaded; the old ones stay"),
     }
 }
 

@@ -7,6 +7,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::throttle::Cause;
+use crate::clock;
+
+/// Bytes of a text that others wrote, before control characters are spelled out.
+pub(super) const TEXT_LEN_MAX: usize = 1_024;
 
 /// Something to write, and when it happened.
 #[derive(Debug)]
@@ -14,6 +18,12 @@ pub(super) struct Entry {
     /// Milliseconds since the Unix epoch.
     pub(super) time: u64,
     pub(super) what: What,
+}
+
+impl Entry {
+    pub(super) fn now(what: What) -> Self {
+        Self { time: clock::wall_ns() / 1_000_000, what }
+    }
 }
 
 /// What happened.
@@ -72,17 +82,17 @@ pub(super) fn object(entry: &Entry) -> String {
         What::Door(Event::Command(audited)) => command(time, audited),
         What::Door(Event::Refused { door, remote, reason, cause }) => json!({
             "time": time, "event": "connection_refused", "door": door.name(),
-            "remote": remote.to_string(), "reason": reason, "cause": plain(cause),
+            "remote": remote.to_string(), "reason": reason, "cause": plain(cut(cause)),
         })
         .to_string(),
         What::Door(Event::IdentityEnded { door, remote, spiffe_id, reason, cause }) => json!({
             "time": time, "event": "identity_ended", "door": door.name(),
-            "remote": remote.to_string(), "spiffe_id": spiffe_id, "reason": reason,
-            "cause": plain(cause),
+            "remote": remote.to_string(), "spiffe_id": plain(cut(spiffe_id)), "reason": reason,
+            "cause": plain(cut(cause)),
         })
         .to_string(),
         What::Door(other) => {
-            json!({ "time": time, "event": "other", "cause": plain(&format!("{other:?}")) })
+            json!({ "time": time, "event": "other", "cause": plain(cut(&format!("{other:?}"))) })
                 .to_string()
         }
         What::Started { frame, epoch } => json!({
@@ -118,7 +128,7 @@ fn command(time: u64, audited: &Audited) -> String {
         time,
         event: "command",
         door: audited.door.name(),
-        spiffe_id: audited.spiffe_id.as_deref(),
+        spiffe_id: audited.spiffe_id.as_deref().map(cut),
         principal: UuidText(audited.principal).to_string(),
         role: audited.role,
         kind: snake(&format!("{:?}", audited.kind)),
@@ -131,7 +141,7 @@ fn command(time: u64, audited: &Audited) -> String {
         status: audited.status.name(),
         sequence: audited.sequence,
         repeat: audited.is_repeat,
-        reason: plain(&audited.text),
+        reason: plain(cut(&audited.text)),
         more: audited.more,
     };
     serde_json::to_string(&line).expect("strings and numbers have a JSON form")
@@ -147,6 +157,11 @@ fn snake(name: &str) -> String {
         text.push(letter.to_ascii_lowercase());
     }
     text
+}
+
+/// What of a text that others wrote goes into a line.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_LEN_MAX)]
 }
 
 /// Text whose control characters are spelled out, and those that turn its direction.

@@ -27,6 +27,8 @@ const TOLD_MAX: usize = 20;
 /// What became of the payments so far.
 #[derive(Default)]
 struct Tally {
+    /// Why a line could not be printed.
+    unsaid: Option<Failure>,
     paid: usize,
     refused: usize,
     repeated: usize,
@@ -137,7 +139,9 @@ impl Tally {
             self.refused += 1;
         }
         if as_json {
-            Said::outcome(id, outcome).with("line", line).print(true);
+            // Nobody may be reading any more; what was ordered is paid nevertheless.
+            let said = Said::outcome(id, outcome).with("line", line).print(true);
+            self.unsaid = self.unsaid.take().or_else(|| said.err());
         } else if !outcome.status.is_ok() && self.refused <= TOLD_MAX {
             complain(format_args!("line {line}, {id}: {}", refusal(outcome.status)));
         }
@@ -151,10 +155,11 @@ impl Tally {
             .with("repeated", self.repeated)
             .with("id", first.to_string());
         if self.refused == 0 {
-            return Ok(said);
+            return self.unsaid.map_or(Ok(said), |failure| Err(failure.into()));
         }
         if !as_json {
-            said.print(false);
+            // The exit code and standard error say it as well.
+            let _ = said.print(false);
         }
         let message = format!("{} of {all} payments were refused", self.refused);
         Err(Trouble { failure: Failure::new(Exit::Failed, message), said: Some(Box::new(said)) })

@@ -53,17 +53,14 @@ impl Said {
     }
 
     /// Prints it.
-    pub(crate) fn print(&self, as_json: bool) {
+    pub(crate) fn print(&self, as_json: bool) -> Result<(), Failure> {
         if as_json {
-            println!("{}", self.json());
-            return;
+            return say!("{}", self.json());
         }
         if let Some((_, rows)) = &self.rows {
-            print_table(rows);
+            print_table(rows)?;
         }
-        for (name, value) in &self.fields {
-            print_line(name, value);
-        }
+        self.fields.iter().try_for_each(|(name, value)| print_line(name, value))
     }
 
     fn json(&self) -> String {
@@ -85,19 +82,16 @@ impl Serialize for Said {
     }
 }
 
-fn print_line(name: &str, value: &Value) {
+fn print_line(name: &str, value: &Value) -> Result<(), Failure> {
     let Value::Object(members) = value else {
-        println!("{name:14} {}", plain(value));
-        return;
+        return say!("{name:14} {}", plain(value));
     };
-    for (member, value) in members {
-        print_line(&format!("{name}.{member}"), value);
-    }
+    members.iter().try_for_each(|(member, value)| print_line(&format!("{name}.{member}"), value))
 }
 
-fn print_table(rows: &[Said]) {
+fn print_table(rows: &[Said]) -> Result<(), Failure> {
     let Some(first) = rows.first() else {
-        return;
+        return Ok(());
     };
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
@@ -105,7 +99,7 @@ fn print_table(rows: &[Said]) {
     for row in rows {
         table.add_row(row.fields.iter().map(|(_, value)| plain(value)));
     }
-    println!("{table}");
+    say!("{table}")
 }
 
 fn plain(value: &Value) -> String {
