@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// Why a frame could not be driven.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -255,8 +257,7 @@ impl FrameProcess {
     ///
     /// When the process cannot be signalled or waited for.
     pub fn terminate(mut self) -> std::io::Result<ExitStatus> {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status()?;
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         self.child.wait()
     }
 

@@ -1,8 +1,6 @@
 //! SIGKILL at chosen system calls, those that make things durable or visible among them: whatever
 //! was acknowledged before is there after, and the start itself may be killed as well.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,21 +40,6 @@ const BULKY: Load = Load {
     ..books::SMALL
 };
 
-/// A program in place of `bezant` that dies at the `nth` call of `call`. The tracer is a child of
-/// the frame and not the other way round, so that signals meet the frame.
-fn doomed(frame: &Frame, call: &str, nth: u32) -> PathBuf {
-    let path = frame.beside("doomed");
-    let bezant = env!("CARGO_BIN_EXE_bezant");
-    let inject = format!("inject={call}:signal=KILL:when={nth}");
-    let script = format!(
-        "#!/bin/sh\nexec strace -D -f -q -o /dev/null -e trace={call} -e {inject} \
-         {bezant} \"$@\"\n"
-    );
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
-    path
-}
-
 #[test]
 fn a_kill_at_any_of_these_calls_loses_nothing() {
     books::run(async {
@@ -66,11 +49,11 @@ fn a_kill_at_any_of_these_calls_loses_nothing() {
         frame.stop();
         let mut met = 0;
         for &(call, nth) in POINTS {
-            frame.home.binary = doomed(&frame, call, nth);
+            frame.injure(call, &format!("signal=KILL:when={nth}"));
             let end = run_to_the_point(&frame, &mut driver).await;
             met += usize::from(end != End::NotMet);
             println!("{call} {nth}: {end:?}, {} unknown", driver.unknown());
-            frame.home.binary = env!("CARGO_BIN_EXE_bezant").into();
+            frame.heal();
             frame.start();
             books::agree(&frame, &mut driver).await;
             frame.stop();

@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,27 @@ impl Frame {
 
     pub(crate) fn set(&mut self, assignment: &str) {
         self.home.settings.push(assignment.to_owned());
+    }
+
+    /// From the next start on the frame's system call `call` fails, waits or kills as strace is
+    /// told by `injury`. The tracer is there before the frame makes itself undumpable, so that this
+    /// takes no privilege, and it is a child of the frame and not the other way round, so that
+    /// signals meet the frame.
+    pub(crate) fn injure(&mut self, call: &str, injury: &str) {
+        let path = self.beside("injured");
+        let bezant = env!("CARGO_BIN_EXE_bezant");
+        let script = format!(
+            "#!/bin/sh\nexec strace -D -f -q -o /dev/null -e trace={call} \
+             -e inject={call}:{injury} {bezant} \"$@\"\n"
+        );
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+        self.home.binary = path;
+    }
+
+    /// From the next start on it is itself again.
+    pub(crate) fn heal(&mut self) {
+        self.home.binary = env!("CARGO_BIN_EXE_bezant").into();
     }
 
     /// Starts it, in place of a process that has ended.

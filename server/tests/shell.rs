@@ -1,10 +1,8 @@
 //! Everything that `bezant client` can say to a frame, with its exit codes and its JSON.
 
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
 
-use crate::frame::{Frame, until};
+use crate::frame::Frame;
 
 const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
 const BOB: &str = "01900000-0000-7000-8000-00000000000b";
@@ -330,25 +328,18 @@ fn a_file_is_paid_once_however_often_it_is_sent() {
 #[test]
 fn a_lost_answer_is_told_with_its_id_and_repeated_safely() {
     let mut town = Town::new();
-    let pid = town.0.process().id().to_string();
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-q", "-o", "/dev/null", "-p", &pid]);
-    strace.args(["-e", "trace=msync,fdatasync,fsync"]);
-    strace.args(["-e", "inject=msync,fdatasync,fsync:delay_enter=3000000"]);
-    let mut strace = strace.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let status = format!("/proc/{pid}/status");
-    until("strace is attached", || {
-        let status = std::fs::read_to_string(&status).unwrap();
-        !status.contains("TracerPid:\t0")
-    });
+    town.0.stop();
+    town.0.injure("msync", "delay_enter=3000000");
+    town.0.start();
     let lost = town.says_json(ALICE, &["--timeout", "1", "pay", ALICE, BOB, "10"]);
     assert_eq!(lost.code, 75, "{}{}", lost.stdout, lost.stderr);
     let said = lost.json();
     assert_eq!((&said["status"], &said["retry"]), (&json!("unknown"), &json!("same_id")));
     let id = said["id"].as_str().unwrap();
     assert!(lost.stderr.contains(&format!("--id {id}")), "{}", lost.stderr);
-    assert!(Command::new("kill").arg(strace.id().to_string()).status().unwrap().success());
-    strace.wait().unwrap();
+    town.0.stop();
+    town.0.heal();
+    town.0.start();
     town.done(ALICE, &["pay", ALICE, BOB, "10", "--id", id]);
     assert_eq!(town.liquid(BOB), "9.950000", "paid once");
     town.close();
@@ -383,30 +374,4 @@ fn what_cannot_be_said_ends_with_the_code_of_its_reason() {
     let table = town.say("reader", &["parameters", "list"]);
     assert!(table.stdout.contains("holds.per_debtor") && table.stdout.contains("1024"));
     town.close();
-}
-
-#[test]
-fn shells_and_manuals_are_served_without_a_frame() {
-    let frame = Frame::unmade(&["no.such=1"]);
-    for shell in ["bash", "zsh", "fish"] {
-        let script = frame.ends_with(0, &["completions", shell]);
-        assert!(script.contains("supply-audit"), "{shell}");
-    }
-    let file = frame.beside("bezant.bash");
-    std::fs::write(&file, frame.ends_with(0, &["completions", "bash"])).unwrap();
-    let read = Command::new("bash").arg("-n").arg(&file).status().unwrap();
-    assert!(read.success(), "bash reads its completion");
-
-    let page = frame.ends_with(0, &["man"]);
-    assert!(page.contains(".TH bezant 1") && page.contains(".SH EXAMPLES"), "{page}");
-    let dir = frame.beside("man1");
-    frame.ends_with(0, &["man", "--out", &dir.display().to_string()]);
-    let pages: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|page| page.unwrap().path()).collect();
-    assert!(pages.len() > 40, "{}", pages.len());
-    for page in &pages {
-        let text = std::fs::read_to_string(page).unwrap();
-        let name = page.file_stem().unwrap().to_str().unwrap();
-        assert!(text.contains(&format!(".TH {name} 1")), "{name}: {text}");
-    }
-    assert!(dir.join("bezant-client-hold-capture.1").exists());
 }
