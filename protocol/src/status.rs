@@ -66,7 +66,7 @@ statuses! {
     CodeUnknown = 109, "code_unknown", "use a code that the kind documents";
     /// A list or a recount that is not the only read of its request, or a list with a limit that
     /// none may have.
-    ListShape = 110, "list_shape", "send a list (limit 1 to 1000) or a recount alone in its request";
+    ListShape = 110, "list_shape", "send a list (limit 1 to 1000) or recount alone in its request";
 
     /// Not there, or not the caller's: the two are never told apart.
     NotFound = 201, "not_found", "check owner and asset, and whether this identity may act for it";
