@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::abuse_h2;
 use crate::books;
-use crate::frame::Frame;
+use crate::frame::{Frame, PATIENCE};
 use crate::https_client::{connector, request, status, until_cut, until_deaf};
 use crate::https_door::batch;
 
@@ -152,16 +152,22 @@ async fn attack(frame: &Frame, progress: &[Arc<Progress>]) {
     for (name, kind, times) in FLOODS {
         let flood = Arc::clone(&flood);
         attacks.spawn(timed(name, async move {
-            for _ in 0..times {
-                kind.run(name, &flood).await;
+            kind.run(name, &flood).await.expect("the door has room for the first attackers");
+            for _ in 1..times {
+                // The idle ones may have taken the room by then.
+                if let Err(error) = kind.run(name, &flood).await {
+                    println!("{name}: not let in: {error}");
+                }
             }
         }));
     }
     let idle = idle(frame).await;
     println!("under attack: {}", latencies(progress, 1).await);
-    let open = open(frame);
+    let open = open_now(frame);
     println!("idle:         {} of {IDLE} connections made, {open} open", idle.len());
     assert!(open <= DOOR_MAX, "{open} connections are open");
+    let files = getrlimit(Resource::Nofile).current;
+    assert!(idle.len() >= IDLE / 2, "the attackers are too few: `ulimit -n` is {files:?}");
     let mut longest = BTreeMap::new();
     while let Some(ended) = attacks.join_next().await {
         let (name, seconds) = ended.unwrap();
@@ -170,6 +176,12 @@ async fn attack(frame: &Frame, progress: &[Arc<Progress>]) {
     println!("cut after:    {longest:.1?} s at the latest");
     println!("until then:   {}", latencies(progress, 1).await);
     drop(idle);
+    // The door hears of it by and by.
+    let patience = Instant::now();
+    while open_now(frame) > DOOR_MAX / 2 {
+        assert!(patience.elapsed() < PATIENCE, "the idle connections are gone and not forgotten");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     newcomer(frame).await;
 }
 
@@ -180,7 +192,7 @@ async fn timed(name: &'static str, attack: impl Future<Output = ()>) -> (&'stati
 }
 
 /// Connections of the HTTPS door.
-fn open(frame: &Frame) -> usize {
+fn open_now(frame: &Frame) -> usize {
     let (_, page) = frame.page("/metrics");
     let line = page.lines().find(|line| line.starts_with("bezant_gateway_https_connections_open"));
     line.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap()
@@ -238,9 +250,9 @@ enum Flood {
 }
 
 impl Flood {
-    async fn run(self, name: &str, connector: &HttpsConnector) {
+    async fn run(self, name: &str, connector: &HttpsConnector) -> Result<(), HttpsError> {
         if matches!(self, Self::Head) {
-            let stream = let_in(connector.connect()).await;
+            let stream = connector.connect().await?;
             let mut first = true;
             let next = || {
                 let begin = if std::mem::take(&mut first) { "GET / HTTP/1.1\r\n" } else { "" };
@@ -249,9 +261,9 @@ impl Flood {
             let heard = until_cut(stream, next, Duration::ZERO).await;
             let status = status(&heard);
             assert!([0, 400, 431].contains(&status), "{status}");
-            return;
+            return Ok(());
         }
-        let stream = let_in(connector.connect_http2()).await;
+        let stream = connector.connect_http2().await?;
         let mut next: Box<dyn FnMut() -> Vec<u8> + Send> = match self {
             Self::Reset => Box::new(abuse_h2::rapid_reset()),
             Self::MadeToReset => Box::new(abuse_h2::made_to_reset()),
@@ -260,6 +272,7 @@ impl Flood {
         };
         let heard = until_cut(stream, &mut *next, Duration::from_millis(1)).await;
         println!("{name}: the frame said goodbye with {:?}", abuse_h2::farewell(&heard));
+        Ok(())
     }
 }
 
