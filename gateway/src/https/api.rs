@@ -1,7 +1,7 @@
 //! The JSON API: every operation of the frame over HTTP, and the document that describes them.
 //!
 //! JSON becomes 128-byte commands here and nowhere else; nothing behind this module knows JSON. It
-//! judges no command and holds no state but the scales of assets, which never change. Invariant:
+//! judges no command and holds no state but the names and scales of assets, which never change. Invariant:
 //! what is refused here was not sequenced.
 
 pub(super) mod accept;
@@ -14,7 +14,7 @@ mod contract;
 mod examples;
 mod frame;
 mod holds;
-mod inbound;
+pub(super) mod inbound;
 mod list;
 mod money;
 mod openapi;
@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
+use audit::Catalogue;
 use contract::Fixed;
 use money::Scales;
 use operation::Operation;
@@ -38,6 +39,7 @@ use problem::{Own, Problem};
 /// What all requests share.
 pub(crate) struct Shared {
     scales: Scales,
+    catalogue: Catalogue,
     document: Fixed,
     page: Fixed,
     style: Fixed,
@@ -64,6 +66,7 @@ pub(crate) fn router() -> Router {
     let css = "text/css; charset=utf-8";
     let shared = Arc::new(Shared {
         scales: Scales::default(),
+        catalogue: Catalogue::default(),
         document: Fixed::new(json, ("application", "json"), "application/json"),
         page: Fixed::new(page::page(&document), ("text", "html"), html),
         style: Fixed::new(page::STYLE.to_owned(), ("text", "css"), css),

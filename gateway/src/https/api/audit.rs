@@ -3,10 +3,13 @@
 //! It reckons nothing that the engine has not reckoned. Invariant: all assets are seen in one state
 //! of the frame.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use axum::response::Response;
 use protocol::answer::Answer;
 use protocol::ids::NATIVE;
 use protocol::limits::ASSETS_MAX;
+use protocol::reply::Reply;
 use protocol::{AssetId, Command, CommandId, Kind};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,7 +19,7 @@ use super::answer::{self, Seen};
 use super::inbound::{Inbound, told};
 use super::money::Shown;
 use super::operation::Operation;
-use super::problem::Problem;
+use super::problem::{Own, Problem};
 use super::values::Id;
 
 /// The supply under the names that registries of the federation use.
@@ -101,29 +104,94 @@ fn audit_example() -> Value {
 }
 
 /// An asset of the frame.
+#[derive(Clone, Debug)]
 struct Listed {
     number: AssetId,
     name: String,
     scale: u16,
 }
 
+/// The assets that have been listed, by their numbers: names and scales never change, but others
+/// may come between them.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogue(RwLock<Arc<Vec<Listed>>>);
+
+impl Catalogue {
+    fn known(&self) -> Arc<Vec<Listed>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Assets are never removed: the longer list knows more.
+    fn keep(&self, listed: &Arc<Vec<Listed>>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if listed.len() > known.len() {
+            *known = Arc::clone(listed);
+        }
+    }
+}
+
 async fn audit(inbound: Inbound) -> Result<Response, Problem> {
     inbound.no_query()?;
-    let assets = listed(&inbound).await?;
-    let read = |asset: &Listed| Command {
-        asset: asset.number,
-        ..Command::new(Kind::ReadSupply, CommandId(0))
-    };
-    // One request, so that every asset is seen in the same state.
-    let reads: Vec<Command> = assets.iter().map(read).collect();
-    let answered = inbound.caller.read(&reads).await?;
-    let head = &answered.decoded.head;
-    let seen = Seen::of(head);
-    let mut rows = Vec::with_capacity(assets.len());
-    for (asset, answer) in assets.iter().zip(&answered.decoded.answers) {
-        told(answer).map_err(|problem| problem.seen(seen))?;
-        rows.push(AuditRow::new(asset, answer));
+    let mut assets = inbound.shared.catalogue.known();
+    if assets.is_empty() {
+        assets = Arc::new(filled(&inbound, &assets, 0, NATIVE).await?);
+        inbound.shared.catalogue.keep(&assets);
     }
+    // Each round but the last finds at least one asset more.
+    for _ in 0..=ASSETS_MAX {
+        // One request, so that every asset, and that there is no other, is seen in one state.
+        let reads: Vec<Command> = assets.iter().flat_map(reads_of).collect();
+        let answered = inbound.caller.read(&reads).await?;
+        let seen = Seen::of(&answered.decoded.head);
+        let (pairs, _) = answered.decoded.answers.as_chunks::<2>();
+        for answer in pairs.iter().flatten() {
+            told(answer).map_err(|problem| problem.seen(seen))?;
+        }
+        let Some((at, number)) = gap(&assets, pairs) else {
+            return Ok(shown(&inbound, &answered.decoded.head, &assets, pairs));
+        };
+        assets = Arc::new(filled(&inbound, &assets, at, number).await?);
+        inbound.shared.catalogue.keep(&assets);
+    }
+    Err(Problem::own(Own::Overloaded))
+}
+
+fn reads_of(asset: &Listed) -> [Command; 2] {
+    [Kind::ReadAsset, Kind::ReadSupply]
+        .map(|kind| Command { asset: asset.number, ..Command::new(kind, CommandId(0)) })
+}
+
+/// Where the frame has an asset that is not listed: before which place, and its number.
+fn gap(assets: &[Listed], answers: &[[Answer; 2]]) -> Option<(usize, AssetId)> {
+    let next = |at: usize| assets.get(at).map_or(0, |asset| asset.number);
+    let followers = answers.iter().map(|[named, _]| named.host).zip(1..);
+    followers.map(|(number, at)| (at, number)).find(|&(at, number)| number != next(at))
+}
+
+/// The list with what is missing before the place `at`, from the asset `number` on.
+async fn filled(
+    inbound: &Inbound,
+    assets: &[Listed],
+    at: usize,
+    mut number: AssetId,
+) -> Result<Vec<Listed>, Problem> {
+    let (before, after) = assets.split_at(at);
+    let mut listed = before.to_vec();
+    let end = after.first().map_or(0, |asset| asset.number);
+    while number != end && listed.len() + after.len() < ASSETS_MAX {
+        let read = Command { asset: number, ..Command::new(Kind::ReadAsset, CommandId(0)) };
+        let (_, answer) = inbound.ask(read).await?;
+        let scale = u16::try_from(answer.rate).expect("scales are at most 18");
+        listed.push(Listed { number, name: answer.name().to_owned(), scale });
+        number = answer.host;
+    }
+    listed.extend_from_slice(after);
+    Ok(listed)
+}
+
+fn shown(inbound: &Inbound, head: &Reply, assets: &[Listed], answers: &[[Answer; 2]]) -> Response {
+    let row = |(asset, [_, supply]): (&Listed, &[Answer; 2])| AuditRow::new(asset, supply);
+    let rows: Vec<AuditRow> = assets.iter().zip(answers).map(row).collect();
     let is_whole = rows.iter().all(|row| row.status == Verdict::Ok);
     let totals = rows.first().cloned();
     let audit = AuditAnswer {
@@ -133,19 +201,20 @@ async fn audit(inbound: Inbound) -> Result<Response, Problem> {
         totals: totals.expect("a frame has its native asset"),
         assets: rows,
     };
-    Ok(answer::read(&seen, &audit))
+    answer::read(&Seen::of(head), &audit)
 }
 
-/// Every asset, by its number; the native one is the first.
-async fn listed(inbound: &Inbound) -> Result<Vec<Listed>, Problem> {
-    let mut assets = Vec::new();
-    let mut number = NATIVE;
-    while number != 0 && assets.len() < ASSETS_MAX {
-        let read = Command { asset: number, ..Command::new(Kind::ReadAsset, CommandId(0)) };
-        let (_, answer) = inbound.ask(read).await?;
-        let scale = u16::try_from(answer.rate).expect("scales are at most 18");
-        assets.push(Listed { number, name: answer.name().to_owned(), scale });
-        number = answer.host;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_asset_that_came_between_is_found() {
+        let listed = |number| Listed { number, name: String::new(), scale: 6 };
+        let assets: Vec<_> = [1, 5, 9].into_iter().map(listed).collect();
+        let next = |host| [Answer { host, ..Answer::default() }, Answer::default()];
+        assert_eq!(gap(&assets, &[next(5), next(9), next(0)]), None);
+        assert_eq!(gap(&assets, &[next(5), next(7), next(0)]), Some((2, 7)));
+        assert_eq!(gap(&assets, &[next(5), next(9), next(12)]), Some((3, 12)));
     }
-    Ok(assets)
 }
