@@ -8,9 +8,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use identity::Peer;
 use protocol::data::{self, TAG_REASON};
-use protocol::request::{Commands, Survey};
-use protocol::{Kind, Role, Status};
+use protocol::reply::Outcome;
+use protocol::request::{Commands, Entry, Survey};
+use protocol::{Command, Kind, Role, Status};
 use ring::Envelope;
 
 use crate::identify::Identified;
@@ -153,11 +155,40 @@ impl Auditor {
         }
     }
 
+    /// Tells what is to be told of a command of `peer` that was answered from the settled history
+    /// and never came to the engine.
+    pub(crate) fn look_at_stored(
+        &self,
+        door: Door,
+        peer: &Peer,
+        slots: &[Command],
+        outcome: &Outcome,
+    ) {
+        let principal = peer.principal();
+        let sender = Sender {
+            door,
+            principal: principal.id,
+            role: Role::from_number(principal.role.number()),
+            spiffe_id: Some(peer.spiffe_id().to_string().into()),
+        };
+        for entry in Commands::new(slots).flatten() {
+            let kind = Kind::try_from(entry.command.kind).ok();
+            if let Some(kind) = kind.filter(|kind| sender.is_told(*kind, outcome.status)) {
+                let audited = sender.audited(kind, &entry, outcome);
+                self.sink.note(Event::Command(Box::new(audited)));
+            }
+        }
+    }
+
     #[cold]
     fn tell(&self, envelope: &Envelope) {
         let principal = envelope.head.principal;
-        let role = Role::from_number(envelope.head.role);
-        let spiffe_id = self.identified.spiffe_id(principal);
+        let sender = Sender {
+            door: if envelope.mark & HTTPS != 0 { Door::Https } else { Door::Quic },
+            principal,
+            role: Role::from_number(envelope.head.role),
+            spiffe_id: self.identified.spiffe_id(principal),
+        };
         let outcomes = envelope.outcomes.to_vec();
         let mut refusals = 0;
         let mut last: Option<Box<Audited>> = None;
@@ -165,18 +196,16 @@ impl Auditor {
             let Ok(kind) = Kind::try_from(entry.command.kind) else {
                 continue;
             };
-            let (sequence, status, is_repeat) = match (envelope.refused, outcomes.get(at)) {
-                (Some(refused), _) => (0, refused, false),
-                (None, Some(outcome)) => (outcome.sequence, outcome.status, outcome.repeat),
+            let outcome = match (envelope.refused, outcomes.get(at)) {
+                (Some(status), _) => Outcome { sequence: 0, status, rate: 0, repeat: false },
+                (None, Some(outcome)) => *outcome,
                 (None, None) => break,
             };
-            // Whoever closes an account of its own changes nobody's authority.
-            let is_own = kind == Kind::Close && role == Some(Role::Agent);
-            let is_told = (kind.is_privileged() && !is_own) || status == Status::NotFound;
-            if !is_told {
+            if !sender.is_told(kind, outcome.status) {
                 continue;
             }
-            if !status.is_ok() {
+            let is_ok = outcome.status.is_ok();
+            if !is_ok {
                 refusals += 1;
                 if refusals > AUDITED_REFUSALS_MAX {
                     if let Some(last) = &mut last {
@@ -185,35 +214,51 @@ impl Auditor {
                     continue;
                 }
             }
-            let text = data::find_text(entry.data, TAG_REASON).unwrap_or_default();
-            let command = entry.command;
-            let audited = Audited {
-                door: if envelope.mark & HTTPS != 0 { Door::Https } else { Door::Quic },
-                spiffe_id: spiffe_id.clone(),
-                principal,
-                role: role.map_or("unknown", Role::name),
-                kind,
-                id: command.id,
-                debit: command.debit,
-                credit: command.credit,
-                asset: command.asset,
-                amount: command.amount,
-                code: command.code,
-                sequence,
-                status,
-                is_repeat,
-                text: text[..text.floor_char_boundary(AUDITED_TEXT_LEN_MAX)].to_owned(),
-                more: 0,
-            };
+            let audited = sender.audited(kind, &entry, &outcome);
             // The last refusal waits, for it says how many more there were.
-            let due = if status.is_ok() {
-                Some(Box::new(audited))
-            } else {
-                last.replace(Box::new(audited))
-            };
+            let due = if is_ok { Some(Box::new(audited)) } else { last.replace(Box::new(audited)) };
             due.into_iter().for_each(|due| self.sink.note(Event::Command(due)));
         }
         last.into_iter().for_each(|due| self.sink.note(Event::Command(due)));
+    }
+}
+
+/// Whose commands they are, and where they came in.
+struct Sender {
+    door: Door,
+    principal: u128,
+    role: Option<Role>,
+    spiffe_id: Option<Arc<str>>,
+}
+
+impl Sender {
+    fn is_told(&self, kind: Kind, status: Status) -> bool {
+        // Whoever closes an account of its own changes nobody's authority.
+        let is_own = kind == Kind::Close && self.role == Some(Role::Agent);
+        (kind.is_privileged() && !is_own) || status == Status::NotFound
+    }
+
+    fn audited(&self, kind: Kind, entry: &Entry<'_>, outcome: &Outcome) -> Audited {
+        let text = data::find_text(entry.data, TAG_REASON).unwrap_or_default();
+        let command = entry.command;
+        Audited {
+            door: self.door,
+            spiffe_id: self.spiffe_id.clone(),
+            principal: self.principal,
+            role: self.role.map_or("unknown", Role::name),
+            kind,
+            id: command.id,
+            debit: command.debit,
+            credit: command.credit,
+            asset: command.asset,
+            amount: command.amount,
+            code: command.code,
+            sequence: outcome.sequence,
+            status: outcome.status,
+            is_repeat: outcome.repeat,
+            text: text[..text.floor_char_boundary(AUDITED_TEXT_LEN_MAX)].to_owned(),
+            more: 0,
+        }
     }
 }
 

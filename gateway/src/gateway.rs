@@ -21,6 +21,7 @@ use crate::desk::Desk;
 use crate::https;
 use crate::identify::Identified;
 use crate::limiter::Limiter;
+use crate::limits::HANDSHAKES_MAX;
 use crate::metrics::Metrics;
 use crate::quic::{self, Door};
 use crate::routes;
@@ -107,7 +108,7 @@ impl Gateway {
                 budget: Arc::clone(&budget),
                 tls,
                 router: https::router(),
-                handshakes: 0.into(),
+                handshakes: https::Handshakes::new(HANDSHAKES_MAX),
                 next_connection: 0.into(),
                 requests: 0.into(),
             };

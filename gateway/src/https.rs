@@ -10,13 +10,14 @@ mod arriving;
 mod batches;
 pub(crate) mod call;
 mod connection;
+mod handshakes;
 mod service;
 
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::routing::post;
@@ -30,7 +31,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::audit::{self, Event};
+use crate::audit::{self, Auditor, Event};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::desk::Desk;
@@ -41,6 +42,8 @@ use crate::metrics::{Metrics, add};
 use crate::quic::window_of;
 use activity::Activity;
 use call::Caller;
+use handshakes::Handshake;
+pub(crate) use handshakes::Handshakes;
 use service::Served;
 
 /// The application protocols.
@@ -60,7 +63,7 @@ pub(crate) struct Door {
     pub(crate) budget: Arc<Budget>,
     pub(crate) tls: TlsAcceptor,
     pub(crate) router: Router,
-    pub(crate) handshakes: AtomicUsize,
+    pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) next_connection: AtomicU64,
     pub(crate) requests: AtomicU64,
 }
@@ -104,7 +107,8 @@ pub(crate) async fn accept(door: Arc<Door>, listener: TcpListener) {
             accepted = listener.accept() => match accepted {
                 Ok((socket, remote)) => {
                     if door.sift() {
-                        connections.spawn(Arc::clone(&door).admit(socket, remote));
+                        let handshake = door.handshakes.begin(remote);
+                        connections.spawn(Arc::clone(&door).admit(socket, remote, handshake));
                     }
                 }
                 Err(cause) => {
@@ -123,23 +127,28 @@ pub(crate) async fn accept(door: Arc<Door>, listener: TcpListener) {
 impl Door {
     /// Whether there is room for one more, before anything is spent on it.
     fn sift(&self) -> bool {
-        let handshakes = self.handshakes.load(Ordering::Relaxed);
-        if self.limiter.is_full() || handshakes >= limits::HANDSHAKES_MAX {
+        let is_full = self.limiter.is_full();
+        if is_full {
             add(&self.desk.metrics.refused_limit, 1);
-            return false;
         }
-        self.handshakes.fetch_add(1, Ordering::Relaxed);
-        true
+        !is_full
     }
 
     /// Takes a connection from its first byte to its end.
-    async fn admit(self: Arc<Self>, socket: TcpStream, remote: SocketAddr) {
-        let handshake = Counted(&self.handshakes);
+    async fn admit(
+        self: Arc<Self>,
+        socket: TcpStream,
+        remote: SocketAddr,
+        mut handshake: Handshake,
+    ) {
         // Answers are small and written whole: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
         let mut closing = self.closing.clone();
         let shaken = tokio::select! {
             shaken = timeout(self.config.handshake_timeout, self.tls.accept(socket)) => shaken,
+            () = handshake.crowded_out() => {
+                return self.turn_away(remote, "too many handshakes");
+            }
             () = closed(&mut closing) => return,
         };
         drop(handshake);
@@ -179,7 +188,9 @@ impl Door {
         let turn = u16::try_from(number % u64::from(self.workers)).unwrap_or(0);
         let place = (number, self.first_worker + turn);
         let activity = Activity::new(is_http1);
-        let caller = Caller::new(&self.desk, &self.identified, peer, place, &activity);
+        let auditor = Auditor::new(Arc::clone(&self.config.audit), Arc::clone(&self.identified));
+        let with = (auditor, seat.questions());
+        let caller = Caller::new(&self.desk, &self.identified, peer, place, &activity, with);
         // Without a way into the ring the frame is ending.
         let Some(caller) = caller else {
             return;
@@ -235,15 +246,6 @@ impl Door {
 async fn closed(closing: &mut watch::Receiver<bool>) {
     // A door whose gateway is gone closes too.
     let _ = closing.wait_for(|is_closing| *is_closing).await;
-}
-
-/// One handshake under way.
-struct Counted<'a>(&'a AtomicUsize);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// One of the open connections, as the metrics count them.

@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use identity::{Principal, Role};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::limits::{
-    ADMIN, AGENT, AUDITOR, BURST, DEPARTED_MAX, MINT, PEER, PLACE_PAUSE, REGISTRY,
+    ADMIN, AGENT, AUDITOR, BURST, DEPARTED_MAX, HISTORY_QUESTIONS_MAX, MINT, PEER, PLACE_PAUSE,
+    REGISTRY,
 };
 
 /// What one identity may ask for; 0 means as much as it likes.
@@ -92,6 +93,8 @@ struct Identity {
     allotment: Allotment,
     usage: Mutex<Usage>,
     given_back: Notify,
+    /// Questions about keys that it may still ask.
+    questions: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -168,7 +171,8 @@ impl Identity {
             in_flight: 0,
             connections: 0,
         };
-        Self { allotment, usage: Mutex::new(usage), given_back: Notify::new() }
+        let questions = Arc::new(Semaphore::new(HISTORY_QUESTIONS_MAX));
+        Self { allotment, usage: Mutex::new(usage), given_back: Notify::new(), questions }
     }
 
     fn usage(&self) -> MutexGuard<'_, Usage> {
@@ -241,6 +245,11 @@ impl Seat {
     /// Bytes of a request beyond those that were known when it began.
     pub(crate) fn charge(&self, bytes: usize) {
         self.identity.usage().bytes.take(bytes as u64);
+    }
+
+    /// Questions about keys that the identity may still ask, on all its connections together.
+    pub(crate) fn questions(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.identity.questions)
     }
 
     #[cfg(test)]

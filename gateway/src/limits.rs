@@ -132,6 +132,11 @@ pub const POOL_PAUSE: Duration = Duration::from_millis(100);
 /// An HTTP request waits this long for room in the pool, in the ring, and in what its connection
 /// may be owed.
 pub const CALL_PATIENCE: Duration = Duration::from_secs(1);
+/// An HTTP request waits this long for what the settled history knows of its key.
+pub const HISTORY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Questions about keys that one identity may have asked at once, a small part of those that wait
+/// for the settled history; more wait.
+pub const HISTORY_QUESTIONS_MAX: usize = 128;
 /// An HTTP request waits this long for its reply.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Head of an HTTP/1.1 request, and header list of an HTTP/2 one.

@@ -21,6 +21,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::api::accept;
 use super::api::answer::Seen;
+use super::api::inbound::no_key;
 use super::api::problem::{Own, Problem};
 use super::arriving::BodyFault;
 use super::call::{Caller, NotAnswered};
@@ -43,6 +44,7 @@ pub(super) async fn post(
         return Err(Problem::own(Own::UnsupportedMediaType)
             .detail("this operation reads application/octet-stream"));
     }
+    no_key(headers, "a batch takes no Idempotency-Key; give every command an id")?;
     let mut body = request.into_body();
     let mut pieces = collect(&mut body).await?;
     let head = read_head(&mut pieces)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use identity::Peer;
 use protocol::limits::REQUEST_SLOTS_MAX;
-use protocol::reply::{self, Decoded};
+use protocol::reply::{self, Decoded, Outcome};
 use protocol::request::{self, StructureError, flags};
 use protocol::{Command, Request, Status};
 use ring::{Publisher, Ticket};
@@ -19,11 +19,13 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::activity::Activity;
-use crate::audit::{self, Door};
+use crate::audit::{self, Auditor, Door};
 use crate::desk::{Desk, Lease};
 use crate::identify::Identified;
-use crate::keys::KeyHistory;
-use crate::limits::{CALL_PATIENCE, REPLY_TIMEOUT, REPLY_UNIT_SIZE, RING_PAUSE, outgoing};
+use crate::keys::KeyAnswer;
+use crate::limits::{
+    CALL_PATIENCE, HISTORY_TIMEOUT, REPLY_TIMEOUT, REPLY_UNIT_SIZE, RING_PAUSE, outgoing,
+};
 use crate::metrics::add;
 use crate::outbox::reply_units;
 use crate::routes::Routes;
@@ -49,6 +51,18 @@ struct Inner {
     /// What the connection may be owed, in units of reply bytes.
     room: Semaphore,
     activity: Arc<Activity>,
+    auditor: Auditor,
+    /// Questions about keys that the identity may still ask.
+    questions: Arc<Semaphore>,
+}
+
+/// Why the settled history says nothing of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoHistory {
+    /// The frame keeps none.
+    NotKept,
+    /// It does not answer, or not in time.
+    Unavailable,
 }
 
 /// The reply to one request of the ring.
@@ -95,6 +109,7 @@ impl Caller {
         peer: Peer,
         (connection, worker): (u64, u16),
         activity: &Arc<Activity>,
+        (auditor, questions): (Auditor, Arc<Semaphore>),
     ) -> Option<Self> {
         let publisher = desk.publisher()?;
         let owed_max = outgoing(peer.principal().role).reply_budget_size;
@@ -108,6 +123,8 @@ impl Caller {
             publisher: Mutex::new(Some(publisher)),
             room: Semaphore::new(owed_max / REPLY_UNIT_SIZE),
             activity: Arc::clone(activity),
+            auditor,
+            questions,
         };
         Some(Self { inner: Arc::new(inner), number: 0 })
     }
@@ -134,9 +151,25 @@ impl Caller {
         &self.inner.desk
     }
 
-    /// Where string keys are looked up, if the frame keeps a settled history.
-    pub(crate) fn keys(&self) -> Option<&Arc<dyn KeyHistory>> {
-        self.inner.desk.info.keys.as_ref()
+    /// What the settled history knows of a key of the caller's.
+    pub(crate) async fn history(&self, key: u128) -> Result<KeyAnswer, NoHistory> {
+        let Inner { desk, peer, questions, .. } = &*self.inner;
+        let history = desk.info.keys.as_ref().ok_or(NoHistory::NotKept)?;
+        let asked = async {
+            let place = questions.acquire().await;
+            let _place = place.expect("the semaphore is never closed");
+            history.find(peer.principal().id, key).await
+        };
+        match timeout(HISTORY_TIMEOUT, asked).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(NoHistory::Unavailable),
+        }
+    }
+
+    /// Tells the audit log of a command that the history has answered.
+    pub(crate) fn note_stored(&self, slots: &[Command], outcome: &Outcome) {
+        let Inner { auditor, peer, .. } = &*self.inner;
+        auditor.look_at_stored(Door::Https, peer, slots, outcome);
     }
 
     /// Executes one request of the ring: commands, each followed by its data slots.

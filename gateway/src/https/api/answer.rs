@@ -56,6 +56,12 @@ impl Seen {
         Self { sequence, replayed, ..self }
     }
 
+    /// The same, of a request all of whose commands are repeats, or not.
+    #[must_use]
+    pub(crate) const fn replayed(self, replayed: bool) -> Self {
+        Self { replayed, ..self }
+    }
+
     /// Writes the headers.
     pub(crate) fn put(&self, headers: &mut HeaderMap) {
         headers.insert(SEQUENCE, HeaderValue::from(self.sequence));

@@ -96,10 +96,7 @@ const BULK: &str = r#"{
 async fn bulk(mut inbound: Inbound) -> Result<Response, Problem> {
     let bytes = inbound.body(BULK_SIZE_MAX).await?;
     let body: Bulk<'_> = body::parse(&bytes)?;
-    if inbound.key()?.is_some() {
-        let detail = "a bulk request takes no Idempotency-Key; give every transfer an id";
-        return Err(Problem::own(Own::FieldInvalid).detail(detail));
-    }
+    inbound.no_key("a bulk request takes no Idempotency-Key; give every transfer an id")?;
     if body.transfers.is_empty() || body.transfers.len() > BULK_MAX {
         return Err(Problem::field("/transfers", "a bulk request has 1 to 1000 transfers"));
     }
@@ -110,7 +107,7 @@ async fn bulk(mut inbound: Inbound) -> Result<Response, Problem> {
         let id = transfer
             .id
             .ok_or_else(|| Problem::own(Own::IdMissing).pointer(format!("/transfers/{at}/id")))?;
-        let scale = inbound.scale(asset_or_native(transfer.asset)).await;
+        let scale = inbound.body_scale(asset_or_native(transfer.asset)).await;
         let draft = scale.and_then(|scale| transfer.draft(scale));
         let draft = draft.map_err(|problem| problem.under(&place()))?;
         let is_linked = body.atomic && at + 1 < body.transfers.len();
@@ -122,7 +119,8 @@ async fn bulk(mut inbound: Inbound) -> Result<Response, Problem> {
         commands.push((id, command));
     }
     let answered = inbound.caller.execute(&slots, 0).await?;
-    let seen = Seen::of(&answered.decoded.head);
+    let is_repeat = answered.decoded.outcomes.iter().all(|outcome| outcome.repeat);
+    let seen = Seen::of(&answered.decoded.head).replayed(is_repeat);
     let results = results(&answered.decoded.outcomes, &slots, &commands, body.atomic);
     let mut response = answer::json(StatusCode::OK, &results);
     seen.put(response.headers_mut());

@@ -175,7 +175,7 @@ async fn place(mut inbound: Inbound) -> Result<Response, Problem> {
     let bytes = inbound.body(BODY_SIZE_MAX).await?;
     let body: HoldRequest<'_> = body::parse(&bytes)?;
     let asset = asset_or_native(body.asset);
-    let scale = inbound.scale(asset).await?;
+    let scale = inbound.body_scale(asset).await?;
     let draft = Draft::new(Kind::Hold, body.id);
     let command = Command {
         debit: body.debit.0,

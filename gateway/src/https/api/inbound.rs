@@ -130,6 +130,11 @@ impl Inbound {
         }
     }
 
+    /// Refuses a key, for operations that are not one command with an id.
+    pub(crate) fn no_key(&self, detail: &'static str) -> Result<(), Problem> {
+        no_key(&self.parts.headers, detail)
+    }
+
     /// Asks one thing of the engine.
     pub(crate) async fn ask(&self, read: Command) -> Result<(Seen, Answer), Problem> {
         let answered = self.caller.read(&[read]).await?;
@@ -140,10 +145,26 @@ impl Inbound {
         Ok((seen, answer))
     }
 
+    /// Digits after the point of `asset`, which the body names or leaves to be the native one.
+    pub(crate) async fn body_scale(&self, asset: AssetId) -> Result<u16, Problem> {
+        self.scale(asset).await.map_err(|problem| {
+            let is_missing = problem.name() == Status::AssetNotFound.name();
+            if is_missing { problem.pointer("/asset") } else { problem }
+        })
+    }
+
     /// Digits after the point of `asset`.
     pub(crate) async fn scale(&self, asset: AssetId) -> Result<u16, Problem> {
         self.shared.scales.of(&self.caller, asset).await
     }
+}
+
+/// Refuses a key: one that were passed over would be taken for a promise.
+pub(crate) fn no_key(headers: &HeaderMap, detail: &'static str) -> Result<(), Problem> {
+    if headers.contains_key(&IDEMPOTENCY_KEY) {
+        return Err(Problem::own(Own::FieldInvalid).detail(detail));
+    }
+    Ok(())
 }
 
 /// The refusal that an answer is, if it is one. Reads are never remembered.

@@ -154,7 +154,7 @@ impl Scales {
                 Ok(scale)
             }
             // Nothing was sequenced: the engine would have to be told an amount to refuse it.
-            Some(status) => Err(Problem::refused(status).forgotten(status).pointer("/asset")),
+            Some(status) => Err(Problem::refused(status).forgotten(status)),
             None => Err(Problem::refused(Status::AssetNotFound).forgotten(Status::AssetNotFound)),
         }
     }

@@ -162,7 +162,7 @@ fn responses(operation: &Operation) -> Value {
     if !matches!(operation.sort, Sort::Free | Sort::Batch) {
         names.extend(["Bezant-Sequence", "Bezant-Epoch", "Bezant-Time", "Server-Timing"]);
     }
-    if operation.sort == Sort::Write {
+    if matches!(operation.sort, Sort::Write | Sort::Bulk) {
         names.push("Idempotency-Replayed");
     }
     if operation.has_etag {

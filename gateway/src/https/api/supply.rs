@@ -228,7 +228,7 @@ async fn issue(mut inbound: Inbound) -> Result<Response, Problem> {
     let bytes = inbound.body(BODY_SIZE_MAX).await?;
     let body: IssueRequest<'_> = body::parse(&bytes)?;
     let asset = asset_or_native(body.asset);
-    let scale = inbound.scale(asset).await?;
+    let scale = inbound.body_scale(asset).await?;
     let draft = Draft::new(Kind::Issue, body.id);
     let command = Command {
         credit: body.credit.0,
@@ -246,7 +246,7 @@ async fn burn(mut inbound: Inbound) -> Result<Response, Problem> {
     let bytes = inbound.body(BODY_SIZE_MAX).await?;
     let body: BurnRequest<'_> = body::parse(&bytes)?;
     let asset = asset_or_native(body.asset);
-    let scale = inbound.scale(asset).await?;
+    let scale = inbound.body_scale(asset).await?;
     let draft = Draft::new(Kind::Burn, body.id);
     let command = Command {
         debit: body.debit.0,
@@ -264,7 +264,7 @@ async fn system_transfer(mut inbound: Inbound) -> Result<Response, Problem> {
     let bytes = inbound.body(BODY_SIZE_MAX).await?;
     let body: SystemTransferRequest<'_> = body::parse(&bytes)?;
     let asset = asset_or_native(body.asset);
-    let scale = inbound.scale(asset).await?;
+    let scale = inbound.body_scale(asset).await?;
     let draft = Draft::new(Kind::SystemTransfer, body.id);
     let command = Command {
         debit: body.debit.0,

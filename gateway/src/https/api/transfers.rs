@@ -139,10 +139,15 @@ pub(crate) fn operations() -> Vec<Operation> {
             TAG,
             "Executes a batch",
             "Binary: the body of a request frame of the wire protocol, head and slots, answered by \
-             the body of a reply frame. Up to 8 190 slots, commands or reads.",
+             the body of a reply frame. Up to 8 190 slots, commands or reads. Keys \
+             are not taken.",
         ),
         Operation::post("/v1/transfers/quote", quote)
-            .does(TAG, "Quotes a payment", "A dry run: what a payment would cost now.")
+            .does(
+                TAG,
+                "Quotes a payment",
+                "A dry run: what a payment would cost now. Keys are not taken.",
+            )
             .sort(Sort::DryRun)
             .reads::<Quote<'_>>(QUOTE)
             .answers::<Quoted>(
@@ -222,7 +227,7 @@ impl Transfer<'_> {
 async fn transfer(mut inbound: Inbound) -> Result<Response, Problem> {
     let bytes = inbound.body(BODY_SIZE_MAX).await?;
     let body: Transfer<'_> = body::parse(&bytes)?;
-    let scale = inbound.scale(asset_or_native(body.asset)).await?;
+    let scale = inbound.body_scale(asset_or_native(body.asset)).await?;
     write::run(&inbound, body.draft(scale)?, true).await
 }
 
@@ -232,15 +237,16 @@ async fn refund(mut inbound: Inbound) -> Result<Response, Problem> {
         body::parse(&bytes)?;
     let reference = Some(original);
     let body = Transfer { id, debit, credit, amount, asset, max_rate, reference, memo, user_data };
-    let scale = inbound.scale(asset_or_native(asset)).await?;
+    let scale = inbound.body_scale(asset_or_native(asset)).await?;
     write::run(&inbound, body.draft(scale)?, true).await
 }
 
 async fn quote(mut inbound: Inbound) -> Result<Response, Problem> {
     let bytes = inbound.body(BODY_SIZE_MAX).await?;
     let body: Quote<'_> = body::parse(&bytes)?;
+    inbound.no_key("a quote takes no Idempotency-Key; nothing takes effect")?;
     let asset = asset_or_native(body.asset);
-    let scale = inbound.scale(asset).await?;
+    let scale = inbound.body_scale(asset).await?;
     let read = Command {
         debit: body.debit.0,
         credit: body.credit.0,

@@ -1,8 +1,9 @@
 //! The one way of a write: id or key, the settled history for keys, the ring, the answer.
 //!
 //! It looks into no command. Invariants: a key is executed only with the settled sequence at which
-//! the history was asked for it, and not at all when that question has no answer; answers to a
-//! repeat have the same body and status.
+//! the history was asked for it; when that question has no answer, a key alone is refused here, and
+//! one beside an id goes on with nothing checked, so that the engine refuses what it cannot prove;
+//! answers to a repeat have the same body and status.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -16,6 +17,7 @@ use super::answer::{self, Seen};
 use super::inbound::Inbound;
 use super::problem::{Own, Problem};
 use super::values::{Id, Note};
+use crate::https::call::NoHistory;
 
 /// A command to be, without its id.
 #[derive(Debug)]
@@ -144,25 +146,33 @@ async fn run_keyed(
     key: &[u8],
     status: StatusCode,
 ) -> Result<Response, Problem> {
-    let history = inbound.caller.keys().ok_or_else(|| Problem::own(Own::KeysNeedHistory))?;
     let principal = inbound.caller.peer().principal().id;
     let key_id = key::id(principal, key);
     let slots = draft.keyed_slots(key_id, key)?;
     let (command, data) = slots.split_first().expect("a draft has a command");
     let target = Target { id: draft.id.unwrap_or(Id(key_id)), command, status };
-    let asked = history.find(principal, key_id).await;
-    let asked = asked.map_err(|_| Problem::own(Own::HistoryUnavailable))?;
-    let Some(row) = asked.found else {
-        return execute(inbound, &slots, asked.settled_through, &target).await;
+    let (found, checked) = match (inbound.caller.history(key_id).await, draft.id) {
+        (Ok(asked), _) => (asked.found, asked.settled_through),
+        (Err(_), Some(_)) => (None, 0),
+        (Err(NoHistory::NotKept), None) => return Err(Problem::own(Own::KeysNeedHistory)),
+        (Err(NoHistory::Unavailable), None) => return Err(Problem::own(Own::HistoryUnavailable)),
+    };
+    let Some(row) = found else {
+        return execute(inbound, &slots, checked, &target).await;
     };
     let info = &inbound.caller.desk().info;
     let seen = Seen::of_history(row.sequence, (info.epoch)(), (info.journal_ns)());
     if row.digest != key::body_digest(command, data) {
+        let reused =
+            Outcome { sequence: row.sequence, status: Status::IdReused, rate: 0, repeat: false };
+        inbound.caller.note_stored(&slots, &reused);
         return Err(refused(Status::IdReused, row.sequence, &target)
             .seen(seen.command(row.sequence, false)));
     }
     let (sequence, status, rate) = (row.sequence, row.status, row.rate);
-    outcome(&Outcome { sequence, status, rate, repeat: true }, seen, &target)
+    let stored = Outcome { sequence, status, rate, repeat: true };
+    inbound.caller.note_stored(&slots, &stored);
+    outcome(&stored, seen, &target)
 }
 
 async fn execute(

@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use gateway::{KeyAnswer, KeyAnswering, KeyHistory, KeyHistoryError, KeyRow};
+use gateway::{
+    AuditSink, Config, Event, KeyAnswer, KeyAnswering, KeyHistory, KeyHistoryError, KeyRow,
+};
 use http_body_util::Full;
 use hyper::Request;
+use identity::Role;
 use protocol::{Command, CommandId, Kind, Status, data, flags, key};
 
 use crate::https::*;
@@ -79,12 +82,17 @@ async fn what_cannot_be_read_is_refused_before_anything_is_sequenced() {
     let transfer = |body: &str| ask("POST", "/v1/transfers", &json, body);
     let accept = [("content-type", "application/json"), ("accept", "text/html")];
     let two_keys = [("idempotency-key", "a"), ("idempotency-key", "b")];
+    let keyed = [("content-type", "application/json"), ("idempotency-key", "k")];
+    let octets = [("content-type", "application/octet-stream"), ("idempotency-key", "k")];
+    let quote = format!("{{\"debit\":\"{DEBIT}\",\"credit\":\"{CREDIT}\",\"amount\":\"7\"}}");
     for (request, status, name) in [
         (transfer("{"), 400, "invalid_json"),
         (transfer("{}"), 400, "field_invalid"),
         (transfer(&long), 413, "body_too_large"),
         (pay(None, "7", &[]), 400, "id_missing"),
         (pay(None, "7", &[("idempotency-key", "k")]), 501, "keys_need_history"),
+        (ask("POST", "/v1/transfers/quote", &keyed, &quote), 400, "field_invalid"),
+        (ask("POST", "/v1/batches", &octets, ""), 400, "field_invalid"),
         (pay(None, "7", &[("idempotency-key", "no spaces")]), 400, "field_invalid"),
         (pay(None, "7", &two_keys), 400, "field_invalid"),
         (pay(Some(ID), "7.5", &[]), 422, "scale_exceeded"),
@@ -141,6 +149,14 @@ async fn a_bulk_request_is_one_request_of_the_ring() {
     let seen = frame.seen();
     let (_, kinds) = seen.iter().find(|(_, kinds)| kinds.len() == 3).unwrap();
     assert!(kinds.iter().all(|&kind| kind == Kind::Transfer.number()));
+    assert_eq!(answer.header("idempotency-replayed"), "");
+    let again = http.ask(ask("POST", "/v1/transfers/bulk", &json, &body)).await.unwrap();
+    assert_eq!((again.status, &again.body), (answer.status, &answer.body));
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    let more = body.replace("],", &format!(",{}],", transfer(7)));
+    let partly = http.ask(ask("POST", "/v1/transfers/bulk", &json, &more)).await.unwrap();
+    assert_eq!(partly.status, 200, "{}", text(&partly));
+    assert_eq!(partly.header("idempotency-replayed"), "");
     frame.stop().await;
 }
 
@@ -148,6 +164,7 @@ async fn a_bulk_request_is_one_request_of_the_ring() {
 #[derive(Debug, Default)]
 struct Told {
     is_down: AtomicBool,
+    is_silent: AtomicBool,
     row: Mutex<Option<KeyRow>>,
     asked: Mutex<Vec<(u128, u128)>>,
 }
@@ -161,8 +178,23 @@ impl KeyHistory for Told {
         } else {
             Ok(KeyAnswer { settled_through: 77, found })
         };
+        if self.is_silent.load(Ordering::SeqCst) {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(async move { answer })
     }
+}
+
+/// A frame whose gateway asks `told` about keys.
+async fn with_history(told: &Arc<Told>, configure: impl FnOnce(&mut Config)) -> Frame {
+    let mut frame = Frame::start();
+    frame.keys = Some(Arc::clone(told) as Arc<dyn KeyHistory>);
+    let before = frame.gateway.take().unwrap();
+    assert!(before.shutdown(std::time::Duration::from_secs(20)).await);
+    let any = "127.0.0.1:0".parse().unwrap();
+    (frame.addr, frame.https) = (any, any);
+    frame.open(2, 1, configure);
+    frame
 }
 
 /// The digest of the body that `pay(None, "7", …)` becomes.
@@ -179,14 +211,8 @@ fn digest(text: &[u8]) -> u128 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_asked_for_first_and_answered_from_the_history() {
-    let mut frame = Frame::start();
     let told = Arc::new(Told::default());
-    frame.keys = Some(Arc::clone(&told) as Arc<dyn KeyHistory>);
-    let before = frame.gateway.take().unwrap();
-    assert!(before.shutdown(std::time::Duration::from_secs(20)).await);
-    let any = "127.0.0.1:0".parse().unwrap();
-    (frame.addr, frame.https) = (any, any);
-    frame.open(2, 1, |_| {});
+    let frame = with_history(&told, |_| {}).await;
     let http = Http::open(&frame, H1).await;
     let keyed = [("idempotency-key", "order-1")];
 
@@ -233,5 +259,100 @@ async fn an_unchanged_account_is_not_sent_again() {
     assert_eq!(again.header("etag"), tag);
     let head = http.ask(ask("HEAD", &path, &[], "")).await.unwrap();
     assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    frame.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_beside_an_id_goes_on_without_the_history() {
+    let keyed = [("idempotency-key", "order-1")];
+    let frame = Frame::start();
+    let http = Http::open(&frame, H2).await;
+    let unkept = http.ask(pay(Some(ID), "7", &keyed)).await.unwrap();
+    assert_eq!(unkept.status, 201, "{}", text(&unkept));
+    assert!(text(&unkept).contains(ID), "{}", text(&unkept));
+    drop(http);
+    frame.stop().await;
+
+    let told = Arc::new(Told::default());
+    let frame = with_history(&told, |_| {}).await;
+    let http = Http::open(&frame, H2).await;
+    told.is_down.store(true, Ordering::SeqCst);
+    let down = http.ask(pay(Some(ID), "7", &keyed)).await.unwrap();
+    assert_eq!(down.status, 201, "{}", text(&down));
+    let (head, _) = frame.seen().last().cloned().unwrap();
+    assert_eq!(head.history_checked, 0, "the engine refuses what it cannot prove");
+    told.is_silent.store(true, Ordering::SeqCst);
+    let silent = http.ask(pay(None, "7", &[("idempotency-key", "order-2")])).await.unwrap();
+    assert_eq!(silent.status, 503);
+    assert!(text(&silent).contains("history_unavailable"), "{}", text(&silent));
+    drop(http);
+    frame.stop().await;
+}
+
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<Event>>);
+
+impl AuditSink for Kept {
+    fn note(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_privileged_answer_of_the_history_is_told_to_the_audit_log() {
+    let (told, kept) = (Arc::new(Told::default()), Arc::new(Kept::default()));
+    let sink = Arc::clone(&kept);
+    let frame = with_history(&told, move |config| config.audit = sink).await;
+    let mint = frame.identity(Role::Mint, "north");
+    let http = Http::with(frame.https, &mint, H2).await.unwrap();
+    let keyed = [("content-type", "application/json"), ("idempotency-key", "halt-1")];
+    let halt = || ask("POST", "/v1/mint/halt", &keyed, "{}");
+    assert_eq!(http.ask(halt()).await.unwrap().status, 200);
+
+    let (_, id) = *told.asked.lock().unwrap().last().unwrap();
+    let slots = data::encode(&[(data::TAG_KEY, b"halt-1")]);
+    let command = Command {
+        data: u16::try_from(slots.len()).unwrap(),
+        flags: flags::KEYED,
+        ..Command::new(Kind::HaltMint, CommandId(id))
+    };
+    let digest = key::body_digest(&command, &slots);
+    *told.row.lock().unwrap() = Some(KeyRow { sequence: 2, status: Status::Ok, rate: 0, digest });
+    let again = http.ask(halt()).await.unwrap();
+    assert_eq!(again.header("idempotency-replayed"), "true", "{}", text(&again));
+    *told.row.lock().unwrap() =
+        Some(KeyRow { sequence: 2, status: Status::Ok, rate: 0, digest: !digest });
+    assert_eq!(http.ask(halt()).await.unwrap().status, 422);
+    let events = kept.0.lock().unwrap().clone();
+    let commands = events.iter().filter_map(|event| match event {
+        Event::Command(told) => {
+            assert_eq!(told.spiffe_id.as_deref(), Some("spiffe://frame-a.example/mint/north"));
+            Some((told.kind, told.sequence, told.status, told.is_repeat))
+        }
+        _ => None,
+    });
+    let executed = commands.clone().next().unwrap().1;
+    assert!(
+        commands.eq([
+            (Kind::HaltMint, executed, Status::Ok, false),
+            (Kind::HaltMint, 2, Status::Ok, true),
+            (Kind::HaltMint, 2, Status::IdReused, false),
+        ]),
+        "{events:?}"
+    );
+    drop(http);
+    frame.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_of_known_assets_is_one_request_of_the_ring() {
+    let frame = Frame::start();
+    let http = Http::open(&frame, H2).await;
+    let audit = || ask("GET", "/api/v1/projections/supply-audit", &[], "");
+    let first = http.ask(audit()).await.unwrap();
+    assert_eq!(first.status, 200, "{}", text(&first));
+    let before = frame.metric("requests");
+    assert_eq!(http.ask(audit()).await.unwrap().body, first.body);
+    assert_eq!(frame.metric("requests"), before + 1);
     frame.stop().await;
 }
