@@ -325,7 +325,8 @@ pub(crate) fn verify(dir: &Path) -> Result<(), Failure> {
 
 /// Whether a file does not go on from the one before, which has a name and a last hash.
 fn gap(before: Option<&(String, Hash)>, verified: &Verified) -> Option<&'static str> {
-    let (name, last) = before.map_or((None, chain::genesis()), |(name, last)| (Some(name), *last));
+    let name = before.map(|(name, _)| name);
+    let last = before.map_or_else(chain::genesis, |&(_, last)| last);
     if verified.after.is_some() && verified.after.as_ref() != name {
         return Some("line 1: it goes on from a file that is not here");
     }
