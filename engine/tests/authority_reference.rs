@@ -38,11 +38,11 @@ fn reference() -> String {
          how the caller must stand to what the command names. The engine decides by this table \
          and by nothing else; this page is written from it, and every cell is tested against the \
          engine and over the wire.\n\n\
-         Whatever a cell does not allow is answered 201 `not_found`, whether or not what it names is \
-         there; only the shape of the command is judged before. A role comes from the certificate \
-         alone. Nobody can send `identify` and `tick`: the frame makes them itself, the one in the \
-         name of whoever it has identified, the other as `engine`, a role that no certificate \
-         gives.\n\n\
+         Whatever a cell does not allow is answered 201 `not_found`, whether or not what it names \
+         is there; only the shape of the command is judged before. A role comes from the \
+         certificate alone. Nobody can send `identify` and `tick`: the frame makes them itself, \
+         the one in the name of whoever it has identified, the other as `engine`, a role that no \
+         certificate gives.\n\n\
          –: never. *and*: all of these. *or*: one of these is enough.\n\n| kind |",
     );
     for role in Role::ALL {

@@ -1,8 +1,8 @@
 //! The JSON API: every operation of the frame over HTTP, and the document that describes them.
 //!
 //! JSON becomes 128-byte commands here and nowhere else; nothing behind this module knows JSON. It
-//! judges no command and holds no state but the names and scales of assets, which never change. Invariant:
-//! what is refused here was not sequenced.
+//! judges no command and holds no state but the names and scales of assets, which never change.
+//! Invariant: what is refused here was not sequenced.
 
 pub(super) mod accept;
 mod accounts;
