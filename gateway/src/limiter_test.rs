@@ -108,31 +108,39 @@ async fn whoever_waits_gets_the_place_that_comes_back() {
     assert!(seat.try_request(1, 0).is_ok());
 }
 
-/// What the limiter should say, counted naively.
+/// What the limiter should say, counted naively in billionths of a request and of a byte: a rate a
+/// second is then one a nanosecond, and nothing rounds.
 struct Model {
     allotment: Allotment,
-    /// Grants with their bytes; what they owe decays by the rate.
-    requests: f64,
-    bytes: f64,
+    requests: i128,
+    bytes: i128,
     at_ns: u64,
     in_flight: u32,
 }
 
 impl Model {
+    const ONE: i128 = 1_000_000_000;
+
+    fn new(allotment: Allotment) -> Self {
+        let requests = i128::from(allotment.requests_per_s) * Self::ONE;
+        let bytes = i128::from(allotment.bytes_per_s) * Self::ONE;
+        Self { allotment, requests, bytes, at_ns: 0, in_flight: 0 }
+    }
+
     fn may(&mut self, now_ns: u64, bytes: u64) -> bool {
-        let elapsed = (now_ns - self.at_ns) as f64 / SECOND as f64;
+        let elapsed_ns = i128::from(now_ns - self.at_ns);
         self.at_ns = now_ns;
-        let (requests_most, bytes_most) =
-            (f64::from(self.allotment.requests_per_s), self.allotment.bytes_per_s as f64);
-        self.requests = (self.requests + elapsed * requests_most).min(requests_most);
-        self.bytes = (self.bytes + elapsed * bytes_most).min(bytes_most);
-        // A thousandth forgives what floating point rounds.
+        let requests_per_s = i128::from(self.allotment.requests_per_s);
+        let bytes_per_s = i128::from(self.allotment.bytes_per_s);
+        self.requests =
+            (self.requests + elapsed_ns * requests_per_s).min(requests_per_s * Self::ONE);
+        self.bytes = (self.bytes + elapsed_ns * bytes_per_s).min(bytes_per_s * Self::ONE);
         let may = self.in_flight < self.allotment.in_flight
-            && self.requests > 0.999
-            && self.bytes > 0.999;
+            && self.requests >= Self::ONE
+            && self.bytes >= Self::ONE;
         if may {
-            self.requests -= 1.0;
-            self.bytes -= bytes as f64;
+            self.requests -= Self::ONE;
+            self.bytes -= i128::from(bytes) * Self::ONE;
             self.in_flight += 1;
         }
         may
@@ -164,8 +172,7 @@ proptest! {
         let allotment = Allotment { requests_per_s, bytes_per_s, in_flight, connections: 0 };
         let limiter = limiter(allotment, 1);
         let seat = limiter.seat(principal(1), 0).unwrap();
-        let (requests, bytes) = (f64::from(requests_per_s), bytes_per_s as f64);
-        let mut model = Model { allotment, requests, bytes, at_ns: 0, in_flight: 0 };
+        let mut model = Model::new(allotment);
         let mut passes = VecDeque::new();
         let mut now_ns = 0;
         for action in actions {
