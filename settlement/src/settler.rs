@@ -305,7 +305,8 @@ impl Settler {
         let through = settled_through(stored.as_ref());
         let before =
             if self.read { settled_through(self.settled.as_ref()) } else { self.settings.seen };
-        if through < before {
+        let has_lost_all = self.settled.is_some() && stored.is_none();
+        if through < before || has_lost_all {
             actions.push(Action::Alarm(Alarm::Behind));
             self.complete_next |= self.pending.is_none();
         }
@@ -359,13 +360,14 @@ impl Settler {
     }
 
     /// Commits `cut` if it reaches back to what is settled, drops it if all of it is settled
-    /// already, and else drops it and wants a complete one.
+    /// already, and else drops it and wants a complete one. Into an empty database only a complete
+    /// one goes: accounts that never changed since the genesis are in no other.
     fn place(&mut self, cut: Box<Cut>) -> Vec<Action> {
         let after = settled_through(self.settled.as_ref());
         if self.settled.is_some() && cut.through <= after {
             return Vec::new();
         }
-        if !cut.complete && cut.after > after {
+        if !cut.complete && (self.settled.is_none() || cut.after > after) {
             self.complete_next = true;
             return Vec::new();
         }

@@ -282,3 +282,21 @@ fn a_cut_nobody_asked_for_makes_the_next_one_complete() {
     let complete = [Action::RequestCut { complete: true }];
     assert_eq!(settler.step(100, Input::Tick), complete);
 }
+
+/// A database that loses a watermark at sequence 0 is no older by its sequence; the accounts that
+/// the genesis made were then missing in it for ever.
+#[test]
+fn an_emptied_database_is_filled_by_a_complete_cut_even_from_sequence_0() {
+    let mut settler = settled(0);
+    settler.step(100, Input::Tick);
+    let second = settler.step(101, Input::Cut(cut(0, 4, false)));
+    assert_eq!(second, [commit(Some(0), 0, EffectsFrom::Cut)]);
+    settler.step(102, Input::Failed(Class::Moved));
+    settler.step(1_000, Input::Tick);
+    settler.step(1_000, Input::Connected);
+    let adopted = settler.step(1_000, found(None, Confirmation::Same));
+    assert_eq!(adopted, [Action::Alarm(Alarm::Behind)], "the cut is dropped");
+    assert_eq!(settler.step(1_000, Input::Tick), [Action::RequestCut { complete: true }]);
+    let whole = settler.step(1_001, Input::Cut(cut(4, 5, true)));
+    assert_eq!(whole, [commit(None, 0, EffectsFrom::Journal)]);
+}
