@@ -50,6 +50,13 @@ impl Image {
         }
     }
 
+    /// The page cache is synced and dropped: what a failed sync had left in it is gone.
+    pub(crate) fn drop_cache(&mut self) {
+        self.sync(0..self.current.len(), false);
+        self.current.clone_from(&self.durable);
+        self.state.fill(Sector::Clean);
+    }
+
     pub(crate) fn crash(&mut self, draw: &mut Draw, mood: u64) {
         for sector in 0..self.state.len() {
             let from = sector * SECTOR;

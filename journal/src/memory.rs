@@ -189,8 +189,11 @@ impl Storage for MemoryStorage {
         Ok(Live { writer: Box::new(file.clone()), sync: Arc::new(file), len })
     }
 
-    fn open_read(&self, number: u64, _: Source) -> Result<Box<dyn SegmentRead>, StorageError> {
+    fn open_read(&self, number: u64, source: Source) -> Result<Box<dyn SegmentRead>, StorageError> {
         let image = self.file(number)?;
+        if source == Source::Medium {
+            lock(&image).drop_cache();
+        }
         let faults = Arc::clone(&lock(&self.disk).faults);
         Ok(Box::new(Handle { number, image, faults }))
     }
