@@ -1,0 +1,133 @@
+//! The simulated disk: the journal's own disk in memory, with what it cannot do by itself: reads
+//! that fail while a journal is opened, directory entries that vanish, and planted bugs.
+//! Invariant: without a bug it passes everything on unchanged but a read that is set to fail.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use journal::{Live, MemoryStorage, SegmentRead, SegmentSync, Source, Storage, StorageError};
+
+use crate::bug::Bug;
+
+#[derive(Default)]
+struct State {
+    /// The next opening for reading fails.
+    is_unreadable: bool,
+    /// The last segment that was prepared, if nothing has made its name durable.
+    unsynced_name: Option<u64>,
+}
+
+/// A disk; clones share it.
+#[derive(Clone)]
+pub(crate) struct SimDisk {
+    pub(crate) memory: MemoryStorage,
+    state: Arc<Mutex<State>>,
+    bug: Option<Bug>,
+}
+
+impl SimDisk {
+    pub(crate) fn new(bug: Option<Bug>) -> Self {
+        Self { memory: MemoryStorage::new(), state: Arc::default(), bug }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Power cut.
+    pub(crate) fn crash(&self, seed: u64) {
+        let lost = self.state().unsynced_name.take();
+        if let Some(number) = lost.filter(|_| self.bug == Some(Bug::NoDirectorySync)) {
+            // A name that is not there cannot be lost either.
+            let _ = self.memory.remove(number);
+        }
+        self.memory.crash(seed);
+    }
+
+    /// The next segment opened for reading cannot be read.
+    pub(crate) fn fail_next_read(&self) {
+        self.state().is_unreadable = true;
+    }
+
+    pub(crate) fn heal(&self) {
+        self.state().is_unreadable = false;
+        self.memory.set_capacity(u64::MAX);
+    }
+
+    /// Cuts the journal off at a place, as no recovery may.
+    pub(crate) fn cut_off(&self, number: u64, offset: u64) {
+        for later in self.memory.list().unwrap_or_default() {
+            if later > number {
+                let _ = self.memory.remove(later);
+            }
+        }
+        let _ = self.memory.wipe(number, offset);
+    }
+}
+
+impl Storage for SimDisk {
+    fn init(&self) -> Result<(), StorageError> {
+        self.memory.init()
+    }
+
+    fn lock(&self) -> Result<(), StorageError> {
+        self.memory.lock()
+    }
+
+    fn name(&self, number: u64) -> String {
+        self.memory.name(number)
+    }
+
+    fn list(&self) -> Result<Vec<u64>, StorageError> {
+        self.memory.list()
+    }
+
+    fn prepare(&self, number: u64, len: u64, head: &[u8]) -> Result<(), StorageError> {
+        self.memory.prepare(number, len, head)?;
+        self.state().unsynced_name = Some(number).filter(|&number| number > 1);
+        Ok(())
+    }
+
+    fn open_live(&self, number: u64) -> Result<Live, StorageError> {
+        let live = self.memory.open_live(number)?;
+        let sync = Arc::new(SimSync { inner: live.sync, bug: self.bug });
+        Ok(Live { sync, ..live })
+    }
+
+    fn open_read(&self, number: u64, source: Source) -> Result<Box<dyn SegmentRead>, StorageError> {
+        if source == Source::Medium && std::mem::take(&mut self.state().is_unreadable) {
+            let (name, source) = (self.name(number), io::Error::from_raw_os_error(5));
+            return Err(StorageError::Io { action: "opening", name, offset: 0, source });
+        }
+        let is_cached = self.bug == Some(Bug::CacheRecovery);
+        self.memory.open_read(number, if is_cached { Source::Cache } else { source })
+    }
+
+    fn wipe(&self, number: u64, from: u64) -> Result<(), StorageError> {
+        if self.bug == Some(Bug::NoTailWipe) {
+            return Ok(());
+        }
+        self.memory.wipe(number, from)
+    }
+
+    fn remove(&self, number: u64) -> Result<(), StorageError> {
+        self.memory.remove(number)
+    }
+}
+
+struct SimSync {
+    inner: Arc<dyn SegmentSync>,
+    bug: Option<Bug>,
+}
+
+impl SegmentSync for SimSync {
+    fn sync(&self, offset: u64, len: u64) -> Result<(), StorageError> {
+        match self.bug {
+            Some(Bug::AckBeforeSync) => Ok(()),
+            Some(Bug::RetrySync) => {
+                self.inner.sync(offset, len).or_else(|_| self.inner.sync(offset, len))
+            }
+            _ => self.inner.sync(offset, len),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The judge: an independent book of everything that is durable, and what must hold of it.
+//!
+//! It reads the journal's bytes, never the running engine, and keeps the naive model of the money
+//! rules beside a replay of its own. Invariant: it has judged records 1 to `index`, each once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::Options;
+use journal::{Kind, Reader, RecordHeader};
+use pipeline::{Replayer, genesis_of};
+use protocol::cut::{AccountRow, Effects, SupplyRow};
+use protocol::effect::Effect;
+use protocol::reply::Outcome;
+use protocol::{Command, Request, Role, Status};
+
+use crate::disk::SimDisk;
+use crate::model::Model;
+use crate::sql::Tables;
+
+/// A rule that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Number of the invariant.
+    pub rule: &'static str,
+    /// What was found.
+    pub detail: String,
+}
+
+pub(crate) type Checked<T = ()> = Result<T, Violation>;
+
+pub(crate) fn broken<T>(rule: &'static str, detail: impl Into<String>) -> Checked<T> {
+    Err(Violation { rule, detail: detail.into() })
+}
+
+pub(crate) fn hold(holds: bool, rule: &'static str, detail: impl Fn() -> String) -> Checked {
+    if holds { Ok(()) } else { broken(rule, detail()) }
+}
+
+/// The state behind a record.
+struct Boundary {
+    rows: Vec<AccountRow>,
+    supply: Vec<SupplyRow>,
+    effects: usize,
+    digest: [u8; 16],
+}
+
+/// Where a record lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+/// Body, status, rate and sequence of a remembered answer.
+type Answer = (u128, Status, u16, u64);
+
+pub(crate) struct Judge {
+    model: Option<Model>,
+    replayer: Replayer,
+    hashes: Vec<[u8; 32]>,
+    places: Vec<Place>,
+    /// The journal itself says that records up to here were durable.
+    proven: u64,
+    outcomes: BTreeMap<u64, Vec<Outcome>>,
+    boundaries: BTreeMap<u64, Boundary>,
+    /// Liquid and held of every account behind each request.
+    balances: BTreeMap<u64, Vec<(u128, i128, u128)>>,
+    effects: Vec<Effect>,
+    by_id: BTreeMap<(u128, u128), u64>,
+    by_intent: BTreeMap<u64, u64>,
+    answers: BTreeMap<(u128, u128), Answer>,
+}
+
+impl Judge {
+    pub(crate) fn new() -> Self {
+        Self {
+            model: None,
+            replayer: Replayer::new(Options { history: true, effects_max: usize::MAX }),
+            hashes: Vec::new(),
+            places: Vec::new(),
+            proven: 0,
+            outcomes: BTreeMap::new(),
+            boundaries: BTreeMap::new(),
+            balances: BTreeMap::new(),
+            effects: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_intent: BTreeMap::new(),
+            answers: BTreeMap::new(),
+        }
+    }
+
+    /// Records judged.
+    pub(crate) fn index(&self) -> u64 {
+        self.hashes.len() as u64
+    }
+
+    /// Judges what has become durable, up to record `through`.
+    pub(crate) fn walk(&mut self, disk: &SimDisk, through: u64) -> Checked {
+        if through <= self.index() {
+            return Ok(());
+        }
+        let unread = |error: journal::ReadError| Violation {
+            rule: "I3",
+            detail: format!("what is durable cannot be read: {error}"),
+        };
+        let storage = Arc::new(disk.memory.clone());
+        let mut reader = Reader::open_range(storage, self.index() + 1, through).map_err(unread)?;
+        while let Some((header, payload)) = reader.next().map_err(unread)? {
+            self.judge(header, payload)?;
+        }
+        hold(self.index() == through, "I3", || {
+            format!("durable through record {through}, readable through {}", self.index())
+        })
+    }
+
+    fn judge(&mut self, header: &RecordHeader, payload: &[u8]) -> Checked {
+        hold(header.index == self.index() + 1, "I3", || {
+            format!("record {} where {} is due", header.index, self.index() + 1)
+        })?;
+        let mut steps: Vec<(Request, Vec<Command>, Vec<Outcome>)> = Vec::new();
+        let applied = self.replayer.apply(header, payload, |step| {
+            steps.push((*step.request, step.slots.to_vec(), step.outcomes.to_vec()));
+        });
+        if let Err(error) = applied {
+            return broken("I9", format!("the replay differs from the run: {error}"));
+        }
+        match header.kind() {
+            Some(Kind::Genesis) => {
+                let genesis = genesis_of(header, payload).expect("the replay has read it");
+                self.model = Some(Model::new(&genesis));
+            }
+            Some(Kind::Commands) => {
+                let model = self.model.as_mut().expect("the genesis record comes first");
+                model.begin_record(header.timestamp_ns, header.settled_sequence);
+                for (request, slots, outcomes) in steps {
+                    self.judge_request(&request, &slots, outcomes)?;
+                }
+            }
+            _ => {}
+        }
+        self.hashes.push(header.hash);
+        let (segment, offset, len) = (header.segment, header.offset, header.record_len());
+        self.places.push(Place { segment, offset, len });
+        self.proven = self.proven.max(header.durable_index);
+        self.bound(header)
+    }
+
+    fn judge_request(
+        &mut self,
+        request: &Request,
+        slots: &[Command],
+        outcomes: Vec<Outcome>,
+    ) -> Checked {
+        let model = self.model.as_mut().expect("the genesis record comes first");
+        let expected = model.execute(request, slots);
+        hold(expected == outcomes, "I6", || {
+            let at = expected.iter().zip(&outcomes).position(|(one, other)| one != other);
+            let at = at.unwrap_or(0);
+            let (book, engine) = (expected.get(at), outcomes.get(at));
+            format!("the book says {book:?}, the engine {engine:?} of {slots:?}")
+        })?;
+        let rows = model.accounts();
+        let rows = rows.iter().map(|row| (row.owner, row.liquid, row.held)).collect();
+        self.balances.insert(model.sequence(), rows);
+        if request.role == Role::Engine as u16 {
+            return Ok(());
+        }
+        for (entry, outcome) in protocol::request::Commands::new(slots).zip(&outcomes) {
+            let command = entry.expect("the journal holds whole commands").command;
+            if outcome.status != Status::Ok || outcome.repeat {
+                continue;
+            }
+            let sequence = outcome.sequence;
+            let twice = self.by_id.insert((request.principal, command.id), sequence);
+            hold(twice.is_none(), "I4", || {
+                format!("id {:032x} took effect at {twice:?} and at {sequence}", command.id)
+            })?;
+            let twice = self.by_intent.insert(command.user_data, sequence);
+            hold(twice.is_none(), "I4", || {
+                format!("what client command {} asks for was done twice", command.user_data)
+            })?;
+        }
+        let twice = self.outcomes.insert(request.request, outcomes);
+        hold(twice.is_none(), "I4", || format!("request {} is journaled twice", request.request))
+    }
+
+    /// What must hold behind every record.
+    fn bound(&mut self, header: &RecordHeader) -> Checked {
+        let model = self.model.as_ref().expect("the genesis record comes first");
+        let engine = self.replayer.engine_mut().expect("the genesis record was applied");
+        engine.open_cut(false);
+        let cut = engine.cut_step(usize::MAX).expect("a whole cut in one step");
+        if let Effects::All(effects) = cut.effects {
+            self.effects.extend(effects);
+        }
+        let (rows, supply) = (model.accounts(), model.supply());
+        hold(engine.accounts() == rows, "I2", || {
+            format!("after record {} the accounts are not the book's", header.index)
+        })?;
+        hold(engine.supply() == supply && engine.recount() == supply, "I1", || {
+            format!("after record {} the supply is not the book's", header.index)
+        })?;
+        hold(supply.iter().all(|row| row.delta() == Some(0)), "I1", || {
+            format!("after record {} units were lost or invented: {supply:?}", header.index)
+        })?;
+        hold(rows.iter().all(|row| row.liquid >= 0), "I2", || {
+            format!("after record {} an account is below zero", header.index)
+        })?;
+        let (digest, effects) = (engine.run_digest(), self.effects.len());
+        let boundary = Boundary { rows, supply, effects, digest };
+        self.boundaries.insert(engine.executed().0, boundary);
+        Ok(())
+    }
+
+    /// What recovery found must be all that was judged, unchanged; `found` are hashes from the
+    /// first record on.
+    pub(crate) fn compare(&self, found: &[[u8; 32]]) -> Checked {
+        for (at, hash) in self.hashes.iter().enumerate() {
+            hold(found.get(at) == Some(hash), "I3", || {
+                let there = if at < found.len() { "another" } else { "missing" };
+                format!("record {} was durable and is {there} after recovery", at + 1)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The digest at a sequence, if a record ends there.
+    pub(crate) fn digest(&self, sequence: u64) -> Option<[u8; 16]> {
+        self.boundaries.get(&sequence).map(|boundary| boundary.digest)
+    }
+
+    /// Digest of the whole state behind the last record judged.
+    pub(crate) fn image_digest(&self) -> [u8; 32] {
+        self.replayer.engine().expect("the genesis record was judged").image_digest()
+    }
+
+    /// Records that the journal itself proves to have been durable.
+    pub(crate) fn proven(&self) -> &[Place] {
+        let proven = usize::try_from(self.proven).expect("a count of records fits");
+        &self.places[..proven.min(self.places.len())]
+    }
+
+    /// A client was told this of its request.
+    pub(crate) fn acknowledged(&self, request: u64, outcomes: &[Outcome]) -> Checked {
+        let expected = self.outcomes.get(&request);
+        hold(expected.is_some_and(|expected| expected == outcomes), "I3", || {
+            format!("request {request} was answered {outcomes:?}; the journal says {expected:?}")
+        })
+    }
+
+    /// A client was told this of one command: the same body gets the same answer for ever.
+    pub(crate) fn answered(&mut self, id: (u128, u128), answer: Answer) -> Checked {
+        let (body, status, ..) = answer;
+        if !status.is_remembered() {
+            return Ok(());
+        }
+        let known = *self.answers.entry(id).or_insert(answer);
+        hold(known.0 == body, "I5", || {
+            format!("id {:032x} was answered {status} for a second body", id.1)
+        })?;
+        hold(known == answer, "I5", || {
+            format!("id {:032x} was answered {known:?} and then {answer:?}", id.1)
+        })
+    }
+
+    /// A client was told this of an account at `sequence`.
+    pub(crate) fn read(&self, owner: u128, sequence: u64, told: (i128, u128)) -> Checked {
+        let rows = self.balances.get(&sequence);
+        let row = rows.and_then(|rows| rows.iter().find(|row| row.0 == owner));
+        hold(row.is_some_and(|&(_, liquid, held)| (liquid, held) == told), "I6", || {
+            format!("at {sequence} {owner:x} was said to have {told:?}; the book has {row:?}")
+        })
+    }
+
+    /// The database is the fold of the journal up to its watermark.
+    pub(crate) fn settled(&self, tables: &Tables) -> Checked {
+        let Some(mark) = &tables.watermark else {
+            return hold(tables.effects.is_empty(), "I8", || "rows without watermark".to_owned());
+        };
+        let through = mark.through().0;
+        let Some(boundary) = self.boundaries.get(&through) else {
+            return broken("I8", format!("settled through {through}, where no record ends"));
+        };
+        hold(mark.run_digest == boundary.digest, "I8", || {
+            format!("the watermark at {through} is of another run")
+        })?;
+        hold(tables.balances.values().eq(&boundary.rows), "I8", || {
+            let differs = |row: &&AccountRow| !tables.balances.values().any(|one| one == *row);
+            let missing: Vec<_> = boundary.rows.iter().filter(differs).collect();
+            format!("settled through {through}, but not as {missing:?}")
+        })?;
+        hold(tables.supply == boundary.supply, "I8", || {
+            format!("the supply settled through {through} is not the journal's")
+        })?;
+        hold(tables.effects == self.effects[..boundary.effects], "I8", || {
+            let (found, due) = (tables.effects.len(), boundary.effects);
+            format!("{found} postings are settled through {through}, {due} are due")
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! One process of the frame: the stages, the background end of the journal and the settler, made
+//! from the simulated disk and database as the server makes them from real ones.
+//!
+//! It starts no thread; each part moves when the world says so. Invariant: a node that is dropped
+//! leaves nothing behind but what the disk and the database hold.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender};
+use engine::Options;
+use journal::{Config, Entry, Expect, Journal, Kind, PrepareError, Preparer, RecoverError};
+use pipeline::{Control, ControlHandle, Marks, Now, Progress, Replayer, Stages, Wiring, assemble};
+use protocol::Sequence;
+use protocol::cut::Cut;
+use protocol::genesis::{Genesis, Mode, RULES};
+use protocol::parameter::{Parameter, Parameters};
+use ring::{Pool, PoolConfig, ReplyQueue};
+use settlement::{Handle, Hooks, Inbox, Runner, Settings, Status, Stop, Watermark};
+
+use crate::bug::Bug;
+use crate::disk::SimDisk;
+use crate::history::SimHistory;
+use crate::sql::{Database, SimSql};
+
+pub(crate) const SEGMENT: Config = Config { segment_size: 64 * 1024 };
+/// Requests in flight.
+pub(crate) const REQUESTS_MAX: usize = 48;
+const FRAME: u128 = 0xf7a3e;
+
+fn genesis() -> Genesis {
+    let parameters = [
+        (Parameter::PairsCapacity, 2_048),
+        (Parameter::VelocityFree, 2),
+        (Parameter::VelocityCap, 12),
+        (Parameter::VelocityWindowMs, 5_000),
+        (Parameter::HoldDefaultMs, 3_000),
+        (Parameter::HoldMaxMs, 20_000),
+        (Parameter::HoldsCapacity, 24),
+        (Parameter::HoldsPerDebtor, 8),
+        (Parameter::IdsWindowMs, 20_000),
+        (Parameter::IdsMinWindowMs, 2_000),
+        (Parameter::IdsCapacity, 256),
+        (Parameter::AccountsCapacity, 64),
+        (Parameter::KeysWindowMs, 1_000),
+        (Parameter::KeysCapacity, 64),
+    ];
+    let defaults = Parameters::default();
+    Genesis {
+        frame: FRAME,
+        hash_seed: 0x5eed,
+        mode: Mode::Frame,
+        scale: 6,
+        name: "AVT".into(),
+        trust_domain: "frame.sim".into(),
+        parameters: parameters.into_iter().fold(defaults, |all, (one, value)| all.with(one, value)),
+    }
+}
+
+/// Makes a frame on an empty disk.
+pub(crate) fn create(disk: &SimDisk, now_ns: u64) {
+    let genesis = genesis();
+    let entry = Entry {
+        kind: Kind::Genesis,
+        rules: RULES,
+        epoch: 1,
+        first_sequence: 1,
+        timestamp_ns: now_ns,
+        ..Entry::default()
+    };
+    let storage = Arc::new(disk.clone());
+    let parts: &[&[u8]] = &[&genesis.encode()];
+    Journal::create(storage, SEGMENT, genesis.frame, &entry, parts).expect("the disk is empty");
+}
+
+/// What recovery met on its way.
+pub(crate) struct Found {
+    pub(crate) hashes: Vec<[u8; 32]>,
+    pub(crate) last_ns: u64,
+    pub(crate) image_digest: [u8; 32],
+}
+
+pub(crate) struct Node {
+    pub(crate) stages: Stages,
+    preparer: Preparer,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) queue: Arc<ReplyQueue>,
+    pub(crate) epoch: u64,
+    pub(crate) is_halted: bool,
+    runner: Runner<SimSql, SimHistory, SimHooks>,
+    handle: Handle,
+    inbox: Inbox,
+    cuts: Receiver<Cut>,
+    bug: Option<Bug>,
+}
+
+impl Node {
+    /// From disk and database to a running process.
+    pub(crate) fn recover(
+        disk: &SimDisk,
+        database: &Database,
+        clock: &Arc<AtomicU64>,
+        bug: Option<Bug>,
+    ) -> Result<(Self, Found), RecoverError> {
+        let stored = database.state();
+        let mark = stored.tables.watermark.clone().filter(|_| !stored.is_down);
+        drop(stored);
+        let mut replayer = Replayer::new(Options { history: true, effects_max: 256 });
+        let mut hashes = Vec::new();
+        let now_ns = clock.load(Ordering::Relaxed);
+        let expect = Expect {
+            rules_max: RULES,
+            durable_sequence_floor: mark.as_ref().map_or(0, |mark| mark.through().0),
+            ..Expect::default()
+        };
+        let storage = Arc::new(disk.clone());
+        let recovered = Journal::recover_with(storage, SEGMENT, expect, &mut |header, payload| {
+            let mut header = *header;
+            hashes.push(header.hash);
+            if bug == Some(Bug::ReplayClock) && header.kind() == Some(Kind::Commands) {
+                header.timestamp_ns = now_ns + header.index;
+            }
+            replayer.apply(&header, payload, |_| ())?;
+            if mark.as_ref().is_some_and(|mark| is_at(mark, &replayer)) {
+                replayer.engine_mut().expect("a record was applied").discard_changes();
+            }
+            Ok(())
+        });
+        let (journal, report) = recovered?;
+        let boundary = replayer.boundary();
+        let engine = replayer.into_engine().expect("a journal begins with its genesis");
+        let image_digest = engine.image_digest();
+        let epoch = report.last.epoch + u64::from(bug != Some(Bug::SameEpoch));
+        let history = SimHistory::new(disk.clone(), journal.watermarks());
+        let (appender, syncer, preparer) = journal.split();
+        let pool = Pool::new(PoolConfig { bytes_max: 64 << 20, requests_max: REQUESTS_MAX });
+        let queue = Arc::new(ReplyQueue::new(REQUESTS_MAX));
+        let stages = assemble(Wiring {
+            ring: ring::build(ring::Config { size: 64, ..ring::Config::default() }),
+            engine,
+            appender,
+            syncer,
+            boundary,
+            epoch,
+            replies: vec![Arc::clone(&queue)],
+            pool: Arc::clone(&pool),
+        });
+        let (handle, inbox) = settlement::channel();
+        let (sender, cuts) = crossbeam_channel::bounded(1);
+        let hooks = SimHooks {
+            control: stages.control.clone(),
+            marks: Arc::clone(&stages.marks),
+            cuts: sender,
+            clock: Arc::clone(clock),
+        };
+        let settings = Settings::new(FRAME, epoch, true, Sequence(report.last.settled_sequence));
+        let sink = SimSql::new(database.clone(), bug);
+        let runner = Runner::new(settings, sink, history, hooks, Arc::new(Status::default()));
+        let found = Found { hashes, last_ns: report.last.timestamp_ns, image_digest };
+        let is_halted = false;
+        let node = Self {
+            stages,
+            preparer,
+            pool,
+            queue,
+            epoch,
+            is_halted,
+            runner,
+            handle,
+            inbox,
+            cuts,
+            bug,
+        };
+        Ok((node, found))
+    }
+
+    /// Prepares a segment if one is wanted.
+    pub(crate) fn prepare(&mut self) {
+        if let Err(PrepareError::Failed(_)) = self.preparer.prepare() {
+            self.is_halted = true;
+        }
+    }
+
+    pub(crate) fn journal(&mut self, now_ns: u64) {
+        let now = Now { journal_ns: now_ns, monotonic_ns: now_ns };
+        self.is_halted |= self.stages.journal.step(now) == Progress::Halted;
+    }
+
+    pub(crate) fn sync(&mut self) {
+        self.is_halted |= self.stages.sync.step() == Progress::Halted;
+    }
+
+    pub(crate) fn execute(&mut self, now_ns: u64) {
+        let _: Progress = self.stages.engine.step(|| now_ns);
+    }
+
+    /// Everything that settlement can do now.
+    pub(crate) fn settle(&mut self) -> Option<Stop> {
+        while let Ok(cut) = self.cuts.try_recv() {
+            if self.bug == Some(Bug::SettledEarly) {
+                self.stages.marks.settle(cut.through.0);
+            }
+            self.handle.deliver(cut);
+        }
+        self.runner.turn(&self.inbox)
+    }
+}
+
+fn is_at(mark: &Watermark, replayer: &Replayer) -> bool {
+    replayer.engine().is_some_and(|engine| {
+        mark.through() == engine.executed()
+            && mark.chain_hash == replayer.boundary().chain_hash
+            && mark.run_digest == engine.run_digest()
+    })
+}
+
+struct SimHooks {
+    control: ControlHandle,
+    marks: Arc<Marks>,
+    cuts: Sender<Cut>,
+    clock: Arc<AtomicU64>,
+}
+
+impl Hooks for SimHooks {
+    fn now_ms(&mut self) -> u64 {
+        self.clock.load(Ordering::Relaxed) / 1_000_000
+    }
+
+    fn request_cut(&mut self, complete: bool) {
+        let question = Control::OpenCut { complete, reply: self.cuts.clone() };
+        self.control.send(question).expect("settlement asks for one cut at a time");
+    }
+
+    fn settled(&mut self, watermark: &Watermark) {
+        self.marks.settle(watermark.through().0);
+    }
+}
