@@ -72,7 +72,8 @@ impl World {
             self.faults.sync_errors += 1;
         }
         if self.ends_at.is_some_and(|at| at <= self.step) {
-            return self.restart(self.rng.clone().chance(300));
+            let is_power_cut = self.rng.chance(300);
+            return self.restart(is_power_cut);
         }
         if self.rng.chance(swarm.power_cut) {
             return self.restart(true);
@@ -134,7 +135,6 @@ impl World {
             state.is_down = false;
             state.fate = None;
         }
-        // A sync that was set to fail would still do so.
         self.swarm.rot = 0;
         self.swarm.read_error = 0;
         self.swarm.clock_jump = 0;
