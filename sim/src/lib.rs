@@ -31,6 +31,7 @@ mod sql;
 mod swarm;
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use bug::Bug;
@@ -52,6 +53,8 @@ pub struct Report {
     pub simulated_ns: u64,
     /// Requests answered.
     pub acknowledged: u64,
+    /// Commands answered, by what became of them.
+    pub outcomes: BTreeMap<&'static str, u64>,
     /// Faults that struck.
     pub faults: Faults,
     /// The seed's switches.
@@ -80,6 +83,7 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Report {
         steps: world.step,
         simulated_ns: world.simulated_ns,
         acknowledged: world.acknowledged,
+        outcomes: world.outcomes,
         faults: world.faults,
         switches,
     }

@@ -1,6 +1,7 @@
 //! The command line of the simulator. The only part of it that reads a clock: for `--minutes` and
 //! for the figures it prints.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -55,6 +56,7 @@ struct Sums {
     simulated_ns: u128,
     acknowledged: u64,
     faults: Faults,
+    outcomes: BTreeMap<&'static str, u64>,
     failed: Vec<u64>,
 }
 
@@ -64,6 +66,9 @@ impl Sums {
         self.simulated_ns += u128::from(report.simulated_ns);
         self.acknowledged += report.acknowledged;
         self.faults.add(&report.faults);
+        for (&name, count) in &report.outcomes {
+            *self.outcomes.entry(name).or_default() += count;
+        }
         if let Some(violation) = &report.violation {
             println!("seed {}: {}: {}", report.seed, violation.rule, violation.detail);
             self.failed.push(report.seed);
@@ -87,6 +92,10 @@ impl Sums {
             failed.len()
         );
         print!("{faults}");
+        println!("commands answered:");
+        for (name, count) in &self.outcomes {
+            println!("  {name:<30} {count:>8}");
+        }
     }
 }
 
@@ -97,7 +106,7 @@ fn find_bugs(only: Option<Bug>) -> bool {
     println!("| bug | what is done wrong | found by | median seeds |\n|---|---|---|---|");
     for &bug in Bug::ALL.iter().filter(|&&bug| only.is_none_or(|only| only == bug)) {
         let mut counts = Vec::new();
-        let mut rules = std::collections::BTreeSet::new();
+        let mut rules = BTreeSet::new();
         for begin in 0..5 {
             let first = begin * 1_000_000;
             let found = (0..MOST).find_map(|at| {

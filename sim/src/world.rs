@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) step: u64,
     pub(crate) simulated_ns: u64,
     pub(crate) acknowledged: u64,
+    /// Commands answered, by what became of them.
+    pub(crate) outcomes: BTreeMap<&'static str, u64>,
     /// Epoch of the last process that acknowledged a write.
     pub(crate) epoch: u64,
     /// Step at which a halted process ends.
@@ -81,6 +83,7 @@ impl World {
             step: 0,
             simulated_ns: 0,
             acknowledged: 0,
+            outcomes: BTreeMap::new(),
             epoch: 0,
             ends_at: None,
             requests: 0,
@@ -265,6 +268,10 @@ impl World {
         self.epoch = epoch;
         self.told = self.told.max(first + decoded.outcomes.len() as u64 - 1);
         self.judge.acknowledged(request, &decoded.outcomes)?;
+        for outcome in &decoded.outcomes {
+            let name = if outcome.repeat { "repeat" } else { outcome.status.name() };
+            *self.outcomes.entry(name).or_default() += 1;
+        }
         let is_open =
             |outcome: &Outcome| matches!(outcome.status.number(), 301 | 304 | 401 | 408 | 410);
         let is_done = !decoded.outcomes.iter().any(is_open);
