@@ -49,6 +49,11 @@ impl Digest {
         self.step(left);
     }
 
+    /// Of these bytes.
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_le_bytes(bytes))
+    }
+
     /// Its bytes.
     pub(crate) const fn bytes(self) -> [u8; 16] {
         self.0.to_le_bytes()

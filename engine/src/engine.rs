@@ -117,13 +117,20 @@ impl Engine {
     pub fn new(genesis: &Genesis, options: Options) -> Result<Self, GenesisError> {
         genesis.validate()?;
         let configuration = Configuration::new(genesis.parameters);
+        let mut engine = Self::bare(genesis.clone(), configuration, options);
+        engine.add_asset(NATIVE, genesis.scale, genesis.name.clone());
+        Ok(engine)
+    }
+
+    /// With nothing in it, not even the native asset.
+    pub(crate) fn bare(genesis: Genesis, configuration: Configuration, options: Options) -> Self {
         let velocity = Velocity::new(
             configuration.count(Parameter::PairsCapacity),
             configuration.number(Parameter::VelocityWindowMs),
         );
-        let mut engine = Self {
-            genesis: genesis.clone(),
+        Self {
             hash: Hash::new(genesis.hash_seed),
+            genesis,
             configuration,
             accounts: Accounts::default(),
             owners: Owners::default(),
@@ -151,9 +158,7 @@ impl Engine {
             effects: Effects::new(options.history, options.effects_max),
             hints: Vec::with_capacity(RESOLVE_BLOCK),
             legs: Vec::new(),
-        };
-        engine.add_asset(NATIVE, genesis.scale, genesis.name.clone());
-        Ok(engine)
+        }
     }
 
     /// Begins a record: time moves on, due configuration changes apply, the id floor rises, keys

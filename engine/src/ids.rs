@@ -42,6 +42,17 @@ impl Row {
         [high, low, self.scope, self.sequence, tail]
     }
 
+    /// The id.
+    pub(crate) const fn id(&self) -> u128 {
+        let [low, high] = self.id;
+        (high as u128) << 64 | low as u128
+    }
+
+    /// Name of its scope.
+    pub(crate) const fn scope(&self) -> u64 {
+        self.scope
+    }
+
     /// What its command was answered.
     pub(crate) const fn stored(&self) -> Stored {
         Stored { sequence: self.sequence, status: self.status, rate: self.rate }
@@ -176,6 +187,11 @@ impl Ids {
     /// At a record: the floor rises with the window.
     pub(crate) fn advance(&mut self, now_ms: u64, window_ms: u64) {
         self.raise(now_ms.saturating_sub(window_ms) / SLICE_MS);
+    }
+
+    /// The floor of a state that is read back.
+    pub(crate) fn begin_at(&mut self, floor_ms: u64) {
+        self.raise(floor_ms / SLICE_MS);
     }
 
     fn raise(&mut self, floor: u64) {

@@ -81,6 +81,11 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// None held, those through this sequence forgotten.
+    pub(crate) fn forgotten(through: u64) -> Self {
+        Self { forgotten_through: through, ..Self::default() }
+    }
+
     /// Keys held.
     pub(crate) const fn len(&self) -> usize {
         self.len

@@ -71,6 +71,7 @@ mod recount;
 mod request;
 mod resolve;
 mod shape;
+pub mod state;
 mod supply;
 mod undo;
 mod velocity;

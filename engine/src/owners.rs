@@ -39,6 +39,11 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
+    /// Owners.
+    pub(crate) const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Number of the owner with `id`.
     pub(crate) fn find(&self, hash: &Hash, id: OwnerId) -> Option<u32> {
         self.index.find(hash.key(id, 0), |number| self.rows.row(number).id == id)

@@ -205,6 +205,30 @@ impl Velocity {
         self.words[entry.at + COUNT_AT] = entry.count;
     }
 
+    /// Puts an entry that is read back where it was, by its set and slot.
+    pub(crate) fn put(
+        &mut self,
+        place: u64,
+        hash: u64,
+        accounts: [u32; 2],
+        window: u64,
+        count: u64,
+    ) -> Result<(), &'static str> {
+        let pair = self.find(hash, accounts[0], accounts[1]);
+        let set = hash & ((1 << self.sets_bits) - 1);
+        if place / PAIR_WAYS as u64 != set || pair.slot.is_some() {
+            return Err("it is not in its set, or there twice");
+        }
+        if window > self.window || count >> 32 == 0 {
+            return Err("its count is of the future, or of nothing");
+        }
+        let at = pair.set + (place % PAIR_WAYS as u64) as usize;
+        self.words[at] = pair.key;
+        self.words[at + WINDOW_AT] = window;
+        self.words[at + COUNT_AT] = count;
+        Ok(())
+    }
+
     /// Every entry as set and slot, debtor, creditor, window, count.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u32, u32, u64, u64)> {
         let sets = self.words.get(self.start..).unwrap_or_default();

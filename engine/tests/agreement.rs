@@ -39,6 +39,11 @@ impl Bench {
         Self { engine, outcomes: Outcomes::default() }
     }
 
+    /// With an engine that has a past.
+    pub(crate) fn resume(engine: Engine) -> Self {
+        Self { engine, outcomes: Outcomes::default() }
+    }
+
     pub(crate) fn begin(&mut self, timestamp_ns: u64, settled: u64) {
         let executed = self.engine.executed();
         self.engine.begin_record(RecordStart {

@@ -17,3 +17,4 @@ mod postings;
 mod reads;
 mod refusals;
 mod scene;
+mod state;
