@@ -1,0 +1,90 @@
+//! No damage is believed: every byte flipped, every length, files of others and swapped ones.
+//! Invariant: a body that is read is the body that was written.
+
+use snapshot::{CHUNK_BYTES, Catalogue, SnapshotError};
+
+use crate::disk::{Disk, FRAME, body, read, take};
+
+#[test]
+fn every_flipped_byte_is_told_with_its_place() {
+    let disk = Disk::default();
+    let catalogue = disk.catalogue();
+    let bytes = body(600);
+    let name = take(&catalogue, 10, &bytes).unwrap();
+    assert_eq!(read(&catalogue, &name).unwrap(), bytes);
+    let len = catalogue.verify(&name).unwrap().file_bytes as usize;
+    for at in 0..len {
+        disk.edit(&name, |file| file[at] ^= 0x40);
+        let error = catalogue.verify(&name).expect_err("a byte is wrong");
+        assert!(read(&catalogue, &name).is_err());
+        match error {
+            SnapshotError::NotSnapshot { .. } => assert!(at < 8, "{at}"),
+            SnapshotError::Damaged { offset, .. } => assert!(offset <= at as u64, "{at}"),
+            other => panic!("byte {at}: {other}"),
+        }
+        disk.edit(&name, |file| file[at] ^= 0x40);
+    }
+    assert!(catalogue.verify(&name).is_ok());
+}
+
+#[test]
+fn every_other_length_is_told() {
+    let disk = Disk::default();
+    let catalogue = disk.catalogue();
+    let name = take(&catalogue, 10, &body(300)).unwrap();
+    let mut whole = Vec::new();
+    disk.edit(&name, |file| whole = file.clone());
+    for len in 0..whole.len() {
+        disk.edit(&name, |file| file.truncate(len));
+        let error = catalogue.verify(&name).expect_err("it is cut");
+        assert!(matches!(error, SnapshotError::Damaged { .. }), "{len}: {error}");
+        disk.edit(&name, |file| *file = whole.clone());
+    }
+    disk.edit(&name, |file| file.push(0));
+    assert!(matches!(catalogue.verify(&name), Err(SnapshotError::Damaged { .. })));
+}
+
+#[test]
+fn chunks_cannot_change_places() {
+    let disk = Disk::default();
+    let catalogue = disk.catalogue();
+    let bytes = body(2 * CHUNK_BYTES + 5);
+    let name = take(&catalogue, 10, &bytes).unwrap();
+    assert_eq!(read(&catalogue, &name).unwrap(), bytes);
+    disk.edit(&name, |file| {
+        let (one, other) = file[256..256 + 2 * CHUNK_BYTES].split_at_mut(CHUNK_BYTES);
+        one.swap_with_slice(other);
+    });
+    let error = catalogue.verify(&name).expect_err("chunks are swapped");
+    assert!(matches!(error, SnapshotError::Damaged { offset: 256, .. }), "{error}");
+}
+
+#[test]
+fn files_cannot_change_places_or_frames() {
+    let disk = Disk::default();
+    let catalogue = disk.catalogue();
+    let (one, other) =
+        (take(&catalogue, 10, &body(9)).unwrap(), take(&catalogue, 20, &body(8)).unwrap());
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    disk.edit(&one, |file| first = file.clone());
+    disk.edit(&other, |file| second = file.clone());
+    disk.edit(&one, |file| *file = second);
+    disk.edit(&other, |file| *file = first);
+    for entry in catalogue.list().unwrap() {
+        assert!(matches!(entry.meta, Err(SnapshotError::Misnamed { .. })), "{}", entry.name);
+        assert!(matches!(catalogue.open(&entry.name), Err(SnapshotError::Misnamed { .. })));
+    }
+    let strange = Catalogue::new(disk, FRAME + 1);
+    let error = strange.verify(&one).expect_err("it is another frame's");
+    assert!(matches!(error, SnapshotError::WrongFrame { found: FRAME, .. }), "{error}");
+}
+
+#[test]
+fn a_reader_gives_no_more_than_there_is() {
+    let catalogue = Disk::default().catalogue();
+    let name = take(&catalogue, 10, &body(10)).unwrap();
+    let mut reader = catalogue.open(&name).unwrap();
+    assert!(matches!(reader.fill(&mut [0; 11]), Err(SnapshotError::Length { bytes: 10, .. })));
+    reader.fill(&mut [0; 4]).unwrap();
+    assert!(matches!(reader.finish(), Err(SnapshotError::Length { .. })));
+}

@@ -1,0 +1,5 @@
+//! The integration tests of snapshots, one module a property.
+
+mod damage;
+mod disk;
+mod steps;

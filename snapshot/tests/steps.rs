@@ -1,0 +1,120 @@
+//! Taking and pruning, stopped at every step: what was there stays, what is there verifies.
+//! Invariant: after any crash every file under a final name is whole.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+
+use snapshot::{Catalogue, DirFiles, SnapshotError, TEMPORARY};
+
+use crate::disk::{Disk, FRAME, body, read, take};
+
+fn names(catalogue: &Catalogue) -> Vec<String> {
+    let entries = catalogue.list().expect("the directory can be read");
+    entries.into_iter().map(|entry| entry.name).collect()
+}
+
+#[test]
+fn a_crash_at_any_step_leaves_the_older_ones_and_no_half() {
+    let mut steps = 0;
+    loop {
+        let disk = Disk::default();
+        let old = take(&disk.catalogue(), 10, &body(700)).unwrap();
+        disk.stop_after(Some(steps));
+        let taken = take(&disk.catalogue(), 20, &body(900));
+        for after in [disk.crashed(), disk.clone()] {
+            after.stop_after(None);
+            let catalogue = after.catalogue();
+            assert_eq!(read(&catalogue, &old).unwrap(), body(700), "after {steps}");
+            for name in names(&catalogue) {
+                catalogue.verify(&name).unwrap_or_else(|error| panic!("after {steps}: {error}"));
+            }
+            let again = take(&catalogue, 30, &body(1_000)).unwrap();
+            assert_eq!(read(&catalogue, &again).unwrap(), body(1_000));
+            assert!(!after.names().iter().any(|name| name == TEMPORARY));
+        }
+        if let Ok(name) = taken {
+            assert!(names(&disk.crashed().catalogue()).contains(&name), "what is said is kept");
+            assert!(steps > 4, "there are steps to stop at");
+            break;
+        }
+        steps += 1;
+    }
+}
+
+#[test]
+fn a_full_disk_costs_only_the_new_one() {
+    let disk = Disk::default();
+    let catalogue = disk.catalogue();
+    let old = take(&catalogue, 10, &body(100)).unwrap();
+    for room in [0, 300, 5_000] {
+        disk.limit(Some(room));
+        match take(&catalogue, 20, &body(5_000)) {
+            Err(SnapshotError::Io { action: "writing", source, .. }) => {
+                assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(disk.names(), std::slice::from_ref(&old), "the space is free again");
+    }
+    disk.limit(None);
+    assert!(take(&catalogue, 20, &body(5_000)).is_ok());
+}
+
+#[test]
+fn what_the_check_refuses_is_not_kept() {
+    let disk = Disk::default();
+    let hand_over = |sink: &mut dyn FnMut(&[u8])| sink(b"some");
+    let refused = disk.catalogue().create(&crate::disk::meta(5), hand_over, |_| Err("no".into()));
+    assert!(matches!(refused, Err(SnapshotError::Rejected { .. })));
+    assert!(disk.names().is_empty());
+}
+
+#[test]
+fn pruning_keeps_two_that_verify_and_touches_no_suspect() {
+    let disk = Disk::default();
+    let catalogue = disk.catalogue();
+    let all: Vec<_> =
+        [10, 20, 30, 40, 50].map(|at| take(&catalogue, at, &body(50)).unwrap()).into();
+    disk.edit(&all[3], |file| file[300] ^= 1);
+    let pruned = catalogue.prune(0).unwrap();
+    assert_eq!(pruned.kept, [all[4].clone(), all[2].clone()]);
+    assert_eq!(pruned.removed, [all[1].clone(), all[0].clone()]);
+    assert_eq!(pruned.suspect.len(), 1);
+    assert_eq!(names(&catalogue), [all[4].clone(), all[3].clone(), all[2].clone()]);
+    assert!(catalogue.prune(2).unwrap().removed.is_empty());
+}
+
+#[test]
+fn pruning_stopped_at_any_step_leaves_two() {
+    for steps in 0..5 {
+        let disk = Disk::default();
+        let catalogue = disk.catalogue();
+        for at in [10, 20, 30, 40] {
+            take(&catalogue, at, &body(50)).unwrap();
+        }
+        disk.stop_after(Some(steps));
+        let _stopped_or_not = catalogue.prune(2);
+        for after in [disk.crashed(), disk] {
+            after.stop_after(None);
+            let kept = after.catalogue().prune(2).unwrap().kept;
+            assert_eq!(kept.len(), 2);
+            assert!(kept[0].contains("40") && kept[1].contains("30"));
+        }
+    }
+}
+
+#[test]
+fn real_files_are_their_owners_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("snapshots");
+    let catalogue = Catalogue::new(DirFiles::new(&place), FRAME);
+    assert!(catalogue.list().unwrap().is_empty(), "there is no directory yet");
+    let bytes = body(3_000_000);
+    let older = take(&catalogue, 10, &bytes).unwrap();
+    let newer = take(&catalogue, 30, &bytes).unwrap();
+    std::fs::write(place.join("notes.txt"), "not ours").unwrap();
+    assert_eq!(names(&catalogue), [newer.clone(), older]);
+    assert_eq!(read(&catalogue, &newer).unwrap(), bytes);
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(place.clone()), mode(place.join(newer))), (0o700, 0o600));
+}
