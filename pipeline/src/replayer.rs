@@ -161,6 +161,10 @@ pub struct Replayer {
     /// Digests at the latest record boundaries.
     digests: VecDeque<(u64, [u8; 16])>,
     boundary: Boundary,
+    /// Index of that record.
+    index: u64,
+    /// Digests before this sequence were proven by whoever made the engine.
+    resumed: u64,
     timestamp_ns: u64,
 }
 
@@ -175,8 +179,23 @@ impl Replayer {
             outcomes: Outcomes::with_capacity(protocol::limits::REQUEST_SLOTS_MAX as usize),
             digests: VecDeque::with_capacity(DIGESTS_REMEMBERED),
             boundary: Boundary::default(),
+            index: 0,
+            resumed: 0,
             timestamp_ns: 0,
         }
+    }
+
+    /// One that goes on behind record `index`, which is `boundary`, with the engine that stands
+    /// there. The records behind it come next, whatever their kind.
+    #[must_use]
+    pub fn resume(options: Options, engine: Engine, boundary: Boundary, index: u64) -> Self {
+        let mut replayer = Self::new(options);
+        replayer.remember(engine.executed().0, engine.run_digest());
+        replayer.resumed = engine.executed().0;
+        replayer.timestamp_ns = engine.timestamp_ns();
+        (replayer.boundary, replayer.index) = (boundary, index);
+        replayer.engine = Some(engine);
+        replayer
     }
 
     /// Replays every record that `reader` yields, showing each request to `visit`; returns how
@@ -254,6 +273,12 @@ impl Replayer {
         self.boundary
     }
 
+    /// Its index; 0 before the genesis record.
+    #[must_use]
+    pub const fn index(&self) -> u64 {
+        self.index
+    }
+
     fn begin(&mut self, header: &RecordHeader, payload: &[u8]) -> Result<(), ReplayError> {
         let index = header.index;
         if self.engine.is_some() {
@@ -263,7 +288,7 @@ impl Replayer {
         let engine = Engine::new(&genesis, self.options)
             .map_err(|source| ReplayError::Genesis { index, source })?;
         self.remember(engine.executed().0, engine.run_digest());
-        self.boundary = Boundary::of(header);
+        (self.boundary, self.index) = (Boundary::of(header), index);
         self.engine = Some(engine);
         Ok(())
     }
@@ -295,6 +320,9 @@ impl Replayer {
         let (index, sequence) = (header.index, header.executed_sequence);
         // A seal right after the genesis record repeats its empty digest.
         if sequence == 0 && header.run_digest == [0; 16] {
+            return Ok(());
+        }
+        if sequence < self.resumed {
             return Ok(());
         }
         let found = self
@@ -336,7 +364,7 @@ impl Replayer {
         let (sequence, digest) = (engine.executed().0, engine.run_digest());
         assert_eq!(sequence + 1, header.next_sequence(), "every command has one sequence");
         self.remember(sequence, digest);
-        self.boundary = Boundary::of(header);
+        (self.boundary, self.index) = (Boundary::of(header), index);
         Ok(())
     }
 
