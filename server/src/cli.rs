@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Look into the journal of a stopped frame.
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Snapshots of the state, by which a stopped frame starts without its whole history.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// The log of privileged commands and refused connections.
     #[command(subcommand)]
     AuditLog(AuditLogCommand),
@@ -191,6 +194,27 @@ pub(crate) enum JournalCommand {
     #[command(after_help = "Example:
   bezant journal stat --data-dir frame")]
     Stat,
+}
+
+/// Snapshots of a frame.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Replay the journal of a stopped frame and write the state at its end.
+    #[command(after_help = "Example:
+  bezant snapshot create --data-dir frame
+
+It is read back and compared before it counts; older ones than the newest two are removed.")]
+    Create,
+    /// Read back every snapshot and compare its digests.
+    #[command(after_help = "Example:
+  bezant snapshot verify --data-dir frame
+
+It ends with 0 when every snapshot verifies, and with 1 else.")]
+    Verify,
+    /// Print the snapshots, newest first.
+    #[command(after_help = "Example:
+  bezant snapshot list --data-dir frame")]
+    List,
 }
 
 /// Role of a certificate to issue.

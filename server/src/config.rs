@@ -113,6 +113,11 @@ impl Config {
         })
     }
 
+    /// Directory of the snapshots.
+    pub(crate) fn snapshot_dir(&self) -> PathBuf {
+        self.data_dir.join("snapshots")
+    }
+
     /// Directory of the journal's segments.
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.data_dir.join("journal")

@@ -25,7 +25,9 @@ pub(crate) fn private_files() {
 
 /// Refuses directories that others than the owner can enter.
 pub(crate) fn check_dirs(config: &Config) -> Result<(), Failure> {
-    [config.data_dir.as_path(), &config.journal_dir()].into_iter().try_for_each(check_dir)
+    [config.data_dir.as_path(), &config.journal_dir(), &config.snapshot_dir()]
+        .into_iter()
+        .try_for_each(check_dir)
 }
 
 fn check_dir(dir: &Path) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ mod exit;
 mod harden;
 mod history;
 mod identity_cmd;
+mod images;
 mod init;
 mod journal_cmd;
 mod keys;
@@ -29,6 +30,7 @@ mod serve;
 mod settings;
 mod settle;
 mod sinks;
+mod snapshot_cmd;
 mod threads;
 
 use std::process::ExitCode;
@@ -83,6 +85,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::Serve => serve::run(&config),
         Command::Journal(command) => journal_cmd::run(&config, command),
+        Command::Snapshot(command) => snapshot_cmd::run(&config, *command),
         Command::AuditLog(AuditLogCommand::Verify) => audit_log::verify(&config.data_dir),
         Command::Audit => audit::audit(&config),
         Command::VerifySettlement => audit::verify_settlement(&config),

@@ -1,5 +1,6 @@
-//! From files to a running engine: the journal is verified and replayed in one pass, a torn tail is
-//! cut off, and what SQL has settled already is told apart on the way.
+//! From files to a running engine: the journal is verified in one pass and replayed from the newest
+//! snapshot that can be used, else from its beginning; a torn tail is cut off, and what SQL has
+//! settled already is told apart on the way.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -10,12 +11,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use journal::{
     Expect, FaultKind, Journal, MappedStorage, Reader, RecordHeader, RecoverError, Recovery,
 };
-use pipeline::{Boundary, Replayer};
-use protocol::genesis::RULES;
+use pipeline::{Boundary, Replayer, genesis_of};
+use protocol::genesis::{Genesis, RULES};
 use settlement::Watermark;
+use snapshot::{CheckError, Meta};
 
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::images::{self, Image};
 
 /// Postings that wait for the next cut before they are rebuilt from the journal instead.
 pub(crate) const EFFECTS_MAX: usize = 1 << 20;
@@ -30,6 +33,10 @@ pub(crate) struct Recovered {
     pub(crate) engine: Engine,
     /// The last record of commands.
     pub(crate) boundary: Boundary,
+    /// Its index.
+    pub(crate) index: u64,
+    /// The snapshot from which the replay went on.
+    pub(crate) snapshot: Option<String>,
     /// The watermark found in SQL, if the journal contains it.
     pub(crate) confirmed: Option<Watermark>,
 }
@@ -46,9 +53,14 @@ pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Re
     // Another frame's database says nothing about what was durable here.
     let frame = frame_of(&dir)?;
     let settled = settled.filter(|watermark| watermark.frame == frame);
-    let mut replayer = Replayer::new(options(config));
-    let mut confirmed = None;
+    let choice = images::choose(config, frame, options(config), settled)?;
+    let (mut replayer, base) = begin(config, choice.image);
+    let mut confirmed = settled.filter(|watermark| is_at(watermark, &replayer)).cloned();
     let mut visit = |header: &RecordHeader, payload: &[u8]| {
+        if let Some(base) = base.as_ref().filter(|base| header.index <= base.meta.index) {
+            bar.inc(header.record_len());
+            return base.judge(header, payload);
+        }
         replayer.apply(header, payload, |_| ())?;
         bar.inc(header.record_len());
         if let Some(watermark) = settled.filter(|watermark| is_at(watermark, &replayer)) {
@@ -59,6 +71,7 @@ pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Re
     };
     let expect = Expect {
         rules_max: RULES,
+        durable_index_floor: choice.durable_index,
         durable_sequence_floor: settled.map_or(0, |watermark| watermark.through().0),
         ..Expect::default()
     };
@@ -67,13 +80,50 @@ pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Re
     let recovered = Journal::recover_with(storage, settings, expect, &mut visit);
     let (journal, report) = recovered.map_err(|error| failure(&error))?;
     bar.finish_and_clear();
-    let boundary = replayer.boundary();
+    let (boundary, index) = (replayer.boundary(), replayer.index());
     let engine = replayer.into_engine().expect("a recovered journal begins with its genesis");
-    Ok(Recovered { journal, report, engine, boundary, confirmed })
+    let snapshot = base.map(|base| base.name);
+    Ok(Recovered { journal, report, engine, boundary, index, snapshot, confirmed })
+}
+
+/// The snapshot from which a replay goes on.
+struct Base {
+    meta: Meta,
+    genesis: Genesis,
+    name: String,
+}
+
+impl Base {
+    /// Whether a record that is not replayed is the one that the snapshot was taken after.
+    fn judge(&self, header: &RecordHeader, payload: &[u8]) -> Result<(), CheckError> {
+        let is_ours = match header.index {
+            1 => genesis_of(header, payload)? == self.genesis,
+            _ => true,
+        };
+        if is_ours && (header.index < self.meta.index || header.hash == self.meta.chain_hash) {
+            return Ok(());
+        }
+        let name = &self.name;
+        Err(format!(
+            "{name} was taken of another history; restore the journal that belongs to it, or move \
+             it out of the directory"
+        )
+        .into())
+    }
+}
+
+/// A replay from the image, or from the beginning.
+fn begin(config: &Config, image: Option<Image>) -> (Replayer, Option<Base>) {
+    let Some(Image { engine, meta, name }) = image else {
+        return (Replayer::new(options(config)), None);
+    };
+    let base = Base { meta, genesis: engine.genesis().clone(), name };
+    let boundary = Boundary { epoch: meta.epoch, chain_hash: meta.chain_hash };
+    (Replayer::resume(options(config), engine, boundary, meta.index), Some(base))
 }
 
 /// The frame that the journal's first record names.
-fn frame_of(dir: &Path) -> Result<u128, Failure> {
+pub(crate) fn frame_of(dir: &Path) -> Result<u128, Failure> {
     let failed = |error| failure(&error);
     let mut reader = Reader::open_range(Arc::new(MappedStorage::new(dir)), 1, 1).map_err(failed)?;
     let first = reader.next().map_err(failed)?;

@@ -109,7 +109,7 @@ impl Basin {
 
 /// Starts everything behind the doors.
 fn start(config: &Config, recovered: Recovered, sink: Option<AnySink>) -> Result<Running, Failure> {
-    let Recovered { journal, report, engine, boundary, confirmed } = recovered;
+    let Recovered { journal, report, engine, boundary, confirmed, .. } = recovered;
     let frame = engine.genesis().frame;
     // 3 time goes on from the journal's
     let clock = SystemClock::start(report.last.timestamp_ns, config.accept_clock_step)
@@ -279,6 +279,7 @@ fn announce(recovered: &Recovered) {
         commands = report.commands,
         bytes = report.bytes,
         executed = recovered.engine.executed().0,
+        snapshot = recovered.snapshot.as_deref().unwrap_or("none"),
         "recovered"
     );
     if let Some(cut) = &report.truncated {
