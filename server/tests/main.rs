@@ -37,4 +37,5 @@ mod rotation;
 mod settled_keys;
 mod settlement_outage;
 mod shell;
+mod snapshots;
 mod structure_over_quic;
