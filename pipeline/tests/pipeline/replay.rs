@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::Options;
+use engine::{Engine, Options};
 use journal::{Kind, Reader, RecordHeader};
 use pipeline::{ReplayError, Replayer, genesis_of};
 
@@ -49,6 +49,44 @@ fn a_replay_gives_the_same_state_twice_and_from_every_reader() {
     };
     assert_eq!(digests(&once), digests(&twice));
     assert_eq!(genesis_of(&records[0].0, &records[0].1).unwrap(), genesis());
+}
+
+/// The engine as it is after a way through its bytes.
+fn through_bytes(engine: &Engine) -> Engine {
+    let mut bytes = Vec::new();
+    engine.write_state(&mut |part| bytes.extend_from_slice(part));
+    let mut rest = &*bytes;
+    let read = Engine::read_state(Options::default(), &mut |part: &mut [u8]| {
+        let (head, tail) = rest.split_at(part.len());
+        part.copy_from_slice(head);
+        rest = tail;
+        true
+    });
+    read.unwrap()
+}
+
+#[test]
+fn a_replay_goes_on_behind_any_record() {
+    let records = records();
+    let whole = replay(&records).unwrap();
+    for end in 1..=records.len() {
+        let past = replay(&records[..end]).unwrap();
+        let engine = through_bytes(past.engine().unwrap());
+        let (boundary, index) = (past.boundary(), past.index());
+        let mut replayer = Replayer::resume(Options::default(), engine, boundary, index);
+        for (header, payload) in records.iter().filter(|(header, _)| header.index > index) {
+            replayer.apply(header, payload, |_| ()).unwrap();
+        }
+        assert_eq!((replayer.boundary(), replayer.index()), (whole.boundary(), whole.index()));
+        let images = [&replayer, &whole].map(|replayer| replayer.engine().unwrap().image_digest());
+        assert_eq!(images[0], images[1], "behind record {index}");
+    }
+    // A state that is not the one of its record is caught by the next digest.
+    let strange = through_bytes(replay(&records[..1]).unwrap().engine().unwrap());
+    let boundary = whole.boundary();
+    let mut replayer = Replayer::resume(Options::default(), strange, boundary, 1);
+    let second = records.iter().filter(|(header, _)| header.commands > 0).nth(1).unwrap();
+    assert!(replayer.apply(&second.0, &second.1, |_| ()).is_err());
 }
 
 #[test]
