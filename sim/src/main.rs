@@ -85,8 +85,8 @@ impl Sums {
         let rate = self.seeds as f64 / took.as_secs_f64().max(0.001);
         let Self { seeds, acknowledged, faults, failed, .. } = self;
         println!(
-            "{seeds} seeds in {:.1} s ({rate:.0} a second), {hours} simulated hours, {acknowledged} \
-             answers, {} faults, {} failed",
+            "{seeds} seeds in {:.1} s ({rate:.0} a second), {hours} simulated hours, \
+             {acknowledged} answers, {} faults, {} failed",
             took.as_secs_f64(),
             faults.total(),
             failed.len()
