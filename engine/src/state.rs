@@ -7,7 +7,7 @@
 //! the future of the one that was written, and two engines with the same past write the same bytes.
 //!
 //! The form is little-endian: a head with the count of every section, the genesis record, then the
-//! sections in the order of the head, then [`END`]. A change of any row is another [`VERSION`].
+//! sections in the order of the head, then `END`. A change of any row is another [`VERSION`].
 
 mod check;
 mod read;
