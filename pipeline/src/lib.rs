@@ -40,7 +40,7 @@ pub use engine_stage::EngineStage;
 pub use halt::{Halt, Progress};
 pub use journal_stage::{JournalStage, Now};
 pub use marks::{Executed, Marks, WatermarkError, Watermarks};
-pub use metrics::{Metrics, StageMetrics};
+pub use metrics::{Metrics, StageMetrics, StepTimes};
 pub use payload::{PayloadError, Requests};
 pub use replayer::{ReplayError, Replayer, Step, genesis_of};
 pub use sync_stage::SyncStage;

@@ -172,13 +172,14 @@ impl Observed for Frame {
             self.pool.free_bytes() as u64,
         );
         page.gauge("bezant_pool_requests", "Requests in flight.", self.pool.in_flight() as u64);
-        for (stage, metrics) in [
+        let stages = [
             ("journal", &self.stages.journal),
             ("sync", &self.stages.sync),
             ("engine", &self.stages.engine),
-        ] {
-            page.stage(stage, metrics);
-        }
+        ];
+        stages.iter().for_each(|(stage, metrics)| page.stage(stage, metrics));
+        // One family, so all its lines stand together.
+        stages.iter().for_each(|(stage, metrics)| page.steps(stage, metrics));
         page.counter(
             "bezant_journal_prepare_failures",
             "Segments not prepared for want of room.",
@@ -214,6 +215,11 @@ impl Observed for Frame {
         page.supply(&self.supply());
         page.finish()
     }
+}
+
+/// Nanoseconds as seconds, exact.
+fn seconds(ns: u64) -> String {
+    format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
 }
 
 /// A page in the OpenMetrics text format.
@@ -258,6 +264,22 @@ impl Page {
             let value = counter.load(Ordering::Relaxed);
             self.counter(&format!("bezant_{stage}_{name}"), "Of this stage.", value);
         }
+    }
+
+    /// A step is what a stage does without waiting: a long one is a pause for all that wait.
+    fn steps(&mut self, stage: &str, metrics: &StageMetrics) {
+        let name = "bezant_stage_step_seconds";
+        self.describe(name, "histogram", "How long a stage worked without waiting.");
+        let sum_ns = metrics.working_ns.load(Ordering::Relaxed);
+        let mut count = 0;
+        for (bound_ns, more) in metrics.steps.classes() {
+            count += more;
+            let bound = bound_ns.map_or_else(|| "+Inf".to_owned(), seconds);
+            let labels = format_args!("stage=\"{stage}\",le=\"{bound}\"");
+            self.line(format_args!("{name}_bucket{{{labels}}} {count}"));
+        }
+        self.line(format_args!("{name}_sum{{stage=\"{stage}\"}} {}", seconds(sum_ns)));
+        self.line(format_args!("{name}_count{{stage=\"{stage}\"}} {count}"));
     }
 
     fn settlement(&mut self, status: &Status) {

@@ -239,18 +239,21 @@ impl<'a> Account<'a> {
         Self { shared, metrics, since_ns }
     }
 
-    fn book(&mut self, counter: impl Fn(&StageMetrics) -> &AtomicU64) {
-        let now_ns = self.shared.clock.monotonic_ns();
-        counter(self.metrics).fetch_add(now_ns - self.since_ns, Ordering::Relaxed);
-        self.since_ns = now_ns;
+    /// Nanoseconds since the last call.
+    fn lap_ns(&mut self) -> u64 {
+        let before_ns = std::mem::replace(&mut self.since_ns, self.shared.clock.monotonic_ns());
+        self.since_ns - before_ns
     }
 
+    /// A step has ended.
     fn worked(&mut self) {
-        self.book(|metrics| &metrics.working_ns);
+        let took_ns = self.lap_ns();
+        self.metrics.working_ns.fetch_add(took_ns, Ordering::Relaxed);
+        self.metrics.steps.add(took_ns);
     }
 
     fn waited(&mut self) {
-        self.book(|metrics| &metrics.waiting_ns);
+        self.metrics.waiting_ns.fetch_add(self.lap_ns(), Ordering::Relaxed);
     }
 }
 
