@@ -11,14 +11,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use journal::{
     Expect, FaultKind, Journal, MappedStorage, Reader, RecordHeader, RecoverError, Recovery,
 };
-use pipeline::{Boundary, Replayer, genesis_of};
+use pipeline::{Boundary, Image, Replayer, genesis_of};
 use protocol::genesis::{Genesis, RULES};
 use settlement::Watermark;
 use snapshot::{CheckError, Meta};
 
 use crate::config::Config;
-use crate::exit::{Exit, Failure};
-use crate::images::{self, Image};
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::images;
 
 /// Postings that wait for the next cut before they are rebuilt from the journal instead.
 pub(crate) const EFFECTS_MAX: usize = 1 << 20;
@@ -53,7 +53,11 @@ pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Re
     // Another frame's database says nothing about what was durable here.
     let frame = frame_of(&dir)?;
     let settled = settled.filter(|watermark| watermark.frame == frame);
-    let choice = images::choose(config, frame, options(config), settled)?;
+    // What is settled is compared on the way, and a replay does not run backwards.
+    let wanted = |meta: &Meta| settled.is_none_or(|mark| meta.sequence <= mark.through());
+    let choice = pipeline::choose(&images::catalogue(config, frame), options(config), wanted)
+        .or_exit(Exit::Io, "the snapshots")?;
+    images::warn(&choice.refused);
     let (mut replayer, base) = begin(config, choice.image);
     let mut confirmed = settled.filter(|watermark| is_at(watermark, &replayer)).cloned();
     let mut visit = |header: &RecordHeader, payload: &[u8]| {

@@ -27,25 +27,11 @@ fn create(config: &Config) -> Result<(), Failure> {
     // As at a start: what is in the snapshot is durable in the journal, and nobody else writes.
     let recovered = recover::recover(config, None)?;
     let Recovered { journal, engine, boundary, index, .. } = recovered;
-    let genesis = engine.genesis();
-    let meta = Meta {
-        frame: genesis.frame,
-        sequence: engine.executed(),
-        index,
-        epoch: boundary.epoch,
-        timestamp_ns: engine.timestamp_ns(),
-        chain_hash: boundary.chain_hash,
-        run_digest: engine.run_digest(),
-        image_digest: engine.image_digest(),
-    };
-    let catalogue = images::catalogue(config, meta.frame);
+    let catalogue = images::catalogue(config, engine.genesis().frame);
     let options = recover::options(config);
-    // The first engine is gone before the second one is made of what was written.
-    let hand_over = move |sink: &mut dyn FnMut(&[u8])| engine.write_state(&mut |bytes| sink(bytes));
-    let taken = catalogue
-        .create(&meta, hand_over, |reader| images::load(reader, options).map(drop))
+    let taken = pipeline::take(&catalogue, engine, boundary, index, options)
         .map_err(|error| failure(&error))?;
-    print(&taken, &meta);
+    print(&taken.name, &taken.meta);
     let pruned = catalogue.prune(KEPT_MIN).map_err(|error| failure(&error))?;
     for name in pruned.removed {
         println!("removed    {name}");
@@ -81,7 +67,7 @@ fn verify(config: &Config) -> Result<(), Failure> {
     for entry in catalogue.list().or_exit(Exit::Io, "the snapshots")? {
         let reader = catalogue.open(&entry.name).map_err(CheckError::from);
         let read =
-            reader.and_then(|mut reader| images::load(&mut reader, recover::options(config)));
+            reader.and_then(|mut reader| pipeline::load(&mut reader, recover::options(config)));
         match read {
             Ok(_) => {
                 good += 1;
