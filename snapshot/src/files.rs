@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rustix::fs::{Advice, fadvise};
 
 /// A directory of files.
-pub trait Files {
+pub trait Files: Send + Sync {
     /// Names of the files; empty if the directory is not there yet.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ pub trait Files {
 }
 
 /// A file being written.
-pub trait FileWrite {
+pub trait FileWrite: Send {
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ pub trait FileWrite {
 }
 
 /// A file being read.
-pub trait FileRead {
+pub trait FileRead: Send {
     /// Its bytes.
     fn bytes(&self) -> u64;
 

@@ -9,6 +9,7 @@ mod catalogue;
 mod error;
 mod files;
 mod format;
+mod memory;
 mod read;
 mod write;
 
@@ -16,6 +17,7 @@ pub use crate::catalogue::{Catalogue, CheckError, Entry, Pruned};
 pub use crate::error::SnapshotError;
 pub use crate::files::{DirFiles, FileRead, FileWrite, Files};
 pub use crate::format::{CHUNK_BYTES, FORMAT, HEADER_BYTES, Meta, name_of};
+pub use crate::memory::MemoryFiles;
 pub use crate::read::{Reader, Verified};
 pub use crate::write::TEMPORARY;
 

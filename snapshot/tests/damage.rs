@@ -1,20 +1,20 @@
 //! No damage is believed: every byte flipped, every length, files of others and swapped ones.
 //! Invariant: a body that is read is the body that was written.
 
-use snapshot::{CHUNK_BYTES, Catalogue, SnapshotError};
+use snapshot::{CHUNK_BYTES, Catalogue, MemoryFiles, SnapshotError};
 
-use crate::disk::{Disk, FRAME, body, read, take};
+use crate::disk::{FRAME, body, catalogue, edit, read, take};
 
 #[test]
 fn every_flipped_byte_is_told_with_its_place() {
-    let disk = Disk::default();
-    let catalogue = disk.catalogue();
+    let disk = MemoryFiles::new();
+    let catalogue = catalogue(&disk);
     let bytes = body(600);
     let name = take(&catalogue, 10, &bytes).unwrap();
     assert_eq!(read(&catalogue, &name).unwrap(), bytes);
     let len = catalogue.verify(&name).unwrap().file_bytes as usize;
     for at in 0..len {
-        disk.edit(&name, |file| file[at] ^= 0x40);
+        edit(&disk, &name, |file| file[at] ^= 0x40);
         let error = catalogue.verify(&name).expect_err("a byte is wrong");
         assert!(read(&catalogue, &name).is_err());
         match error {
@@ -22,36 +22,36 @@ fn every_flipped_byte_is_told_with_its_place() {
             SnapshotError::Damaged { offset, .. } => assert!(offset <= at as u64, "{at}"),
             other => panic!("byte {at}: {other}"),
         }
-        disk.edit(&name, |file| file[at] ^= 0x40);
+        edit(&disk, &name, |file| file[at] ^= 0x40);
     }
     assert!(catalogue.verify(&name).is_ok());
 }
 
 #[test]
 fn every_other_length_is_told() {
-    let disk = Disk::default();
-    let catalogue = disk.catalogue();
+    let disk = MemoryFiles::new();
+    let catalogue = catalogue(&disk);
     let name = take(&catalogue, 10, &body(300)).unwrap();
     let mut whole = Vec::new();
-    disk.edit(&name, |file| whole = file.clone());
+    edit(&disk, &name, |file| whole = file.clone());
     for len in 0..whole.len() {
-        disk.edit(&name, |file| file.truncate(len));
+        edit(&disk, &name, |file| file.truncate(len));
         let error = catalogue.verify(&name).expect_err("it is cut");
         assert!(matches!(error, SnapshotError::Damaged { .. }), "{len}: {error}");
-        disk.edit(&name, |file| *file = whole.clone());
+        edit(&disk, &name, |file| *file = whole.clone());
     }
-    disk.edit(&name, |file| file.push(0));
+    edit(&disk, &name, |file| file.push(0));
     assert!(matches!(catalogue.verify(&name), Err(SnapshotError::Damaged { .. })));
 }
 
 #[test]
 fn chunks_cannot_change_places() {
-    let disk = Disk::default();
-    let catalogue = disk.catalogue();
+    let disk = MemoryFiles::new();
+    let catalogue = catalogue(&disk);
     let bytes = body(2 * CHUNK_BYTES + 5);
     let name = take(&catalogue, 10, &bytes).unwrap();
     assert_eq!(read(&catalogue, &name).unwrap(), bytes);
-    disk.edit(&name, |file| {
+    edit(&disk, &name, |file| {
         let (one, other) = file[256..256 + 2 * CHUNK_BYTES].split_at_mut(CHUNK_BYTES);
         one.swap_with_slice(other);
     });
@@ -61,15 +61,15 @@ fn chunks_cannot_change_places() {
 
 #[test]
 fn files_cannot_change_places_or_frames() {
-    let disk = Disk::default();
-    let catalogue = disk.catalogue();
+    let disk = MemoryFiles::new();
+    let catalogue = catalogue(&disk);
     let (one, other) =
         (take(&catalogue, 10, &body(9)).unwrap(), take(&catalogue, 20, &body(8)).unwrap());
     let (mut first, mut second) = (Vec::new(), Vec::new());
-    disk.edit(&one, |file| first = file.clone());
-    disk.edit(&other, |file| second = file.clone());
-    disk.edit(&one, |file| *file = second);
-    disk.edit(&other, |file| *file = first);
+    edit(&disk, &one, |file| first = file.clone());
+    edit(&disk, &other, |file| second = file.clone());
+    edit(&disk, &one, |file| *file = second);
+    edit(&disk, &other, |file| *file = first);
     for entry in catalogue.list().unwrap() {
         assert!(matches!(entry.meta, Err(SnapshotError::Misnamed { .. })), "{}", entry.name);
         assert!(matches!(catalogue.open(&entry.name), Err(SnapshotError::Misnamed { .. })));
@@ -81,7 +81,7 @@ fn files_cannot_change_places_or_frames() {
 
 #[test]
 fn a_reader_gives_no_more_than_there_is() {
-    let catalogue = Disk::default().catalogue();
+    let catalogue = catalogue(&MemoryFiles::new());
     let name = take(&catalogue, 10, &body(10)).unwrap();
     let mut reader = catalogue.open(&name).unwrap();
     assert!(matches!(reader.fill(&mut [0; 11]), Err(SnapshotError::Length { bytes: 10, .. })));

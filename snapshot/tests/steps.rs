@@ -4,26 +4,35 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
-use snapshot::{Catalogue, DirFiles, SnapshotError, TEMPORARY};
+use snapshot::{Catalogue, DirFiles, MemoryFiles, SnapshotError, TEMPORARY};
 
-use crate::disk::{Disk, FRAME, body, read, take};
+use crate::disk::{FRAME, body, catalogue, edit, read, take};
 
 fn names(catalogue: &Catalogue) -> Vec<String> {
     let entries = catalogue.list().expect("the directory can be read");
     entries.into_iter().map(|entry| entry.name).collect()
 }
 
+/// What a stop of the process and some power cuts leave.
+fn crashes(disk: &MemoryFiles) -> Vec<MemoryFiles> {
+    let after = (0..24).map(|seed| {
+        let after = disk.copy();
+        after.crash(seed);
+        after
+    });
+    after.chain([disk.copy()]).collect()
+}
+
 #[test]
 fn a_crash_at_any_step_leaves_the_older_ones_and_no_half() {
     let mut steps = 0;
     loop {
-        let disk = Disk::default();
-        let old = take(&disk.catalogue(), 10, &body(700)).unwrap();
+        let disk = MemoryFiles::new();
+        let old = take(&catalogue(&disk), 10, &body(700)).unwrap();
         disk.stop_after(Some(steps));
-        let taken = take(&disk.catalogue(), 20, &body(900));
-        for after in [disk.crashed(), disk.clone()] {
-            after.stop_after(None);
-            let catalogue = after.catalogue();
+        let taken = take(&catalogue(&disk), 20, &body(900));
+        for after in crashes(&disk) {
+            let catalogue = catalogue(&after);
             assert_eq!(read(&catalogue, &old).unwrap(), body(700), "after {steps}");
             for name in names(&catalogue) {
                 catalogue.verify(&name).unwrap_or_else(|error| panic!("after {steps}: {error}"));
@@ -33,7 +42,9 @@ fn a_crash_at_any_step_leaves_the_older_ones_and_no_half() {
             assert!(!after.names().iter().any(|name| name == TEMPORARY));
         }
         if let Ok(name) = taken {
-            assert!(names(&disk.crashed().catalogue()).contains(&name), "what is said is kept");
+            for after in crashes(&disk) {
+                assert!(names(&catalogue(&after)).contains(&name), "what is said is kept");
+            }
             assert!(steps > 4, "there are steps to stop at");
             break;
         }
@@ -43,11 +54,11 @@ fn a_crash_at_any_step_leaves_the_older_ones_and_no_half() {
 
 #[test]
 fn a_full_disk_costs_only_the_new_one() {
-    let disk = Disk::default();
-    let catalogue = disk.catalogue();
+    let disk = MemoryFiles::new();
+    let catalogue = catalogue(&disk);
     let old = take(&catalogue, 10, &body(100)).unwrap();
     for room in [0, 300, 5_000] {
-        disk.limit(Some(room));
+        disk.set_capacity(Some(disk.bytes() + room));
         match take(&catalogue, 20, &body(5_000)) {
             Err(SnapshotError::Io { action: "writing", source, .. }) => {
                 assert_eq!(source.kind(), io::ErrorKind::StorageFull);
@@ -56,26 +67,26 @@ fn a_full_disk_costs_only_the_new_one() {
         }
         assert_eq!(disk.names(), std::slice::from_ref(&old), "the space is free again");
     }
-    disk.limit(None);
+    disk.set_capacity(None);
     assert!(take(&catalogue, 20, &body(5_000)).is_ok());
 }
 
 #[test]
 fn what_the_check_refuses_is_not_kept() {
-    let disk = Disk::default();
+    let disk = MemoryFiles::new();
     let hand_over = |sink: &mut dyn FnMut(&[u8])| sink(b"some");
-    let refused = disk.catalogue().create(&crate::disk::meta(5), hand_over, |_| Err("no".into()));
+    let refused = catalogue(&disk).create(&crate::disk::meta(5), hand_over, |_| Err("no".into()));
     assert!(matches!(refused, Err(SnapshotError::Rejected { .. })));
     assert!(disk.names().is_empty());
 }
 
 #[test]
 fn pruning_keeps_two_that_verify_and_touches_no_suspect() {
-    let disk = Disk::default();
-    let catalogue = disk.catalogue();
+    let disk = MemoryFiles::new();
+    let catalogue = catalogue(&disk);
     let all: Vec<_> =
         [10, 20, 30, 40, 50].map(|at| take(&catalogue, at, &body(50)).unwrap()).into();
-    disk.edit(&all[3], |file| file[300] ^= 1);
+    edit(&disk, &all[3], |file| file[300] ^= 1);
     let pruned = catalogue.prune(0).unwrap();
     assert_eq!(pruned.kept, [all[4].clone(), all[2].clone()]);
     assert_eq!(pruned.removed, [all[1].clone(), all[0].clone()]);
@@ -87,16 +98,15 @@ fn pruning_keeps_two_that_verify_and_touches_no_suspect() {
 #[test]
 fn pruning_stopped_at_any_step_leaves_two() {
     for steps in 0..5 {
-        let disk = Disk::default();
-        let catalogue = disk.catalogue();
+        let disk = MemoryFiles::new();
+        let full = catalogue(&disk);
         for at in [10, 20, 30, 40] {
-            take(&catalogue, at, &body(50)).unwrap();
+            take(&full, at, &body(50)).unwrap();
         }
         disk.stop_after(Some(steps));
-        let _stopped_or_not = catalogue.prune(2);
-        for after in [disk.crashed(), disk] {
-            after.stop_after(None);
-            let kept = after.catalogue().prune(2).unwrap().kept;
+        let _stopped_or_not = full.prune(2);
+        for after in crashes(&disk) {
+            let kept = catalogue(&after).prune(2).unwrap().kept;
             assert_eq!(kept.len(), 2);
             assert!(kept[0].contains("40") && kept[1].contains("30"));
         }
@@ -117,4 +127,25 @@ fn real_files_are_their_owners_alone() {
     assert_eq!(read(&catalogue, &newer).unwrap(), bytes);
     let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(place.clone()), mode(place.join(newer))), (0o700, 0o600));
+}
+
+#[test]
+fn a_sync_that_fails_costs_only_the_new_one() {
+    let disk = MemoryFiles::new();
+    let catalogue = catalogue(&disk);
+    let old = take(&catalogue, 10, &body(700)).unwrap();
+    disk.fail_sync_in(0);
+    let failed = take(&catalogue, 20, &body(900));
+    assert!(matches!(failed, Err(SnapshotError::Io { .. })), "{failed:?}");
+    assert_eq!(disk.names(), [old]);
+}
+
+#[test]
+fn what_cannot_be_read_back_is_not_named() {
+    let disk = MemoryFiles::new();
+    let catalogue = catalogue(&disk);
+    disk.fail_read(Some((TEMPORARY.to_owned(), 300..301)));
+    assert!(take(&catalogue, 20, &body(900)).is_err());
+    disk.fail_read(None);
+    assert!(names(&catalogue).is_empty());
 }
