@@ -52,6 +52,8 @@ impl Curve {
 pub(crate) struct Configuration {
     parameters: Parameters,
     changes: Vec<Change>,
+    /// A bit for each parameter that keeps its value, by its number.
+    pinned: u64,
     /// The fee curve of the present parameters.
     pub(crate) curve: Curve,
 }
@@ -69,7 +71,8 @@ fn curve(parameters: &Parameters) -> Curve {
 impl Configuration {
     /// Of validated parameters.
     pub(crate) fn new(parameters: Parameters) -> Self {
-        Self { parameters, changes: Vec::with_capacity(CHANGES_MAX), curve: curve(&parameters) }
+        let changes = Vec::with_capacity(CHANGES_MAX);
+        Self { parameters, changes, pinned: 0, curve: curve(&parameters) }
     }
 
     /// One value.
@@ -94,12 +97,32 @@ impl Configuration {
 
     /// Sets a value that is accepted.
     pub(crate) fn set(&mut self, parameter: Parameter, value: u128) {
-        self.parameters = self.parameters.with(parameter, value);
+        self.replace(self.parameters.with(parameter, value));
+    }
+
+    /// Every value.
+    pub(crate) const fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Other values, which validate.
+    pub(crate) fn replace(&mut self, parameters: Parameters) {
+        self.parameters = parameters;
         assert!(
             self.parameters.validate().is_ok(),
             "a value is set only after the set with it validated"
         );
         self.curve = curve(&self.parameters);
+    }
+
+    /// Keeps the value of `parameter` from now on.
+    pub(crate) const fn pin(&mut self, parameter: Parameter) {
+        self.pinned |= 1 << parameter.number();
+    }
+
+    /// Whether `parameter` keeps its value.
+    pub(crate) const fn is_pinned(&self, parameter: Parameter) -> bool {
+        self.pinned & (1 << parameter.number()) != 0
     }
 
     /// Whether no other change may be announced.

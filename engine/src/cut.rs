@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use protocol::cut::{AccountRow, Cut};
+use protocol::effect::Effect;
 use protocol::{AssetId, OwnerId, Sequence};
 
 use crate::accounts::{Cold, Hot, bits};
@@ -263,6 +264,11 @@ impl Engine {
         }
         let hot = self.accounts.hot_mut(number);
         hot.flags &= !(open.bit | bits::COPIED);
+    }
+
+    /// Postings since the last cut, in order; `None` without history, or when they did not fit.
+    pub fn postings(&self) -> Option<&[Effect]> {
+        self.effects.rows()
     }
 
     /// Says that everything so far is settled elsewhere already: the next cut begins here.

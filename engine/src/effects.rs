@@ -41,6 +41,11 @@ impl Effects {
         self.rows.push(effect);
     }
 
+    /// What there is, if everything is.
+    pub(crate) fn rows(&self) -> Option<&[Effect]> {
+        (self.on && !self.lost).then_some(&*self.rows)
+    }
+
     /// Where a chain begins.
     pub(crate) const fn mark(&self) -> usize {
         self.rows.len()

@@ -186,7 +186,8 @@ impl Engine {
         self.digest.record(start.timestamp_ns, start.settled.0);
         self.velocity.advance(now_ms);
         while let Some(change) = self.configuration.take_due(now_ms) {
-            if self.configuration.accepts(change.parameter, change.value) {
+            let is_free = !self.configuration.is_pinned(change.parameter);
+            if is_free && self.configuration.accepts(change.parameter, change.value) {
                 self.apply(change.parameter, change.value);
             }
         }

@@ -65,6 +65,7 @@ mod kinds;
 mod limits;
 mod list;
 mod owners;
+mod pin;
 mod posting;
 mod read;
 mod recount;
@@ -77,4 +78,5 @@ mod undo;
 mod velocity;
 
 pub use crate::engine::{Engine, Options, RecordStart};
+pub use crate::pin::PinError;
 pub use crate::recount::Recount;

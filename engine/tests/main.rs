@@ -13,6 +13,7 @@ mod ids;
 mod keys;
 mod lists;
 mod model;
+mod pins;
 mod postings;
 mod reads;
 mod refusals;

@@ -42,7 +42,9 @@ impl Engine {
             return Err(Status::CapacityShrinks);
         }
         // Point of no return.
-        if let Some(host) = host {
+        if self.configuration.is_pinned(parameter) {
+            // Answered as ever; the value stays.
+        } else if let Some(host) = host {
             self.hosts.row_mut(host).debit_limit = value;
         } else if parameter.is_fee() {
             self.configuration.announce(Change {
