@@ -6,10 +6,12 @@
 
 use std::collections::VecDeque;
 
-use engine::{Engine, Options, RecordStart};
+use engine::{Engine, Options, PinError, RecordStart};
 use journal::{Kind, Reader, RecordHeader};
 use protocol::genesis::{Genesis, GenesisError, RULES};
+use protocol::parameter::Parameter;
 use protocol::reply::Outcomes;
+use protocol::request::Commands;
 use protocol::{Command, Request, Sequence};
 
 use crate::assemble::Boundary;
@@ -166,6 +168,8 @@ pub struct Replayer {
     /// Digests before this sequence were proven by whoever made the engine.
     resumed: u64,
     timestamp_ns: u64,
+    /// The journal's digests are those of this replay.
+    is_compared: bool,
 }
 
 impl Replayer {
@@ -182,6 +186,7 @@ impl Replayer {
             index: 0,
             resumed: 0,
             timestamp_ns: 0,
+            is_compared: true,
         }
     }
 
@@ -217,6 +222,22 @@ impl Replayer {
         Ok(records)
     }
 
+    /// Goes on under other parameters than the journal's, whose digests are compared no longer.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is set when the values cannot be.
+    ///
+    /// # Panics
+    ///
+    /// Before the genesis record.
+    pub fn alter(&mut self, values: &[(Parameter, u128)]) -> Result<(), PinError> {
+        let engine = self.engine.as_mut().expect("parameters are altered after the genesis record");
+        engine.pin(values)?;
+        self.is_compared = false;
+        Ok(())
+    }
+
     /// Replays one record, showing each of its requests to `visit`.
     ///
     /// # Errors
@@ -228,6 +249,22 @@ impl Replayer {
         payload: &[u8],
         visit: impl FnMut(Step<'_>),
     ) -> Result<(), ReplayError> {
+        self.apply_through(header, payload, Sequence(u64::MAX), visit)
+    }
+
+    /// Replays the commands of one record through `through`, and to the end of the chain that this
+    /// one belongs to. Inside a record the engine can be asked, and nothing may be applied any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub fn apply_through(
+        &mut self,
+        header: &RecordHeader,
+        payload: &[u8],
+        through: Sequence,
+        visit: impl FnMut(Step<'_>),
+    ) -> Result<(), ReplayError> {
         let index = header.index;
         if header.rules > RULES {
             let rules = header.rules;
@@ -237,7 +274,7 @@ impl Replayer {
             Some(Kind::Genesis) => self.begin(header, payload)?,
             Some(Kind::Commands) => {
                 self.check(header)?;
-                self.execute(header, payload, visit)?;
+                self.execute(header, payload, through, visit)?;
             }
             Some(Kind::Blank | Kind::Seal) => self.check(header)?,
             Some(Kind::Membership) | None => {
@@ -322,7 +359,7 @@ impl Replayer {
         if sequence == 0 && header.run_digest == [0; 16] {
             return Ok(());
         }
-        if sequence < self.resumed {
+        if sequence < self.resumed || !self.is_compared {
             return Ok(());
         }
         let found = self
@@ -340,6 +377,7 @@ impl Replayer {
         &mut self,
         header: &RecordHeader,
         payload: &[u8],
+        through: Sequence,
         mut visit: impl FnMut(Step<'_>),
     ) -> Result<(), ReplayError> {
         let index = header.index;
@@ -355,13 +393,22 @@ impl Replayer {
             timestamp_ns: header.timestamp_ns,
             settled: Sequence(header.settled_sequence),
         });
-        let walked = self.requests.walk(payload, |request, slots, _| {
+        let walked = self.requests.walk(payload, |request, slots, commands| {
+            let wanted = through.0.saturating_sub(engine.executed().0);
+            if wanted == 0 {
+                return;
+            }
+            let slots = if wanted < commands.into() { first(slots, wanted) } else { slots };
             engine.execute(request, slots, outcomes);
             visit(Step { header, request, slots, outcomes });
         });
         assert!(walked.is_ok(), "the payload was counted just now");
         engine.end_record();
         let (sequence, digest) = (engine.executed().0, engine.run_digest());
+        if sequence + 1 < header.next_sequence() {
+            assert!(sequence >= through.0, "only what was not asked for is left out");
+            return Ok(());
+        }
         assert_eq!(sequence + 1, header.next_sequence(), "every command has one sequence");
         self.remember(sequence, digest);
         (self.boundary, self.index) = (Boundary::of(header), index);
@@ -387,4 +434,18 @@ impl Replayer {
         }
         self.digests.push_back((sequence, digest));
     }
+}
+
+/// The slots of the first `count` commands, and of the rest of the chain that the last one is in.
+fn first(slots: &[Command], count: u64) -> &[Command] {
+    let (mut end, mut seen) = (0, 0);
+    for entry in Commands::new(slots) {
+        let entry = entry.expect("the payload was counted just now");
+        seen += 1;
+        end += 1 + entry.data.len();
+        if seen >= count && !entry.command.is_linked() {
+            break;
+        }
+    }
+    &slots[..end]
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use engine::{Engine, Options};
+use engine::{Engine, Options, PinError};
 use journal::{Kind, Reader, RecordHeader};
 use pipeline::{ReplayError, Replayer, genesis_of};
+use protocol::parameter::Parameter;
+use protocol::{Command, Role, Sequence, flags, system};
 
-use crate::rig::{Rig, SECOND, genesis};
+use crate::rig::{Rig, SECOND, agent, genesis};
 
 type Record = (RecordHeader, Vec<u8>);
 
@@ -135,4 +137,76 @@ fn a_replay_begins_with_the_genesis_record() {
     let records = records();
     let error = replay(&records[1..]).err().unwrap();
     assert!(matches!(error, ReplayError::NoGenesis { index: 2 }));
+}
+
+/// A last record of one request with a chain in its middle, and what comes before it.
+fn with_a_chain() -> (Vec<Record>, Record) {
+    let mut rig = Rig::new();
+    rig.open_accounts();
+    let mut slots: Vec<_> =
+        (0..6).map(|_| Command::transfer(rig.id(), agent(0), agent(1), 1, 1_000)).collect();
+    for leg in &mut slots[2..4] {
+        leg.flags |= flags::LINKED;
+    }
+    rig.now_ns += SECOND / 10;
+    rig.send(Role::Agent, agent(0), &slots).unwrap();
+    rig.turn();
+    rig.disk.kill();
+    let mut reader = Reader::open(Arc::new(rig.disk), 1).unwrap();
+    let mut records = Vec::new();
+    while let Some((header, payload)) = reader.next().unwrap() {
+        records.push((*header, payload.to_vec()));
+    }
+    let is_commands = |(header, _): &Record| header.kind() == Some(Kind::Commands);
+    let at = records.iter().rposition(is_commands).unwrap();
+    let last = records[at].clone();
+    records.truncate(at);
+    (records, last)
+}
+
+#[test]
+fn a_record_is_replayed_through_any_of_its_commands() {
+    let (before, (header, payload)) = with_a_chain();
+    assert_eq!(header.commands, 6);
+    let begin = replay(&before).unwrap().engine().unwrap().account(agent(1), 1).unwrap().liquid;
+    let executed = header.first_sequence - 1;
+    for (asked, done) in [(1, 1), (2, 2), (3, 5), (4, 5), (5, 5), (6, 6), (9, 6)] {
+        let mut replayer = replay(&before).unwrap();
+        let through = Sequence(executed + asked);
+        replayer.apply_through(&header, &payload, through, |_| ()).unwrap();
+        let engine = replayer.engine().unwrap();
+        assert_eq!(engine.executed().0, executed + done, "asked for {asked}");
+        let paid = engine.account(agent(1), 1).unwrap().liquid - begin;
+        assert_eq!(paid, 995 * i128::from(done));
+        assert_eq!(engine.supply(), engine.recount());
+        let again = replayer.apply(&header, &payload, |_| ());
+        assert!(again.is_err(), "a record is applied once");
+    }
+}
+
+#[test]
+fn an_altered_replay_goes_its_own_way() {
+    let records = records();
+    let replayed = |values: &[(Parameter, u128)]| {
+        let mut replayer = replay(&records[..1]).unwrap();
+        replayer.alter(values).unwrap();
+        for (header, payload) in &records[1..] {
+            replayer.apply(header, payload, |_| ()).unwrap();
+        }
+        replayer.into_engine().unwrap()
+    };
+    let run = replay(&records).unwrap().into_engine().unwrap();
+    let same = replayed(&[(Parameter::FeeBase, 5_000)]);
+    assert_eq!(same.image_digest(), run.image_digest());
+    let other = replayed(&[(Parameter::FeeBase, 50_000)]);
+    assert_eq!(other.executed(), run.executed());
+    assert_ne!(other.run_digest(), run.run_digest());
+    let collected = |engine: &Engine| engine.account(system::fee_collector(0), 1).unwrap().liquid;
+    assert!(collected(&other) >= collected(&run));
+    let mut replayer = replay(&records[..1]).unwrap();
+    let refused = replayer.alter(&[(Parameter::FeeBase, 50_001)]);
+    assert_eq!(refused, Err(PinError::Bounds(Parameter::FeeBase)));
+    // A digest that is wrong is nothing to such a replay; a gap still is.
+    let gap = &records[records.len() - 1];
+    assert!(replayer.apply(&gap.0, &gap.1, |_| ()).is_err());
 }
