@@ -117,7 +117,42 @@ pub enum RecoverError {
         /// What is there.
         flaw: Flaw,
     },
-    /// A segment between others, or the first, is absent.
+    /// A segment behind the first cannot be begun with.
+    #[error("{file} does not begin with a record: {flaw}; restore the file")]
+    NoBeginning {
+        /// The segment's file.
+        file: String,
+        /// What is there.
+        flaw: Flaw,
+    },
+    /// The records before are no longer kept, and what was given does not reach to them.
+    #[error(
+        "{file} is the oldest segment and begins at record {first_index}: what comes before is not \
+         kept, so a snapshot of record {} or a later one is needed; restore one, or the segments \
+         before",
+        .first_index - 1
+    )]
+    Shortened {
+        /// The oldest segment's file.
+        file: String,
+        /// Its first record.
+        first_index: u64,
+    },
+    /// The record behind which the caller has a state is another one.
+    #[error(
+        "{file} at offset {offset}: record {index} is not the one of which the snapshot was taken, \
+         they are of two histories; restore the journal that belongs to it, or move the snapshot \
+         out of the directory"
+    )]
+    OtherHistory {
+        /// The file.
+        file: String,
+        /// Place of the record, or of the one behind it if that is the oldest that is kept.
+        offset: u64,
+        /// The record.
+        index: u64,
+    },
+    /// A segment between others is absent.
     #[error("{file} is missing and later segments exist; put it back, nothing was changed")]
     MissingSegment {
         /// The file.
@@ -191,11 +226,14 @@ impl RecoverError {
         match self {
             Self::NoJournal { .. }
             | Self::MissingSegment { .. }
+            | Self::Shortened { .. }
             | Self::Beyond { .. }
             | Self::Storage(StorageError::Absent { .. }) => FaultKind::Missing,
-            Self::NoGenesis { .. } | Self::SwappedSegment { .. } | Self::Corrupt(_) => {
-                FaultKind::Corrupt
-            }
+            Self::NoGenesis { .. }
+            | Self::NoBeginning { .. }
+            | Self::OtherHistory { .. }
+            | Self::SwappedSegment { .. }
+            | Self::Corrupt(_) => FaultKind::Corrupt,
             Self::WrongFrame { .. } => FaultKind::WrongFrame,
             Self::Newer { .. } => FaultKind::Format,
             Self::Storage(StorageError::Locked { .. }) => FaultKind::Locked,

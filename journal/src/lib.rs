@@ -30,6 +30,7 @@
 //! ```
 
 mod append;
+mod base;
 mod error;
 mod flaw;
 mod format;
@@ -40,13 +41,17 @@ mod memory;
 mod prepare;
 mod reader;
 mod recover;
+mod retire;
 mod scan;
+mod scrub;
+mod segments;
 mod shared;
 mod stage;
 mod storage;
 mod sync;
 
 pub use append::{AppendError, Appended, Appender, Entry};
+pub use base::Base;
 pub use error::{Damage, Evidence, FaultKind, ReadError, RecoverError};
 pub use flaw::Flaw;
 pub use format::{
@@ -59,6 +64,9 @@ pub use memory::MemoryStorage;
 pub use prepare::{PrepareError, Preparer};
 pub use reader::{Reader, Summary, stat, verify};
 pub use recover::{Config, CreateError, Expect, Journal, Recovery, Truncated, Visitor};
+pub use retire::{Retired, retire};
+pub use scrub::{Scrub, Scrubbed};
+pub use segments::{Segment, durable_seen, first_record, segments};
 pub use shared::Watermarks;
 pub use storage::{Live, SegmentRead, SegmentSync, SegmentWrite, Source, Storage, StorageError};
 pub use sync::{SyncError, Syncer};

@@ -7,10 +7,9 @@
 use std::sync::Arc;
 
 use crate::error::{ReadError, RecoverError};
-use crate::flaw::Due;
-use crate::format::{BLOCK, RecordHeader};
-use crate::recover::checked_numbers;
+use crate::format::RecordHeader;
 use crate::scan::{Depth, Scanner};
+use crate::segments::{Start, first_record, numbers, start};
 use crate::storage::{Source, Storage};
 
 /// Verified records, one after the other.
@@ -29,16 +28,31 @@ impl Reader {
     /// Reads a stopped journal from record `from` (1 = genesis) to its end.
     ///
     /// # Errors
-    /// When there is no journal, or a segment is missing.
+    /// When there is no journal, a segment is missing, or `from` is no longer kept
+    /// ([`RecoverError::Shortened`]).
     pub fn open(storage: Arc<dyn Storage>, from: u64) -> Result<Self, ReadError> {
         Self::open_range(storage, from, u64::MAX)
+    }
+
+    /// Reads a stopped journal from the first record that it still holds to its end.
+    ///
+    /// # Errors
+    /// When there is no journal, a segment is missing, or the oldest does not begin with a record.
+    pub fn open_first(storage: Arc<dyn Storage>) -> Result<Self, ReadError> {
+        Self::first_with_depth(storage, Depth::Whole)
+    }
+
+    fn first_with_depth(storage: Arc<dyn Storage>, depth: Depth) -> Result<Self, ReadError> {
+        let first = first_record(&*storage)?;
+        Self::with_depth(storage, first.index, u64::MAX, depth)
     }
 
     /// Reads the records `from..=until`. With `until` durable, the journal may be live: nothing
     /// behind it is looked at.
     ///
     /// # Errors
-    /// When there is no journal, or a segment is missing.
+    /// When there is no journal, a segment is missing, or `from` is no longer kept
+    /// ([`RecoverError::Shortened`]).
     pub fn open_range(storage: Arc<dyn Storage>, from: u64, until: u64) -> Result<Self, ReadError> {
         Self::with_depth(storage, from, until, Depth::Whole)
     }
@@ -49,14 +63,7 @@ impl Reader {
         until: u64,
         depth: Depth,
     ) -> Result<Self, ReadError> {
-        let mut numbers = checked_numbers(&*storage)?;
-        let mut due = Due::GENESIS;
-        if from > 1
-            && let Some((at, first)) = start(&*storage, &numbers, from)?
-        {
-            due = Due::at(&first);
-            numbers.drain(..at);
-        }
+        let Start { numbers, due } = start(&*storage, numbers(&*storage)?, from, Source::Cache)?;
         let scanner = Scanner::new(storage, numbers, due, Source::Cache, depth, u32::MAX);
         Ok(Self { scanner, from, until, finished: false, torn_blocks: 0 })
     }
@@ -100,29 +107,6 @@ impl Reader {
     }
 }
 
-/// The last segment that begins at or before record `from`, and its first header.
-fn start(
-    storage: &dyn Storage,
-    numbers: &[u64],
-    from: u64,
-) -> Result<Option<(usize, RecordHeader)>, ReadError> {
-    let mut block = vec![0; BLOCK as usize];
-    for (at, &number) in numbers.iter().enumerate().rev() {
-        let file = storage.open_read(number, Source::Cache)?;
-        if file.len() < BLOCK {
-            continue;
-        }
-        file.read_at(0, &mut block)?;
-        let Ok(header) = RecordHeader::parse(&block) else {
-            continue;
-        };
-        if header.segment == number && header.index <= from {
-            return Ok(Some((at, header)));
-        }
-    }
-    Ok(None)
-}
-
 /// What a journal holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -144,7 +128,7 @@ pub struct Summary {
     pub first_sequence: u64,
     /// Sequence of the last command; 0 without any.
     pub last_sequence: u64,
-    /// The first record.
+    /// The first record that is still there.
     pub first: RecordHeader,
     /// The last record.
     pub last: RecordHeader,
@@ -154,7 +138,7 @@ pub struct Summary {
     pub payloads_verified: bool,
 }
 
-/// Reads and verifies every byte of a stopped journal.
+/// Reads and verifies every byte of a stopped journal, from the first record that it still holds.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -172,7 +156,7 @@ pub fn stat(storage: Arc<dyn Storage>) -> Result<Summary, ReadError> {
 
 fn summarise(storage: Arc<dyn Storage>, depth: Depth) -> Result<Summary, ReadError> {
     let segments = storage.list()?.len() as u64;
-    let mut reader = Reader::with_depth(storage, 1, u64::MAX, depth)?;
+    let mut reader = Reader::first_with_depth(storage, depth)?;
     let mut summary: Option<Summary> = None;
     while let Some((header, _)) = reader.next()? {
         let s = summary.get_or_insert_with(|| Summary {

@@ -7,11 +7,13 @@
 use std::sync::Arc;
 
 use crate::append::{AppendError, Appender, Entry, genesis_record, payload_len, payload_len_max};
+use crate::base::Base;
 use crate::error::RecoverError;
-use crate::flaw::{Due, Flaw};
+use crate::flaw::Flaw;
 use crate::format::{BLOCK, Kind, RecordHeader};
 use crate::prepare::Preparer;
 use crate::scan::{Behind, Depth, End, Scanner};
+use crate::segments::{Start, no_beginning, numbers, start};
 use crate::shared::{Shared, Watermarks};
 use crate::storage::{Live, Source, Storage, StorageError};
 use crate::sync::Syncer;
@@ -52,11 +54,20 @@ pub struct Expect {
     pub durable_sequence_floor: u64,
     /// Newest version of the money rules that the caller knows.
     pub rules_max: u32,
+    /// The record behind which the caller goes on, durable therefore; without it, record 1 must
+    /// be there.
+    pub base: Option<Base>,
 }
 
 impl Default for Expect {
     fn default() -> Self {
-        Self { frame: None, durable_index_floor: 0, durable_sequence_floor: 0, rules_max: u32::MAX }
+        Self {
+            frame: None,
+            durable_index_floor: 0,
+            durable_sequence_floor: 0,
+            rules_max: u32::MAX,
+            base: None,
+        }
     }
 }
 
@@ -78,19 +89,19 @@ pub struct Truncated {
 /// What recovery found and did.
 #[derive(Clone, Debug)]
 pub struct Recovery {
-    /// The first record.
-    pub genesis: RecordHeader,
+    /// The first record read: without a base the genesis, else the first of the base's segment.
+    pub first: RecordHeader,
     /// The last record; every record up to it is durable.
     pub last: RecordHeader,
     /// Sequence that the next command gets.
     pub next_sequence: u64,
-    /// Segments that hold records.
+    /// Segments that were read and hold records.
     pub segments: u64,
-    /// Records, seals included.
+    /// Records behind the base, seals included.
     pub records: u64,
     /// Commands in them.
     pub commands: u64,
-    /// Bytes of records, padding included.
+    /// Bytes of them, padding included.
     pub bytes: u64,
     /// The torn tail, if there was one.
     pub truncated: Option<Truncated>,
@@ -155,7 +166,8 @@ impl Journal {
         Ok(Self::assemble(storage, size, header, (1, live, header.record_len()), None))
     }
 
-    /// Finds a journal again after any stop, verifies all of it, and removes a torn tail.
+    /// Finds a journal again after any stop, verifies it, and removes a torn tail. With a base,
+    /// segments before the base's are not opened.
     ///
     /// # Errors
     /// See [`RecoverError`]; then nothing was changed, except when the disk failed meanwhile.
@@ -170,8 +182,8 @@ impl Journal {
         Self::recover_with(storage, config, expect, &mut |_, _| Ok(()))
     }
 
-    /// The same, showing each verified record to `visit` in passing, so that a replay needs no
-    /// second reading. What was shown counts only when recovery succeeds.
+    /// The same, showing each verified record behind the base to `visit` in passing, so that a
+    /// replay needs no second reading. What was shown counts only when recovery succeeds.
     ///
     /// # Errors
     /// As [`Self::recover`], or when the visitor refuses.
@@ -186,11 +198,16 @@ impl Journal {
     ) -> Result<(Self, Recovery), RecoverError> {
         let size = config.checked_size();
         storage.lock()?;
-        let numbers = checked_numbers(&*storage)?;
+        let listed = numbers(&*storage)?;
+        let Start { numbers, due } = match expect.base {
+            Some(base) => base.start(&*storage, listed)?,
+            None => start(&*storage, listed, 1, Source::Medium)?,
+        };
+        let base_index = expect.base.map_or(0, |base| base.index);
         let mut scanner = Scanner::new(
             Arc::clone(&storage),
             numbers.clone(),
-            Due::GENESIS,
+            due,
             Source::Medium,
             Depth::Whole,
             expect.rules_max,
@@ -199,14 +216,24 @@ impl Journal {
         while scanner.advance()? {
             let header = *scanner.header();
             check_frame(&*storage, &header, expect.frame)?;
-            count(&mut recovery, &header);
+            if let Some(base) = expect.base {
+                base.check(&*storage, &header)?;
+            }
+            let is_behind = header.index > base_index;
+            count(&mut recovery, &header, is_behind);
+            if !is_behind {
+                continue;
+            }
             visit(&header, scanner.payload())
                 .map_err(|source| RecoverError::Visitor { index: header.index, source })?;
         }
         let end = *scanner.end().expect("a scan that stopped has an end");
         let behind = scanner.search_behind(&end)?;
         scanner.judge(&end, &behind, floor(&expect, &end), expect.frame)?;
-        let mut recovery = recovery.expect("an end behind the genesis has records before it");
+        // A base may be the last record before the oldest segment; then nothing is left of it.
+        let Some(mut recovery) = recovery else {
+            return Err(no_beginning(&*storage, end.segment, end.flaw));
+        };
         recovery.truncated = clear_tail(&*storage, &numbers, &end, &behind)?;
         let journal = Self::resume(storage, size, &numbers, &end, recovery.last)?;
         Ok((journal, recovery))
@@ -269,21 +296,8 @@ impl Journal {
 /// is due at the end, or to a later one.
 fn floor(expect: &Expect, end: &End) -> u64 {
     let missing = expect.durable_sequence_floor >= end.due.sequence;
-    expect.durable_index_floor.max(if missing { end.due.index } else { 0 })
-}
-
-/// The segments' numbers, from 1 without gaps.
-pub(crate) fn checked_numbers(storage: &dyn Storage) -> Result<Vec<u64>, RecoverError> {
-    let numbers = storage.list()?;
-    if numbers.is_empty() {
-        return Err(RecoverError::NoJournal { place: storage.name(1) });
-    }
-    for (&number, expected) in numbers.iter().zip(1..) {
-        if number != expected {
-            return Err(RecoverError::MissingSegment { file: storage.name(expected) });
-        }
-    }
-    Ok(numbers)
+    let known = expect.durable_index_floor.max(expect.base.map_or(0, |base| base.index));
+    known.max(if missing { end.due.index } else { 0 })
 }
 
 fn check_frame(
@@ -300,9 +314,9 @@ fn check_frame(
     }
 }
 
-fn count(recovery: &mut Option<Recovery>, header: &RecordHeader) {
+fn count(recovery: &mut Option<Recovery>, header: &RecordHeader, is_behind: bool) {
     let recovery = recovery.get_or_insert_with(|| Recovery {
-        genesis: *header,
+        first: *header,
         last: *header,
         next_sequence: 0,
         segments: 0,
@@ -314,9 +328,11 @@ fn count(recovery: &mut Option<Recovery>, header: &RecordHeader) {
     recovery.last = *header;
     recovery.next_sequence = header.next_sequence();
     recovery.segments += u64::from(header.offset == 0);
-    recovery.records += 1;
-    recovery.commands += u64::from(header.commands);
-    recovery.bytes += header.record_len();
+    if is_behind {
+        recovery.records += 1;
+        recovery.commands += u64::from(header.commands);
+        recovery.bytes += header.record_len();
+    }
 }
 
 /// Removes what lies behind the end, durably, before anything new can be written there.

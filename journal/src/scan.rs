@@ -109,6 +109,11 @@ impl Scanner {
         &self.due
     }
 
+    /// The segment begun last; the first one before any.
+    pub(crate) fn segment(&self) -> u64 {
+        self.numbers[self.next.saturating_sub(1)]
+    }
+
     /// The payload of the last record; empty when only headers are read.
     pub(crate) fn payload(&self) -> &[u8] {
         self.open.as_ref().map_or(&[], |o| &o.buffer[self.payload.0..self.payload.1])
@@ -239,9 +244,18 @@ pub(crate) struct Behind {
 
 #[derive(Clone)]
 pub(crate) struct Witness {
-    file: String,
-    offset: u64,
+    pub(crate) file: String,
+    pub(crate) offset: u64,
     pub(crate) durable_index: u64,
+}
+
+/// The header with which a block begins, or what is there instead.
+pub(crate) fn parse_block(block: &[u8]) -> Result<RecordHeader, Flaw> {
+    RecordHeader::parse(block).map_err(|error| match error {
+        FormatError::Hash => Flaw::HeaderHash,
+        _ if block == ZERO_BLOCK => Flaw::Blank,
+        _ => Flaw::Magic,
+    })
 }
 
 type Verified = Result<(RecordHeader, (usize, usize)), Flaw>;
@@ -258,11 +272,9 @@ fn read_record(
     }
     let at = open.ensure(offset, BLOCK)?;
     let block = &open.buffer[at..at + BLOCK as usize];
-    let header = match RecordHeader::parse(block) {
+    let header = match parse_block(block) {
         Ok(header) => header,
-        Err(FormatError::Hash) => return Ok(Err(Flaw::HeaderHash)),
-        Err(_) if block == ZERO_BLOCK => return Ok(Err(Flaw::Blank)),
-        Err(_) => return Ok(Err(Flaw::Magic)),
+        Err(flaw) => return Ok(Err(flaw)),
     };
     if let Err(flaw) = due.check(&header, (open.number, offset), rules_max) {
         return Ok(Err(flaw));
