@@ -263,10 +263,15 @@ impl Ids {
         self.held
     }
 
+    /// Every row, table by table; the time in the ids of one is below that in the next.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = impl Iterator<Item = &Row>> {
+        let tables = self.slices.iter().flatten().flat_map(|slice| slice.0.iter().flatten());
+        tables.map(|table| table.rows.iter())
+    }
+
     /// Every row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
-        let tables = self.slices.iter().flatten().flat_map(|slice| slice.0.iter().flatten());
-        tables.flat_map(|table| table.rows.iter())
+        self.tables().flatten()
     }
 }
 
