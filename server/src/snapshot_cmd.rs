@@ -4,7 +4,7 @@
 //! taken that was not read back into an engine with the same digests.
 
 use protocol::Sequence;
-use snapshot::{CheckError, KEPT_MIN, Meta, SnapshotError};
+use snapshot::{CheckError, Meta, SnapshotError};
 
 use crate::audit::hex;
 use crate::cli::SnapshotCommand;
@@ -32,7 +32,7 @@ fn create(config: &Config) -> Result<(), Failure> {
     let taken = pipeline::take(&catalogue, engine, boundary, index, options)
         .map_err(|error| failure(&error))?;
     print(&taken.name, &taken.meta);
-    let pruned = catalogue.prune(KEPT_MIN).map_err(|error| failure(&error))?;
+    let pruned = catalogue.prune(u64::MAX).map_err(|error| failure(&error))?;
     for name in pruned.removed {
         println!("removed    {name}");
     }

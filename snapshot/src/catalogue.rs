@@ -1,7 +1,10 @@
 //! The snapshots of a frame: taken, listed, opened, pruned.
 //!
-//! Refuses to count a file that it has not verified. Invariant: pruning removes only what is older
-//! than enough verified ones.
+//! Refuses to count a file that was not verified. Invariant: pruning leaves the newest verified
+//! ones, the base of everything that is still needed, and whatever does not verify.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::KEPT_MIN;
 use crate::error::{Doing as _, SnapshotError};
@@ -10,10 +13,14 @@ use crate::format::{Meta, name_of, place_of};
 use crate::read::{self, Reader, Verified};
 use crate::write::{self, TEMPORARY};
 
+const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
+
 /// See the module.
 pub struct Catalogue {
     files: Box<dyn Files>,
     frame: u128,
+    /// Names of those that were verified.
+    known: Mutex<BTreeSet<String>>,
 }
 
 /// A file that is called a snapshot.
@@ -32,7 +39,7 @@ pub struct Pruned {
     pub kept: Vec<String>,
     /// Removed.
     pub removed: Vec<String>,
-    /// Not verified, newer than something kept, and left where they are.
+    /// Not verified, and left where they are.
     pub suspect: Vec<(String, SnapshotError)>,
 }
 
@@ -42,7 +49,7 @@ pub type CheckError = Box<dyn std::error::Error + Send + Sync>;
 impl Catalogue {
     /// The snapshots of `frame` among `files`.
     pub fn new(files: impl Files + 'static, frame: u128) -> Self {
-        Self { files: Box::new(files), frame }
+        Self { files: Box::new(files), frame, known: Mutex::default() }
     }
 
     /// Writes a snapshot: `body` hands over its bytes; then they are read back from the medium and
@@ -70,6 +77,7 @@ impl Catalogue {
         let name = name_of(meta);
         files.rename(TEMPORARY, &name).doing("renaming", || files.place(TEMPORARY))?;
         files.sync().doing("syncing", || files.place(""))?;
+        self.trust(&name);
         Ok(name)
     }
 
@@ -138,28 +146,62 @@ impl Catalogue {
     ///
     /// The first thing that does not verify.
     pub fn verify(&self, name: &str) -> Result<Verified, SnapshotError> {
-        self.open(name)?.verify()
+        let verified = self.open(name).and_then(Reader::verify);
+        match verified {
+            Ok(_) => self.trust(name),
+            Err(_) => self.distrust(name),
+        }
+        verified
     }
 
-    /// Removes what is older than the newest `keep` snapshots that verify; never fewer than
-    /// [`KEPT_MIN`] are kept.
+    /// Notes that a snapshot does not verify, whatever was found before.
+    pub fn distrust(&self, name: &str) {
+        self.known().remove(name);
+    }
+
+    /// Notes that a snapshot was verified by another process, as the one that took it did.
+    pub fn trust(&self, name: &str) {
+        self.known().insert(name.to_owned());
+    }
+
+    /// The snapshots of which every byte was verified since this catalogue was made, newest first;
+    /// only headers are read for that.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn verified(&self) -> Result<Vec<Meta>, SnapshotError> {
+        let entries = self.list()?.into_iter();
+        let known = self.known();
+        let meta = |entry: Entry| entry.meta.ok().filter(|_| known.contains(&entry.name));
+        Ok(entries.filter_map(meta).collect())
+    }
+
+    /// Removes the snapshots that nothing needs when the journal's records below `floor` are not
+    /// needed. What stays of those that verify: the newest [`KEPT_MIN`]; the base, which is the
+    /// newest one at or below the floor; and of those between them the first of each day. What was
+    /// not verified since this catalogue was made is verified first.
     ///
     /// # Errors
     ///
     /// What the disk refused; what was not removed is still whole.
-    pub fn prune(&self, keep: usize) -> Result<Pruned, SnapshotError> {
-        let keep = keep.max(KEPT_MIN);
+    pub fn prune(&self, floor: u64) -> Result<Pruned, SnapshotError> {
         let mut pruned = Pruned::default();
-        for Entry { name, .. } in self.list()? {
-            if pruned.kept.len() < keep {
-                match self.verify(&name) {
-                    Ok(_) => pruned.kept.push(name),
-                    Err(error) => pruned.suspect.push((name, error)),
-                }
+        let mut good: Vec<(Meta, String)> = Vec::new();
+        for Entry { name, meta } in self.list()? {
+            match meta.and_then(|meta| self.know(&name).map(|()| meta)) {
+                Ok(meta) => good.push((meta, name)),
+                Err(error) => pruned.suspect.push((name, error)),
+            }
+        }
+        let metas: Vec<_> = good.iter().map(|(meta, _)| *meta).collect();
+        for ((_, name), stays) in good.into_iter().zip(needed(&metas, floor)) {
+            if stays {
+                pruned.kept.push(name);
                 continue;
             }
-            // Only now is anything removed: enough verified ones are newer.
             self.files.remove(&name).doing("removing", || self.files.place(&name))?;
+            self.known().remove(&name);
             pruned.removed.push(name);
         }
         if !pruned.removed.is_empty() {
@@ -167,4 +209,23 @@ impl Catalogue {
         }
         Ok(pruned)
     }
+
+    fn know(&self, name: &str) -> Result<(), SnapshotError> {
+        let is_known = self.known().contains(name);
+        if is_known { Ok(()) } else { self.verify(name).map(drop) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which of the snapshots stay; they are sorted, newest first.
+fn needed(metas: &[Meta], floor: u64) -> impl Iterator<Item = bool> {
+    let base = metas.iter().position(|meta| meta.index <= floor).unwrap_or(metas.len());
+    metas.iter().enumerate().map(move |(at, meta)| {
+        let day = |meta: &Meta| meta.timestamp_ns / DAY_NS;
+        let is_first = metas.get(at + 1).is_none_or(|older| day(older) != day(meta));
+        at < KEPT_MIN || at == base || (at < base && is_first)
+    })
 }

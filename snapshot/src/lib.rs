@@ -19,7 +19,7 @@ pub use crate::files::{DirFiles, FileRead, FileWrite, Files};
 pub use crate::format::{CHUNK_BYTES, FORMAT, HEADER_BYTES, Meta, name_of};
 pub use crate::memory::MemoryFiles;
 pub use crate::read::{Reader, Verified};
-pub use crate::write::TEMPORARY;
+pub use crate::write::{SYNC_BYTES, TEMPORARY};
 
 /// Verified snapshots that pruning leaves at the least.
 pub const KEPT_MIN: usize = 2;

@@ -153,6 +153,30 @@ impl Reader {
         self.finish()
     }
 
+    /// Reads and verifies the next bytes of the body, at least one chunk and `bytes_max` or more if
+    /// there are as many; says how many they were, 0 behind the last one. It is for whoever has to
+    /// read slowly; what it reads is handed over to nobody.
+    ///
+    /// # Errors
+    ///
+    /// The first chunk that does not verify.
+    pub fn verify_step(&mut self, bytes_max: u64) -> Result<u64, SnapshotError> {
+        let mut bytes = 0;
+        while self.next < self.table.len() && (bytes == 0 || bytes < bytes_max) {
+            self.load()?;
+            self.used = self.chunk.len();
+            bytes += self.chunk.len() as u64;
+        }
+        self.left = self.left.saturating_sub(bytes);
+        Ok(bytes)
+    }
+
+    /// Bytes of the whole file.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.file.bytes()
+    }
+
     fn length(&self) -> SnapshotError {
         let bytes = self.header.body_bytes.get();
         SnapshotError::Length { file: self.place.clone(), bytes }

@@ -15,12 +15,17 @@ use crate::format::{CHUNK_BYTES, HEADER_BYTES, Header, Meta, hash_of};
 /// Name of a snapshot that is being written, or of which writing was interrupted.
 pub const TEMPORARY: &str = "snapshot.tmp";
 
+/// Bytes written at the most before they are synced: whoever syncs something else on the same disk,
+/// as the journal does, waits for few bytes of a snapshot, and the last sync is as short as any.
+pub const SYNC_BYTES: u64 = 8 << 20;
+
 /// The body on its way into the file, in whole chunks.
 struct Body {
     file: Box<dyn FileWrite>,
     chunk: Vec<u8>,
     table: Vec<[u8; 32]>,
     written: u64,
+    synced: u64,
     /// The first error; nothing is written after it.
     failed: Option<io::Error>,
 }
@@ -43,9 +48,18 @@ impl Body {
             return;
         }
         self.table.push(hash_of(&self.chunk));
-        self.failed = self.file.write_at(HEADER_BYTES + self.written, &self.chunk).err();
-        self.written += self.chunk.len() as u64;
+        self.failed = self.write().err();
         self.chunk.clear();
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.file.write_at(HEADER_BYTES + self.written, &self.chunk)?;
+        self.written += self.chunk.len() as u64;
+        if self.written - self.synced >= SYNC_BYTES {
+            self.file.sync()?;
+            self.synced = self.written;
+        }
+        Ok(())
     }
 
     /// Writes table and header and syncs.
@@ -74,7 +88,7 @@ pub(crate) fn temporary(
     }
     let file = files.create(TEMPORARY).doing("creating", place)?;
     let chunk = Vec::with_capacity(CHUNK_BYTES);
-    let mut out = Body { file, chunk, table: Vec::new(), written: 0, failed: None };
+    let mut out = Body { file, chunk, table: Vec::new(), written: 0, synced: 0, failed: None };
     body(&mut |bytes| out.push(bytes));
     out.close(meta).doing("writing", place).inspect_err(|_| discard(files))
 }

@@ -3,8 +3,13 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use snapshot::{Catalogue, DirFiles, MemoryFiles, SnapshotError, TEMPORARY};
+use snapshot::{
+    Catalogue, DirFiles, FileRead, FileWrite, Files, MemoryFiles, Meta, SYNC_BYTES, SnapshotError,
+    TEMPORARY,
+};
 
 use crate::disk::{FRAME, body, catalogue, edit, read, take};
 
@@ -87,12 +92,41 @@ fn pruning_keeps_two_that_verify_and_touches_no_suspect() {
     let all: Vec<_> =
         [10, 20, 30, 40, 50].map(|at| take(&catalogue, at, &body(50)).unwrap()).into();
     edit(&disk, &all[3], |file| file[300] ^= 1);
-    let pruned = catalogue.prune(0).unwrap();
+    // What was verified once is looked at again only when told.
+    catalogue.verify(&all[3]).unwrap_err();
+    let pruned = catalogue.prune(u64::MAX).unwrap();
     assert_eq!(pruned.kept, [all[4].clone(), all[2].clone()]);
     assert_eq!(pruned.removed, [all[1].clone(), all[0].clone()]);
     assert_eq!(pruned.suspect.len(), 1);
     assert_eq!(names(&catalogue), [all[4].clone(), all[3].clone(), all[2].clone()]);
-    assert!(catalogue.prune(2).unwrap().removed.is_empty());
+    assert!(catalogue.prune(u64::MAX).unwrap().removed.is_empty());
+    assert_eq!(catalogue.verified().unwrap().len(), 2);
+}
+
+#[test]
+fn pruning_keeps_the_base_and_the_first_of_each_day() {
+    const HOUR_NS: u64 = 3_600_000_000_000;
+    let days = |floor| {
+        let disk = MemoryFiles::new();
+        let catalogue = catalogue(&disk);
+        // Every eight hours; the record is the hour.
+        for hour in (0..80).step_by(8) {
+            let at = crate::disk::meta(hour);
+            let meta = Meta { index: hour, timestamp_ns: hour * HOUR_NS, ..at };
+            catalogue.create(&meta, |sink| sink(b"body"), |_| Ok(())).unwrap();
+        }
+        // Whoever has verified nothing himself removes nothing that he should keep.
+        let pruned = crate::disk::catalogue(&disk).prune(floor).unwrap();
+        let left = catalogue.verified().unwrap();
+        assert_eq!(left.len(), pruned.kept.len());
+        left.into_iter().map(|meta| meta.index).collect::<Vec<_>>()
+    };
+    assert_eq!(days(u64::MAX), [72, 64]);
+    assert_eq!(days(64), [72, 64]);
+    assert_eq!(days(63), [72, 64, 56]);
+    assert_eq!(days(40), [72, 64, 48, 40], "the base is kept wherever it lies in its day");
+    assert_eq!(days(31), [72, 64, 48, 24]);
+    assert_eq!(days(0), [72, 64, 48, 24, 0]);
 }
 
 #[test]
@@ -104,9 +138,9 @@ fn pruning_stopped_at_any_step_leaves_two() {
             take(&full, at, &body(50)).unwrap();
         }
         disk.stop_after(Some(steps));
-        let _stopped_or_not = full.prune(2);
+        let _stopped_or_not = full.prune(u64::MAX);
         for after in crashes(&disk) {
-            let kept = catalogue(&after).prune(2).unwrap().kept;
+            let kept = catalogue(&after).prune(u64::MAX).unwrap().kept;
             assert_eq!(kept.len(), 2);
             assert!(kept[0].contains("40") && kept[1].contains("30"));
         }
@@ -148,4 +182,83 @@ fn what_cannot_be_read_back_is_not_named() {
     assert!(take(&catalogue, 20, &body(900)).is_err());
     disk.fail_read(None);
     assert!(names(&catalogue).is_empty());
+}
+
+/// Real files that count what is written and not synced.
+#[derive(Clone)]
+struct Counting {
+    files: DirFiles,
+    most: Arc<AtomicU64>,
+}
+
+struct Counted {
+    file: Box<dyn FileWrite>,
+    unsynced: u64,
+    most: Arc<AtomicU64>,
+}
+
+impl FileWrite for Counted {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.unsynced += bytes.len() as u64;
+        self.most.fetch_max(self.unsynced, Ordering::Relaxed);
+        self.file.write_at(offset, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.unsynced = 0;
+        self.file.sync()
+    }
+}
+
+impl Files for Counting {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.files.list()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn FileWrite>> {
+        let (file, most) = (self.files.create(name)?, Arc::clone(&self.most));
+        Ok(Box::new(Counted { file, unsynced: 0, most }))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn FileRead>> {
+        self.files.open(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.files.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.files.sync()
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.files.place(name)
+    }
+}
+
+#[test]
+fn no_sync_has_much_to_write_and_a_slow_reader_reads_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = Counting { files: DirFiles::new(dir.path()), most: Arc::default() };
+    let catalogue = Catalogue::new(files.clone(), FRAME);
+    let large = body(3 * SYNC_BYTES as usize + 77);
+    let name = take(&catalogue, 10, &large).unwrap();
+    assert!(files.most.load(Ordering::Relaxed) <= SYNC_BYTES);
+    let mut reader = catalogue.open(&name).unwrap();
+    let (mut read, mut steps) = (0, 0);
+    loop {
+        let bytes = reader.verify_step(3_000_000).unwrap();
+        if bytes == 0 {
+            break;
+        }
+        read += bytes;
+        steps += 1;
+    }
+    assert_eq!((read, steps), (large.len() as u64, 9));
+    reader.finish().unwrap();
 }
