@@ -12,12 +12,13 @@
 use std::sync::Arc;
 
 use engine::Engine;
-use journal::{Appender, RecordHeader, Syncer};
+use journal::{Appender, Preparer, RecordHeader, Syncer};
 use ring::{Gate, Parts, Pool, Positions, Publisher, ReplyQueue};
 
 use crate::control::ControlHandle;
 use crate::engine_stage::{EngineStage, Replies};
-use crate::journal_stage::{JournalStage, Sequencer};
+use crate::halt::Progress;
+use crate::journal_stage::{JournalStage, Now, Sequencer};
 use crate::marks::{Executed, Marks};
 use crate::metrics::Metrics;
 use crate::sync_stage::SyncStage;
@@ -133,6 +134,21 @@ pub fn assemble(wiring: Wiring) -> Stages {
         metrics,
         positions: ring.positions,
         control,
+    }
+}
+
+impl Stages {
+    /// Uses up the epoch: a blank record under it is appended and made durable, so that no two
+    /// starts ever share one. Says whether it was; without room for it nothing happens, and the
+    /// journal stage makes up for it later. What fails otherwise is told by the stage concerned.
+    pub fn open(&mut self, preparer: &mut Preparer, now: Now) -> bool {
+        let mut has_appended = self.journal.open(now);
+        if !has_appended && self.journal.halt().is_none() {
+            // The live segment may be full to its last block. Whatever the disk answers, whoever
+            // drives the preparer is answered the same.
+            has_appended = matches!(preparer.prepare(), Ok(true)) && self.journal.open(now);
+        }
+        has_appended && self.sync.step() == Progress::Worked
     }
 }
 

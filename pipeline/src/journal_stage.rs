@@ -2,10 +2,12 @@
 //!
 //! It executes nothing and waits for nothing: a group is what arrived while the last was made
 //! durable. A full journal refuses the group without using a sequence, and the stage goes on.
+//! When nothing comes any more, a blank record attests that what came before it is durable.
 //! Invariant: the place given to a request is the one that its record gives it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use journal::{AppendError, Appended, Appender, Entry, Kind};
 use protocol::genesis::RULES;
@@ -14,7 +16,7 @@ use ring::{Envelope, Gate, JournalEnd, Place, Polled, Publisher};
 use zerocopy::IntoBytes;
 
 use crate::halt::{Halt, Progress};
-use crate::limits::{GROUP_BYTES_MAX, TICK_RETRY};
+use crate::limits::{ATTEST_AFTER, GROUP_BYTES_MAX, TICK_RETRY};
 use crate::marks::{Announced, Marks};
 use crate::metrics::{Metrics, add};
 use crate::tick::{TICK_LEN, tick_command, tick_request};
@@ -52,7 +54,9 @@ impl JournalStage {
     /// Whether there is anything to do at `journal_ns`.
     #[must_use]
     pub fn is_ready(&self, journal_ns: u64) -> bool {
-        let has_work = self.ring.has_available() || self.sequencer.is_tick_due(journal_ns);
+        let has_work = self.ring.has_available()
+            || self.sequencer.is_tick_due(journal_ns)
+            || self.sequencer.is_blank_due(journal_ns);
         has_work && !self.awaits_segment()
     }
 
@@ -73,7 +77,18 @@ impl JournalStage {
         self.sequencer.halt.as_ref()
     }
 
-    /// Journals whatever has arrived, up to one record.
+    /// Begins the epoch with a blank record, which attests all that was found; says whether there
+    /// was room for it. Call it before the first step, and sync before anybody is served: a start
+    /// then uses up its epoch whatever becomes of it.
+    pub fn open(&mut self, now: Now) -> bool {
+        let has_appended = self.sequencer.append_blank(now);
+        if has_appended {
+            self.sync_gate.notify();
+        }
+        has_appended
+    }
+
+    /// Journals whatever has arrived, up to one record; a blank one if no command has for a while.
     pub fn step(&mut self, now: Now) -> Progress {
         if self.sequencer.halt.is_some() {
             return Progress::Halted;
@@ -88,8 +103,11 @@ impl JournalStage {
         let polled = self.ring.poll(bytes_max, |group| {
             done = sequencer.sequence(group, now);
         });
+        let attested = !done.appended
+            && self.sequencer.is_blank_due(now.journal_ns)
+            && self.sequencer.append_blank(now);
         // Only now: the envelopes are passed on when `poll` has returned.
-        if done.appended {
+        if done.appended || attested {
             self.sync_gate.notify();
         }
         if done.executable {
@@ -98,6 +116,7 @@ impl JournalStage {
         match polled {
             _ if self.sequencer.halt.is_some() => Progress::Halted,
             Polled::Taken(_) => Progress::Worked,
+            Polled::Empty if attested => Progress::Worked,
             Polled::Empty => Progress::Idle,
             Polled::Shutdown => Progress::Finished,
         }
@@ -108,10 +127,10 @@ impl JournalStage {
         self.publisher = None;
     }
 
-    /// Ends an executed and durable journal with a blank record that carries the last digest.
-    /// Call it after the engine stage has finished; then sync once more.
+    /// Ends an executed and durable journal with a blank record that carries the last digest,
+    /// unless it ends so already. Call it after the engine stage has finished; then sync once more.
     pub fn conclude(&mut self, now: Now) {
-        if self.sequencer.halt.is_none() {
+        if self.sequencer.halt.is_none() && self.sequencer.blank_at_ns.is_some() {
             self.sequencer.append_blank(now);
         }
     }
@@ -150,6 +169,8 @@ pub(crate) struct Sequencer {
     tick: tick_state::TickState,
     /// A tick is due and the last group could not take it.
     carrier_wanted: bool,
+    /// From when a blank record is wanted; none behind a blank record.
+    blank_at_ns: Option<u64>,
     halt: Option<Halt>,
 }
 
@@ -169,6 +190,7 @@ impl Sequencer {
             index,
             tick: tick_state::TickState::default(),
             carrier_wanted: false,
+            blank_at_ns: Some(0),
             halt: None,
         }
     }
@@ -181,6 +203,13 @@ impl Sequencer {
             .then(|| self.marks.deadline_ns())
             .flatten()
             .is_some_and(|deadline| deadline <= at)
+    }
+
+    /// Only behind what is executed: the blank record then carries the last digest, and says that
+    /// every record before it is durable.
+    fn is_blank_due(&self, journal_ns: u64) -> bool {
+        self.blank_at_ns.is_some_and(|at| at <= journal_ns)
+            && self.marks.executed.value() + 1 == self.appender.next_sequence()
     }
 
     /// Journal time of the next record: it always rises, whatever the clock does.
@@ -260,6 +289,7 @@ impl Sequencer {
         now: Now,
     ) {
         self.index = appended.index;
+        self.blank_at_ns = Some(after(now.journal_ns, ATTEST_AFTER));
         let mut next = entry.first_sequence;
         let mut requests = 0;
         let mut last = None;
@@ -350,17 +380,37 @@ impl Sequencer {
         }
     }
 
-    fn append_blank(&mut self, now: Now) {
+    /// Appends a blank record; says whether there was room. It takes no sequence, and nobody waits
+    /// for it.
+    fn append_blank(&mut self, now: Now) -> bool {
+        // Until SQL has said how far it is, what the record before says still stands.
+        let known = self.appender.last().settled_sequence;
         let entry = self.entry(Kind::Blank, 0, now);
+        let entry = Entry { settled_sequence: entry.settled_sequence.max(known), ..entry };
         match self.appender.append(&entry, &[]) {
             Ok(appended) => {
+                self.blank_at_ns = None;
                 let sequence = self.marks.announced().sequence;
+                self.marks.timestamp_ns.raise(entry.timestamp_ns);
                 self.marks.announce(Announced { index: appended.index, sequence });
+                true
             }
-            Err(AppendError::Full { .. }) => {}
-            Err(error) => self.halt = Some(Halt::Append(error)),
+            Err(AppendError::Full { .. }) => {
+                self.blank_at_ns = Some(after(now.journal_ns, ATTEST_AFTER));
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "a record could not be appended; stopping");
+                self.halt = Some(Halt::Append(error));
+                false
+            }
         }
     }
+}
+
+/// So long after a moment of journal time.
+fn after(journal_ns: u64, pause: Duration) -> u64 {
+    journal_ns.saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX))
 }
 
 mod tick_state {
@@ -386,8 +436,7 @@ mod tick_state {
         }
 
         pub(super) fn delay(&mut self, journal_ns: u64, pause: Duration) {
-            let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
-            self.not_before_ns = journal_ns.saturating_add(pause);
+            self.not_before_ns = super::after(journal_ns, pause);
         }
     }
 }

@@ -32,3 +32,7 @@ pub const TICK_RETRY: Duration = Duration::from_millis(100);
 
 /// How long a stage with work may stand still before the watchdog names it.
 pub const STALL_AFTER: Duration = Duration::from_secs(10);
+
+/// How long after the last command a blank record attests that it is durable: long enough that a
+/// busy frame writes none, short enough that few acknowledged commands ever stand unattested.
+pub const ATTEST_AFTER: Duration = Duration::from_millis(100);

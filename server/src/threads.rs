@@ -157,7 +157,9 @@ impl Runtime {
     ///
     /// When the system refuses a thread.
     pub(crate) fn start(ingredients: Ingredients) -> io::Result<(Self, Publisher)> {
-        let Ingredients { stages, preparer, clock, on_fatal } = ingredients;
+        let Ingredients { mut stages, mut preparer, clock, on_fatal } = ingredients;
+        // Before anybody is served; what fails here is met again by the threads.
+        stages.open(&mut preparer, clock.now());
         let shared = Arc::new(Shared {
             clock,
             on_fatal,
@@ -196,8 +198,8 @@ impl Runtime {
     }
 
     /// Ends the threads in the order of the stages: everything published is journaled, made
-    /// durable, executed and answered, and the journal ends with a blank record. Stop the gateway
-    /// before; what is published during the stop may stay unanswered.
+    /// durable, executed and answered, and the journal ends with a blank record, which is durable
+    /// too. Stop the gateway before; what is published during the stop may stay unanswered.
     pub(crate) fn stop(self) -> EngineStage {
         const PANICKED: &str = "a panic has ended the process before";
         let Self { shared, journal, engine, sync, background } = self;

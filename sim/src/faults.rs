@@ -215,7 +215,12 @@ impl World {
         hold(found.image_digest == self.judge.image_digest(), "I9", || {
             "the recovered state is not the state of the replay".to_owned()
         })?;
-        self.judge.settled(&self.database.state().tables)
+        self.judge.settled(&self.database.state().tables)?;
+        let now_ns = self.now_ns();
+        if self.node().open(now_ns) {
+            self.epoch = self.node().epoch;
+        }
+        Ok(())
     }
 
     /// A byte of the durable journal rots; the frame refuses to start or finds the same, and the

@@ -174,6 +174,14 @@ impl Node {
         Ok((node, found))
     }
 
+    /// Uses up the epoch; says whether that is durable.
+    pub(crate) fn open(&mut self, now_ns: u64) -> bool {
+        let now = Now { journal_ns: now_ns, monotonic_ns: now_ns };
+        let is_open = self.stages.open(&mut self.preparer, now);
+        self.is_halted |= self.stages.sync.halt().is_some();
+        is_open
+    }
+
     /// Prepares a segment if one is wanted.
     pub(crate) fn prepare(&mut self) {
         if let Err(PrepareError::Failed(_)) = self.preparer.prepare() {

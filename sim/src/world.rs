@@ -49,7 +49,7 @@ pub(crate) struct World {
     pub(crate) acknowledged: u64,
     /// Commands answered, by what became of them.
     pub(crate) outcomes: BTreeMap<&'static str, u64>,
-    /// Epoch of the last process that acknowledged a write.
+    /// Epoch of the last process that has used one up or acknowledged a write.
     pub(crate) epoch: u64,
     /// Step at which a halted process ends.
     pub(crate) ends_at: Option<u64>,

@@ -15,7 +15,7 @@ fn an_idle_frame_completes_a_cut_at_once() {
     let executed = rig.stages.marks.boundary();
     assert_eq!(cut.through.0, executed.sequence);
     assert_eq!(cut.run_digest, executed.run_digest);
-    assert_eq!(cut.epoch, 1);
+    assert_eq!(cut.epoch, 2, "that of the last record of commands");
     assert_ne!(cut.chain_hash, [0; 32]);
     assert!(cut.accounts.iter().any(|row| row.owner == agent(0)));
     let delta = cut.supply[0].delta();

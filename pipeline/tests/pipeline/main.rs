@@ -3,6 +3,7 @@
 
 mod rig;
 
+mod attest;
 mod crash;
 mod cuts;
 mod full;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::Options;
 use journal::{Config, Entry, Expect, Journal, Kind, MemoryStorage, Preparer};
-use pipeline::{Boundary, Now, Replayer, Stages, Wiring, assemble};
+use pipeline::{Now, Replayer, Stages, Wiring, assemble};
 use protocol::genesis::{Genesis, Mode, RULES};
 use protocol::parameter::Parameters;
 use protocol::reply::{Decoded, Reply, decode};
@@ -84,7 +84,7 @@ impl Rig {
     pub(crate) fn recover(disk: MemoryStorage, now_ns: u64, requests: u64) -> (Self, Found) {
         let mut replayer = Replayer::new(Options::default());
         let mut found = Found::default();
-        let (journal, _) = Journal::recover_with(
+        let (journal, report) = Journal::recover_with(
             Arc::new(disk.clone()),
             SEGMENT,
             Expect::default(),
@@ -106,20 +106,20 @@ impl Rig {
         )
         .unwrap();
         let boundary = replayer.boundary();
-        let (appender, syncer, preparer) = journal.split();
+        let (appender, syncer, mut preparer) = journal.split();
         let pool = Pool::new(PoolConfig { bytes_max: 64 << 20, requests_max: REQUESTS_MAX });
         let queue = Arc::new(ReplyQueue::new(REQUESTS_MAX));
-        let stages = assemble(Wiring {
+        let mut stages = assemble(Wiring {
             ring: ring::build(ring::Config { size: 64, ..ring::Config::default() }),
             engine: replayer.into_engine().unwrap(),
             appender,
             syncer,
             boundary,
-            epoch: boundary.epoch,
+            epoch: report.last.epoch + 1,
             replies: vec![Arc::clone(&queue)],
             pool: Arc::clone(&pool),
         });
-        let _: Boundary = boundary;
+        stages.open(&mut preparer, Now { journal_ns: now_ns, monotonic_ns: now_ns });
         let ids = u128::from(requests) << 16;
         let history_checked = 0;
         let rig =
