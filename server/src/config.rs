@@ -130,7 +130,7 @@ fn limits(settings: &Settings) -> Result<gateway::RoleLimits, ConfigError> {
     for role in identity::Role::ALL {
         let number = |name: &str, max: u64| {
             let key = format!("limits.{}.{name}", role.name());
-            let known = settings::SETTINGS.iter().find(|setting| setting.key == key);
+            let known = settings::all().find(|setting| setting.key == key);
             let key = known.expect("every role has every limit among the settings").key;
             ranged::<u64>(settings, key, 0, max)
         };

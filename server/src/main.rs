@@ -40,7 +40,7 @@ use clap::Parser as _;
 use crate::cli::{AuditLogCommand, Cli, Command, ConfigCommand, IdentityCommand, SettingsArgs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
-use crate::settings::{Origin, SETTINGS, Settings};
+use crate::settings::{Origin, Settings};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -132,7 +132,7 @@ fn show_config(
             say!("the configuration can be used")?;
         }
         ConfigCommand::Show => {
-            for setting in SETTINGS {
+            for setting in settings::all() {
                 let (shown, origin) = settings.shown(setting.key);
                 say!("{:24} = {shown:24} # {origin}; {}", setting.key, setting.meaning)?;
             }

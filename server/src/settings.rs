@@ -26,8 +26,51 @@ const fn setting(key: &'static str, default: &'static str, meaning: &'static str
     Setting { key, default, meaning }
 }
 
-/// Every setting.
-pub(crate) const SETTINGS: &[Setting] = &[
+/// Every setting, as `config show` lists them.
+pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().chain(LIMITS.as_flattened())
+}
+
+/// What one identity of a role may ask for.
+macro_rules! limits_of {
+    ($role:literal: $who:literal, $requests:literal, $bytes:literal, $flying:literal, $doors:literal) => {
+        [
+            setting(
+                concat!("limits.", $role, ".requests_per_s"),
+                $requests,
+                concat!("requests a second of ", $who, "; 0: no limit"),
+            ),
+            setting(
+                concat!("limits.", $role, ".bytes_per_s"),
+                $bytes,
+                concat!("request bytes a second of ", $who, "; 0: no limit"),
+            ),
+            setting(
+                concat!("limits.", $role, ".in_flight"),
+                $flying,
+                concat!("unanswered requests of ", $who, "; 0: no limit"),
+            ),
+            setting(
+                concat!("limits.", $role, ".connections"),
+                $doors,
+                concat!("connections of ", $who, "; 0: no limit"),
+            ),
+        ]
+    };
+}
+
+/// Those of the roles: requests and bytes a second, unanswered requests, connections.
+const LIMITS: &[[Setting; 4]] = &[
+    limits_of!("agent": "an agent", "1000", "8388608", "256", "16"),
+    limits_of!("registry": "a registry", "200000", "1073741824", "16384", "256"),
+    limits_of!("peer": "another frame", "20000", "268435456", "4096", "64"),
+    limits_of!("mint": "a mint", "200000", "1073741824", "16384", "256"),
+    limits_of!("admin": "an admin", "500", "4194304", "64", "8"),
+    limits_of!("auditor": "an auditor", "5000", "8388608", "256", "16"),
+];
+
+/// Those of the process.
+const SETTINGS: &[Setting] = &[
     setting(
         "data.dir",
         "bezant-data",
@@ -65,66 +108,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "256",
         "memory that clients may have sent and nobody has taken, in MiB",
     ),
-    setting("limits.agent.requests_per_s", "1000", "requests a second of an agent; 0: no limit"),
-    setting(
-        "limits.agent.bytes_per_s",
-        "8388608",
-        "request bytes a second of an agent; 0: no limit",
-    ),
-    setting("limits.agent.in_flight", "256", "unanswered requests of an agent; 0: no limit"),
-    setting("limits.agent.connections", "16", "connections of an agent; 0: no limit"),
-    setting(
-        "limits.registry.requests_per_s",
-        "200000",
-        "requests a second of a registry; 0: no limit",
-    ),
-    setting(
-        "limits.registry.bytes_per_s",
-        "1073741824",
-        "request bytes a second of a registry; 0: no limit",
-    ),
-    setting("limits.registry.in_flight", "16384", "unanswered requests of a registry; 0: no limit"),
-    setting("limits.registry.connections", "256", "connections of a registry; 0: no limit"),
-    setting(
-        "limits.peer.requests_per_s",
-        "20000",
-        "requests a second of another frame; 0: no limit",
-    ),
-    setting(
-        "limits.peer.bytes_per_s",
-        "268435456",
-        "request bytes a second of another frame; 0: no limit",
-    ),
-    setting("limits.peer.in_flight", "4096", "unanswered requests of another frame; 0: no limit"),
-    setting("limits.peer.connections", "64", "connections of another frame; 0: no limit"),
-    setting("limits.mint.requests_per_s", "200000", "requests a second of a mint; 0: no limit"),
-    setting(
-        "limits.mint.bytes_per_s",
-        "1073741824",
-        "request bytes a second of a mint; 0: no limit",
-    ),
-    setting("limits.mint.in_flight", "16384", "unanswered requests of a mint; 0: no limit"),
-    setting("limits.mint.connections", "256", "connections of a mint; 0: no limit"),
-    setting("limits.admin.requests_per_s", "500", "requests a second of an admin; 0: no limit"),
-    setting(
-        "limits.admin.bytes_per_s",
-        "4194304",
-        "request bytes a second of an admin; 0: no limit",
-    ),
-    setting("limits.admin.in_flight", "64", "unanswered requests of an admin; 0: no limit"),
-    setting("limits.admin.connections", "8", "connections of an admin; 0: no limit"),
-    setting(
-        "limits.auditor.requests_per_s",
-        "5000",
-        "requests a second of an auditor; 0: no limit",
-    ),
-    setting(
-        "limits.auditor.bytes_per_s",
-        "8388608",
-        "request bytes a second of an auditor; 0: no limit",
-    ),
-    setting("limits.auditor.in_flight", "256", "unanswered requests of an auditor; 0: no limit"),
-    setting("limits.auditor.connections", "16", "connections of an auditor; 0: no limit"),
     setting("log.level", "info", "filter of the log, as in tracing's EnvFilter"),
     setting("log.format", "text", "text or json"),
 ];
@@ -197,8 +180,7 @@ pub(crate) enum SettingsError {
 
 fn near(key: &str) -> String {
     let tail = key.rsplit('.').next().unwrap_or(key);
-    SETTINGS
-        .iter()
+    all()
         .find(|setting| setting.key.ends_with(tail) || setting.key.starts_with(key))
         .map_or_else(String::new, |setting| format!(" (did you mean {}?)", setting.key))
 }
@@ -206,7 +188,7 @@ fn near(key: &str) -> String {
 /// Whether settings begin with `section` and a point.
 fn has_under(section: &str) -> bool {
     let under = |key: &str| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'));
-    SETTINGS.iter().any(|setting| under(setting.key))
+    all().any(|setting| under(setting.key))
 }
 
 /// What follows `BEZANT_` in the variable of a setting.
@@ -223,7 +205,7 @@ impl Settings {
     pub(crate) fn defaults() -> Self {
         let entry =
             |setting: &Setting| (setting.key, (setting.default.to_owned(), Origin::Default));
-        Self(SETTINGS.iter().map(entry).collect())
+        Self(all().map(entry).collect())
     }
 
     /// Lays a TOML file over what is there.
@@ -283,7 +265,7 @@ impl Settings {
             if tail == "CONFIG" || tail.starts_with("TEST_") {
                 continue;
             }
-            let known = SETTINGS.iter().find(|setting| variable_of(setting.key) == tail);
+            let known = all().find(|setting| variable_of(setting.key) == tail);
             let unknown = || tail.to_ascii_lowercase().replacen('_', ".", 1);
             let key = known.map_or_else(unknown, |setting| setting.key.to_owned());
             self.set(&key, value, Origin::Environment(name))?;
@@ -309,7 +291,7 @@ impl Settings {
         value: String,
         origin: Origin,
     ) -> Result<(), SettingsError> {
-        let known = SETTINGS.iter().find(|setting| setting.key == key);
+        let known = all().find(|setting| setting.key == key);
         let Some(setting) = known else {
             return Err(SettingsError::Unknown { key: key.to_owned(), origin });
         };
@@ -320,7 +302,7 @@ impl Settings {
     /// As [`Self::value`], with what must not be printed hidden.
     pub(crate) fn shown(&self, key: &str) -> (&str, &Origin) {
         let (value, origin) = self.value(key);
-        let is_secret = SETTINGS.iter().any(|setting| setting.key == key && setting.is_secret());
+        let is_secret = all().any(|setting| setting.key == key && setting.is_secret());
         if is_secret && !value.is_empty() && !value.starts_with('@') {
             return ("(hidden: may hold a password)", origin);
         }
@@ -329,7 +311,7 @@ impl Settings {
 
     /// A value and where it came from.
     pub(crate) fn value(&self, key: &str) -> (&str, &Origin) {
-        let (value, origin) = self.0.get(key).expect("every key asked for is in SETTINGS");
+        let (value, origin) = self.0.get(key).expect("every key asked for is a setting's");
         (value, origin)
     }
 }
@@ -388,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_name_reaches_its_key_through_the_environment() {
-        for setting in SETTINGS {
+        for setting in all() {
             let name = format!("BEZANT_{}", variable_of(setting.key));
             let mut settings = Settings::defaults();
             settings.environment([(name, "x".to_owned())].into_iter()).unwrap();
