@@ -10,7 +10,7 @@ use crate::error::{ReadError, RecoverError};
 use crate::format::RecordHeader;
 use crate::scan::{Depth, Scanner};
 use crate::segments::{Start, first_record, numbers, start};
-use crate::storage::{Source, Storage};
+use crate::storage::{Source, Storage, StorageError};
 
 /// Verified records, one after the other.
 pub struct Reader {
@@ -63,7 +63,12 @@ impl Reader {
         until: u64,
         depth: Depth,
     ) -> Result<Self, ReadError> {
-        let Start { numbers, due } = start(&*storage, numbers(&*storage)?, from, Source::Cache)?;
+        let begin = || start(&*storage, numbers(&*storage)?, from, Source::Cache);
+        let Start { numbers, due } = match begin() {
+            // Retention was quicker; what is left says what is missing.
+            Err(RecoverError::Storage(StorageError::Absent { .. })) => begin()?,
+            begun => begun?,
+        };
         let scanner = Scanner::new(storage, numbers, due, Source::Cache, depth, u32::MAX);
         Ok(Self { scanner, from, until, finished: false, torn_blocks: 0 })
     }

@@ -30,14 +30,14 @@ pub fn retire(storage: &dyn Storage, keep_from: u64) -> Result<Retired, ReadErro
     let mut retired = Retired::default();
     let mut before: Option<&Segment> = None;
     for (segment, expected) in found.iter().zip(oldest..) {
-        // Every record before this segment is older than its first.
-        if segment.first.index > keep_from {
-            break;
-        }
         if segment.number != expected {
             let (_, first) = beginning(storage, expected, Source::Cache)?;
             let flaw = first.err().unwrap_or(Flaw::Blank);
             return Err(no_beginning(storage, expected, flaw));
+        }
+        // Every record before this segment is older than its first.
+        if segment.first.index > keep_from {
+            break;
         }
         if let Some(old) = before {
             if let Some(flaw) = does_not_follow(old, segment) {

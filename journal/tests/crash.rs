@@ -1,9 +1,9 @@
 //! After any crash: what was acknowledged is there, and what is there was appended.
 //!
 //! Refuses fixed scripts only. Invariant: recovered = a prefix of appended, at least as long as
-//! acknowledged, again and again on the same disk.
+//! acknowledged, again and again on the same disk, of which the beginning may be removed.
 
-use journal::{Expect, Kind, MemoryStorage, Source, Storage};
+use journal::{Base, Expect, Kind, MemoryStorage, Source, Storage};
 use proptest::prelude::*;
 
 use crate::kit::{Bench, Record, create, records, recover};
@@ -15,6 +15,8 @@ enum Step {
     Prepare,
     Crash(u64),
     Kill,
+    /// Takes a state behind an acknowledged record and removes what lies before it.
+    Retire(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -25,6 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Prepare),
         1 => any::<u64>().prop_map(Step::Crash),
         1 => Just(Step::Kill),
+        1 => any::<usize>().prop_map(Step::Retire),
     ]
 }
 
@@ -32,17 +35,32 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     appended: Vec<Record>,
     acked: usize,
+    /// The state at hand, and how many of the records lie before it.
+    base: Option<(Base, usize)>,
 }
 
-fn without_seals(disk: &MemoryStorage) -> Vec<Record> {
-    let mut reader = journal::Reader::open(std::sync::Arc::new(disk.clone()), 1).unwrap();
-    let mut found = Vec::new();
+/// Every record that is no seal, from the first that is kept, with its index.
+fn without_seals(disk: &MemoryStorage) -> (Vec<u64>, Vec<Record>) {
+    let mut reader = journal::Reader::open_first(std::sync::Arc::new(disk.clone())).unwrap();
+    let (mut indexes, mut found) = (Vec::new(), Vec::new());
     while let Some((header, payload)) = reader.next().unwrap() {
         if header.kind() != Some(Kind::Seal) {
+            indexes.push(header.index);
             found.push((header.hash, payload.to_vec()));
         }
     }
-    found
+    (indexes, found)
+}
+
+/// Removes what lies before one of the acknowledged records that are left.
+fn retire_before(disk: &MemoryStorage, model: &mut Model, choice: usize) {
+    let (indexes, found) = without_seals(disk);
+    let gone = model.appended.len() - found.len();
+    let first = model.base.map_or(gone, |(_, at)| at);
+    let at = first + choice % (model.acked - first);
+    let base = Base { index: indexes[at - gone], hash: model.appended[at].0 };
+    journal::retire(disk, base.index).unwrap();
+    model.base = Some((base, at));
 }
 
 /// Behind the last record there must be nothing but zeros, in every segment.
@@ -57,24 +75,29 @@ fn assert_wiped(disk: &MemoryStorage, segment: u64, end: u64) {
 }
 
 fn restart(disk: &MemoryStorage, model: &mut Model, keeps_all: bool) -> Bench {
-    let expect = Expect { durable_index_floor: 1, ..Expect::default() };
+    let base = model.base.map(|(base, _)| base);
+    let expect = Expect { durable_index_floor: 1, base, ..Expect::default() };
     let (bench, recovery) = recover(disk.clone(), expect).unwrap();
-    let found = without_seals(disk);
-    assert!(found.len() >= model.acked, "an acknowledged record is lost");
-    assert_eq!(found[..], model.appended[..found.len()], "a prefix of what was appended");
-    assert!(!keeps_all || found.len() == model.appended.len(), "a kill loses nothing");
+    let (_, found) = without_seals(disk);
+    let is_first = |record: &Record| record.0 == found[0].0;
+    let gone = model.appended.iter().position(is_first).expect("what is found was appended");
+    assert!(gone <= model.base.map_or(0, |(_, at)| at), "the base's own record is kept");
+    let end = gone + found.len();
+    assert!(end >= model.acked, "an acknowledged record is lost");
+    assert_eq!(found[..], model.appended[gone..end], "a prefix of what was appended");
+    assert!(!keeps_all || end == model.appended.len(), "a kill loses nothing");
     let last = recovery.last;
     assert_wiped(disk, last.segment, last.offset + last.record_len());
-    assert_eq!(disk.open_read(1, Source::Cache).unwrap().len(), crate::kit::SEGMENT);
-    model.acked = found.len();
-    model.appended = found;
+    assert_eq!(disk.open_read(last.segment, Source::Cache).unwrap().len(), crate::kit::SEGMENT);
+    model.acked = end;
+    model.appended.truncate(end);
     bench
 }
 
 fn run(steps: &[Step]) {
     let disk = MemoryStorage::new();
     let mut bench = create(disk.clone());
-    let mut model = Model { appended: records(disk.clone()), acked: 1 };
+    let mut model = Model { appended: records(disk.clone()), acked: 1, base: None };
     for step in steps {
         match step {
             Step::Append(len) => match bench.append(*len) {
@@ -88,6 +111,7 @@ fn run(steps: &[Step]) {
             Step::Prepare => {
                 bench.preparer.prepare().unwrap();
             }
+            Step::Retire(choice) => retire_before(&disk, &mut model, *choice),
             Step::Crash(seed) => {
                 disk.crash(*seed);
                 bench = restart(&disk, &mut model, false);
@@ -124,6 +148,9 @@ fn many_crashes_of_one_journal() {
                 steps.push(Step::Sync);
             }
             steps.push(Step::Prepare);
+        }
+        if seed % 5 == 4 {
+            steps.push(Step::Retire(seed as usize * 31));
         }
         steps.push(Step::Crash(seed));
     }

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use journal::{
-    AppendError, Appender, Config, Entry, Expect, Journal, Kind, MemoryStorage, Preparer, Reader,
-    RecoverError, Recovery, Storage, Syncer,
+    AppendError, Appender, Base, Config, Entry, Expect, Journal, Kind, MemoryStorage, Preparer,
+    Reader, RecoverError, Recovery, Storage, Syncer,
 };
 
 pub(crate) const FRAME: u128 = 0xbe2a;
@@ -110,4 +110,28 @@ impl Bench {
         };
         self.appender.append(&entry, &[]).unwrap();
     }
+}
+
+/// What recovery shows, and what it says.
+pub(crate) fn replayed(
+    storage: impl Storage + 'static,
+    expect: Expect,
+) -> Result<(Vec<Record>, Recovery), RecoverError> {
+    let mut seen = Vec::new();
+    let (_, recovery) =
+        Journal::recover_with(Arc::new(storage), CONFIG, expect, &mut |header, payload| {
+            seen.push((header.hash, payload.to_vec()));
+            Ok(())
+        })?;
+    Ok((seen, recovery))
+}
+
+/// A state behind record `index` of these.
+pub(crate) fn base(all: &[Record], index: u64) -> Base {
+    Base { index, hash: all[index as usize - 1].0 }
+}
+
+/// What a start from that state knows.
+pub(crate) fn behind(base: Base) -> Expect {
+    Expect { base: Some(base), ..Expect::default() }
 }

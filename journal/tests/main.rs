@@ -4,10 +4,13 @@
 //! lost if it failed.
 #![expect(clippy::unwrap_used, reason = "helpers of tests, outside of #[test] functions")]
 
+mod base;
 mod crash;
 mod disk;
 mod faults;
 mod kit;
 mod reading;
+mod retention;
 mod rot;
+mod scrub;
 mod tamper;
