@@ -57,6 +57,19 @@ impl Reader {
         Self::with_depth(storage, from, until, Depth::Whole)
     }
 
+    /// The same without payloads: headers and their chain are verified, and every payload shown is
+    /// empty.
+    ///
+    /// # Errors
+    /// As [`Self::open_range`].
+    pub fn open_headers(
+        storage: Arc<dyn Storage>,
+        from: u64,
+        until: u64,
+    ) -> Result<Self, ReadError> {
+        Self::with_depth(storage, from, until, Depth::Headers)
+    }
+
     fn with_depth(
         storage: Arc<dyn Storage>,
         from: u64,

@@ -36,3 +36,9 @@ pub const STALL_AFTER: Duration = Duration::from_secs(10);
 /// How long after the last command a blank record attests that it is durable: long enough that a
 /// busy frame writes none, short enough that few acknowledged commands ever stand unattested.
 pub const ATTEST_AFTER: Duration = Duration::from_millis(100);
+
+/// Effects that are handed over at once while a range of the past is rebuilt.
+pub const EFFECTS_PER_BLOCK: usize = 65_536;
+
+/// How often the past is looked at anew when retention removes what was just chosen.
+pub const LOOKS_MAX: usize = 3;
