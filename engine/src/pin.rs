@@ -81,6 +81,11 @@ impl Engine {
         Ok(())
     }
 
+    /// What a parameter is now.
+    pub const fn parameter(&self, parameter: Parameter) -> u128 {
+        self.configuration.value(parameter)
+    }
+
     /// The least that a capacity can be with this state; 0 for everything else.
     fn in_use(&self, parameter: Parameter) -> u64 {
         let used = match parameter {

@@ -129,6 +129,8 @@ pub enum ReplayError {
 pub struct Step<'a> {
     /// Header of its record.
     pub header: &'a RecordHeader,
+    /// Sequence of its first command.
+    pub first_sequence: Sequence,
     /// Its head.
     pub request: &'a Request,
     /// Its slots.
@@ -399,8 +401,9 @@ impl Replayer {
                 return;
             }
             let slots = if wanted < commands.into() { first(slots, wanted) } else { slots };
+            let first_sequence = Sequence(engine.executed().0 + 1);
             engine.execute(request, slots, outcomes);
-            visit(Step { header, request, slots, outcomes });
+            visit(Step { header, first_sequence, request, slots, outcomes });
         });
         assert!(walked.is_ok(), "the payload was counted just now");
         engine.end_record();

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod ledger;
+pub(crate) mod past;
 pub(crate) mod values;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use self::client::ClientArgs;
+use self::past::{ReplayArgs, WhatIfArgs};
 
 const EXAMPLES: &str = "Examples:
   bezant demo                              see it all work in a temporary directory
@@ -79,6 +81,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   bezant verify-settlement --data-dir frame")]
     VerifySettlement,
+    /// Show the state after any past sequence.
+    Replay(ReplayArgs),
+    /// Replay the journal under other parameters and report what differs.
+    WhatIf(WhatIfArgs),
     /// Development identities.
     #[command(subcommand)]
     Identity(IdentityCommand),

@@ -8,9 +8,9 @@ use std::time::Duration;
 use identity::{DevCa, SpiffeId, TrustDomain, UnixTime};
 use journal::{Entry, Journal, Kind, MappedStorage};
 use protocol::genesis::{Genesis, Mode, RULES};
-use protocol::parameter::{Parameter, Parameters};
+use protocol::parameter::Parameters;
 
-use crate::cli::{InitArgs, ModeArg};
+use crate::cli::{InitArgs, ModeArg, values};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::harden;
@@ -75,9 +75,10 @@ fn create_journal(config: &Config, genesis: &Genesis) -> Result<(), Failure> {
 fn genesis(args: &InitArgs) -> Result<Genesis, Failure> {
     let mut parameters = Parameters::default();
     for assignment in &args.parameters {
-        parameters = assign(parameters, assignment).map_err(|cause| {
+        let (parameter, value) = values::assignment(assignment).map_err(|cause| {
             Failure::new(Exit::Config, format!("--parameter {assignment}: {cause}"))
         })?;
+        parameters = parameters.with(parameter, value);
     }
     let genesis = Genesis {
         frame: random()?,
@@ -93,16 +94,6 @@ fn genesis(args: &InitArgs) -> Result<Genesis, Failure> {
     };
     genesis.validate().or_exit(Exit::Config, "the frame cannot be made")?;
     Ok(genesis)
-}
-
-fn assign(parameters: Parameters, assignment: &str) -> Result<Parameters, String> {
-    let (name, value) = assignment.split_once('=').ok_or("write it like fee.base=7000")?;
-    let parameter = Parameter::ALL
-        .into_iter()
-        .find(|parameter| parameter.name() == name)
-        .ok_or("no parameter has this name")?;
-    let value = value.parse().map_err(|_| "the value must be a whole number")?;
-    Ok(parameters.with(parameter, value))
 }
 
 /// 128 bits from the operating system's generator.

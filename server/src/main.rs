@@ -25,13 +25,16 @@ mod journal_cmd;
 mod keys;
 mod logging;
 mod observe;
+mod past;
 mod recover;
+mod replay_cmd;
 mod serve;
 mod settings;
 mod settle;
 mod sinks;
 mod snapshot_cmd;
 mod threads;
+mod what_if;
 
 use std::process::ExitCode;
 
@@ -66,7 +69,11 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Identity(IdentityCommand::Show { dir }) => return identity_cmd::show(dir),
         _ => {}
     }
-    let settings = layered(&cli.settings).or_exit(Exit::Config, "configuration")?;
+    let (parameters, assignments) = match &cli.command {
+        Command::WhatIf(_) => what_if::split(&cli.settings.set)?,
+        _ => (Vec::new(), cli.settings.set.clone()),
+    };
+    let settings = layered(&cli.settings, &assignments).or_exit(Exit::Config, "configuration")?;
     let config = Config::from_settings(&settings).or_exit(Exit::Config, "configuration");
     if let Command::Config(command) = &cli.command {
         return show_config(*command, &settings, config.map(drop));
@@ -89,6 +96,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::AuditLog(AuditLogCommand::Verify) => audit_log::verify(&config.data_dir),
         Command::Audit => audit::audit(&config),
         Command::VerifySettlement => audit::verify_settlement(&config),
+        Command::Replay(args) => replay_cmd::run(&config, args),
+        Command::WhatIf(args) => what_if::run(&config, args, &parameters),
         Command::Identity(command) => identity_cmd::run(&config, command),
         Command::Client(_)
         | Command::Completions { .. }
@@ -108,7 +117,7 @@ fn block_on(task: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 }
 
 /// Default < file < environment < flags.
-fn layered(args: &SettingsArgs) -> Result<Settings, settings::SettingsError> {
+fn layered(args: &SettingsArgs, set: &[String]) -> Result<Settings, settings::SettingsError> {
     let mut settings = Settings::defaults();
     if let Some(path) = &args.config {
         settings.file(path)?;
@@ -117,7 +126,7 @@ fn layered(args: &SettingsArgs) -> Result<Settings, settings::SettingsError> {
     if let Some(dir) = &args.data_dir {
         settings.set("data.dir", dir.display().to_string(), Origin::Flag)?;
     }
-    settings.flags(&args.set)?;
+    settings.flags(set)?;
     Ok(settings)
 }
 

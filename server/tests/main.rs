@@ -39,3 +39,5 @@ mod settlement_outage;
 mod shell;
 mod snapshots;
 mod structure_over_quic;
+mod time_travel;
+mod what_if;

@@ -81,6 +81,17 @@ pub(crate) fn reason_code(text: &str) -> Result<u16, String> {
     })
 }
 
+/// A parameter by name and its value, written like fee.base=7000.
+pub(crate) fn assignment(text: &str) -> Result<(Parameter, u128), String> {
+    let (name, value) = text.split_once('=').ok_or("write it like fee.base=7000")?;
+    let parameter = Parameter::ALL
+        .into_iter()
+        .find(|parameter| parameter.name() == name)
+        .ok_or("no parameter has this name")?;
+    let value = value.parse().map_err(|_| "the value must be a whole number")?;
+    Ok((parameter, value))
+}
+
 /// A parameter, by name or number.
 pub(crate) fn parameter(text: &str) -> Result<Parameter, String> {
     let named = Parameter::ALL.into_iter().find(|parameter| parameter.name() == text);
