@@ -57,6 +57,17 @@ impl Image {
         self.state.fill(Sector::Clean);
     }
 
+    /// A write meant for elsewhere lands here: the medium has it at once, and so has whoever reads
+    /// what the page cache does not hold.
+    pub(crate) fn misdirect(&mut self, offset: usize, bytes: &[u8]) {
+        for (at, &byte) in (offset..).zip(bytes) {
+            self.durable[at] = byte;
+            if self.state[at / SECTOR] == Sector::Clean {
+                self.current[at] = byte;
+            }
+        }
+    }
+
     pub(crate) fn crash(&mut self, draw: &mut Draw, mood: u64) {
         for sector in 0..self.state.len() {
             let from = sector * SECTOR;

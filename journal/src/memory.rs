@@ -1,7 +1,7 @@
 //! Segments in memory with a durable and a pending image each: the disk of tests and simulators.
 //!
 //! Refuses nothing that a real disk would do: it loses, keeps, tears and garbles what was not
-//! synced, fails a sync once and then pretends, runs full, misreads and rots on request.
+//! synced, fails a sync once and then pretends, runs full, misreads, misdirects and rots on request.
 //! Invariant: what a successful sync covered survives every [`MemoryStorage::crash`].
 
 use std::collections::BTreeMap;
@@ -108,6 +108,24 @@ impl MemoryStorage {
                 image.durable[at] ^= mask;
             }
         }
+    }
+
+    /// A misdirected write: `len` durable bytes at `from` (segment, offset) are also found at `to`.
+    /// Says whether that changed anything there; without both places it does not.
+    pub fn misdirect(&self, from: (u64, u64), to: (u64, u64), len: u64) -> bool {
+        let range = |offset: u64| offset as usize..(offset + len) as usize;
+        let (Ok(source), Ok(target)) = (self.file(from.0), self.file(to.0)) else {
+            return false;
+        };
+        let Some(bytes) = lock(&source).durable.get(range(from.1)).map(<[u8]>::to_vec) else {
+            return false;
+        };
+        let mut image = lock(&target);
+        let is_other = image.durable.get(range(to.1)).is_some_and(|there| *there != bytes);
+        if is_other {
+            image.misdirect(to.1 as usize, &bytes);
+        }
+        is_other
     }
 
     /// What a reader of the segment would see now.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crate::error::ReadError;
 use crate::flaw::Due;
 use crate::scan::{Behind, Depth, Scanner, Witness};
-use crate::segments::{beginning, last_witness, no_beginning, numbers, unless_retired};
+use crate::segments::{
+    beginning, last_beginning, last_witness, no_beginning, numbers, unless_retired,
+};
 use crate::storage::{Source, Storage};
 
 /// What one step has read.
@@ -96,18 +98,29 @@ impl Scrub {
     fn begin(&mut self) -> Result<Begun, ReadError> {
         let storage = &*self.storage;
         let mut numbers = numbers(storage)?;
-        let Some(witness) = last_witness(&self.storage, &numbers)? else {
+        let Some(newest) = last_beginning(storage, &numbers)? else {
             return Ok(Begun::Nothing);
         };
-        while let Some(number) = numbers.pop() {
-            // What lies before a record that is durable, or follows one, is.
-            if let (_, Ok(first)) = beginning(storage, number, Source::Cache)?
-                && first.index <= witness.durable_index + 1
-            {
-                break;
+        numbers.retain(|&number| number > self.after && number < newest.segment);
+        if numbers.is_empty() {
+            return Ok(Begun::Nothing);
+        }
+        let witness = last_witness(&self.storage, &newest)?;
+        // What lies before a record that is durable, or follows one, is.
+        let mut behind = newest.index;
+        while behind > witness.durable_index + 1 {
+            let Some(number) = numbers.pop() else {
+                return Ok(Begun::Nothing);
+            };
+            match beginning(storage, number, Source::Cache) {
+                Ok((_, Ok(first))) => behind = first.index,
+                Ok((_, Err(_))) => {}
+                Err(error) => {
+                    unless_retired(storage, number, error)?;
+                    return Ok(Begun::Again);
+                }
             }
         }
-        numbers.retain(|&number| number > self.after);
         let Some(&number) = numbers.first() else {
             return Ok(Begun::Nothing);
         };

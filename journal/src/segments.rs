@@ -56,33 +56,46 @@ pub fn first_record(storage: &dyn Storage) -> Result<RecordHeader, ReadError> {
 /// When there is no journal, a segment between others is missing, or the disk refuses.
 pub fn durable_seen(storage: Arc<dyn Storage>) -> Result<u64, ReadError> {
     let numbers = numbers(&*storage)?;
+    let Some(last) = last_beginning(&*storage, &numbers)? else {
+        return Ok(1);
+    };
     // The genesis was durable before the journal had its name.
-    Ok(last_witness(&storage, &numbers)?.map_or(1, |witness| witness.durable_index.max(1)))
+    Ok(last_witness(&storage, &last)?.durable_index.max(1))
+}
+
+/// The first record of the newest segment that begins with one.
+pub(crate) fn last_beginning(
+    storage: &dyn Storage,
+    numbers: &[u64],
+) -> Result<Option<RecordHeader>, ReadError> {
+    for &number in numbers.iter().rev() {
+        if let (_, Ok(first)) = beginning(storage, number, Source::Cache)? {
+            return Ok(Some(first));
+        }
+    }
+    Ok(None)
 }
 
 /// The record that says most about what is durable: the last one whose header verifies in the
-/// last segment that begins with a record.
+/// segment that begins with `first`.
 pub(crate) fn last_witness(
     storage: &Arc<dyn Storage>,
-    numbers: &[u64],
-) -> Result<Option<Witness>, ReadError> {
-    for &number in numbers.iter().rev() {
-        let (_, Ok(first)) = beginning(&**storage, number, Source::Cache)? else {
-            continue;
-        };
-        let mut scanner = Scanner::new(
-            Arc::clone(storage),
-            vec![number],
-            Due::at(&first),
-            Source::Cache,
-            Depth::Headers,
-            u32::MAX,
-        );
-        while scanner.advance()? {}
-        let RecordHeader { offset, durable_index, .. } = *scanner.header();
-        return Ok(Some(Witness { file: storage.name(number), offset, durable_index }));
+    first: &RecordHeader,
+) -> Result<Witness, ReadError> {
+    let mut scanner = Scanner::new(
+        Arc::clone(storage),
+        vec![first.segment],
+        Due::at(first),
+        Source::Cache,
+        Depth::Headers,
+        u32::MAX,
+    );
+    let mut last = *first;
+    while scanner.advance()? {
+        last = *scanner.header();
     }
-    Ok(None)
+    let file = storage.name(last.segment);
+    Ok(Witness { file, offset: last.offset, durable_index: last.durable_index })
 }
 
 /// The segments' numbers without gaps, from the oldest that is kept.

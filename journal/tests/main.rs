@@ -9,6 +9,7 @@ mod crash;
 mod disk;
 mod faults;
 mod kit;
+mod misdirected;
 mod reading;
 mod retention;
 mod rot;
