@@ -3,10 +3,11 @@
 //! One record per group commit is copied into a preallocated segment, hashed and chained; a second
 //! thread makes it durable while the next group is being filled. The crate carries bytes it does
 //! not understand: it refuses to interpret a payload, to acknowledge before a sync, to retry a
-//! failed sync, and to shorten a journal below anything known to have been durable.
+//! failed sync, and to cut a journal off before anything known to have been durable.
 //!
 //! Invariant: what [`Syncer::sync`] has returned is found again by [`Journal::recover`] after any
-//! crash, and what recovery finds is a prefix of what was appended.
+//! crash, and what recovery finds is a prefix of what was appended. Its beginning goes only by
+//! [`retire`]; a start then needs a [`Base`].
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Segments in memory with a durable and a pending image each: the disk of tests and simulators.
 //!
 //! Refuses nothing that a real disk would do: it loses, keeps, tears and garbles what was not
-//! synced, fails a sync once and then pretends, runs full, misreads, misdirects and rots on request.
-//! Invariant: what a successful sync covered survives every [`MemoryStorage::crash`].
+//! synced, fails a sync once and then pretends, runs full, misreads, misdirects and rots on
+//! request. Invariant: what a successful sync covered survives every [`MemoryStorage::crash`].
 
 use std::collections::BTreeMap;
 use std::io;
