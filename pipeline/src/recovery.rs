@@ -32,8 +32,7 @@ pub struct Settled {
 impl Settled {
     fn is_at(&self, replayer: &Replayer) -> bool {
         replayer.engine().is_some_and(|engine| {
-            engine.genesis().frame == self.frame
-                && engine.executed() == self.through
+            engine.executed() == self.through
                 && engine.run_digest() == self.run_digest
                 && replayer.boundary().chain_hash == self.chain_hash
         })
@@ -113,6 +112,8 @@ pub fn recover(
     watch: &mut dyn FnMut(&RecordHeader),
 ) -> Result<Recovered, StartError> {
     let Sources { storage, catalogue, config, options } = sources;
+    // Another frame's database says nothing about what was durable here.
+    let settled = settled.filter(|settled| settled.frame == catalogue.frame());
     let choice = choose(catalogue, options, |_| true)?;
     let (mut replayer, snapshot) = begin(options, choice.image);
     let mut is_settled_met = settled.is_some_and(|settled| settled.is_at(&replayer));

@@ -1,20 +1,18 @@
-//! From files to a running engine: the journal is verified in one pass and replayed from the newest
-//! snapshot that can be used, else from its beginning; a torn tail is cut off, and what SQL has
-//! settled already is told apart on the way.
+//! From files to a running engine, as `pipeline` does it: where the files are, how far it is, what
+//! the log says of it, and what the process ends with when it cannot be done.
+//!
+//! It refuses to serve beside a database that does not fit. Invariant: a database that was
+//! confirmed stands at a record boundary of this journal.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Engine, Options};
+use engine::Options;
 use indicatif::{ProgressBar, ProgressStyle};
-use journal::{
-    Expect, FaultKind, Journal, MappedStorage, Reader, RecordHeader, RecoverError, Recovery,
-};
-use pipeline::{Boundary, Image, Replayer, genesis_of};
-use protocol::genesis::{Genesis, RULES};
+use journal::{FaultKind, MappedStorage, RecordHeader, RecoverError, Storage};
+use pipeline::{Met, Past, Recovered, Settled, Sources, StartError};
 use settlement::Watermark;
-use snapshot::{CheckError, Meta};
 
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
@@ -23,130 +21,103 @@ use crate::images;
 /// Postings that wait for the next cut before they are rebuilt from the journal instead.
 pub(crate) const EFFECTS_MAX: usize = 1 << 20;
 
-/// A frame as its journal says.
-pub(crate) struct Recovered {
-    /// The journal, its torn tail cut off.
-    pub(crate) journal: Journal,
-    /// What recovery found and did.
-    pub(crate) report: Recovery,
-    /// The engine after the last record.
-    pub(crate) engine: Engine,
-    /// The last record of commands.
-    pub(crate) boundary: Boundary,
-    /// Its index.
-    pub(crate) index: u64,
-    /// The snapshot from which the replay went on.
-    pub(crate) snapshot: Option<String>,
-    /// The watermark found in SQL, if the journal contains it.
-    pub(crate) confirmed: Option<Watermark>,
-}
-
 /// The engine's local settings.
 pub(crate) const fn options(config: &Config) -> Options {
     Options { history: config.history, effects_max: EFFECTS_MAX }
 }
 
-/// Recovers the journal of `config`; `settled` is what SQL says, if it could be asked.
+/// The past of the frame of `config`.
+pub(crate) fn past(config: &Config, frame: u128) -> Past {
+    let storage = Arc::new(MappedStorage::new(config.journal_dir()));
+    Past::new(storage, Arc::new(images::catalogue(config, frame)))
+}
+
+/// Recovers the frame of `config`; `settled` is what SQL says, if it could be asked.
 pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Recovered, Failure> {
     let dir = config.journal_dir();
-    let bar = progress_bar(&dir);
-    // Another frame's database says nothing about what was durable here.
     let frame = frame_of(&dir)?;
-    let settled = settled.filter(|watermark| watermark.frame == frame);
-    // What is settled is compared on the way, and a replay does not run backwards.
-    let wanted = |meta: &Meta| settled.is_none_or(|mark| meta.sequence <= mark.through());
-    let choice = pipeline::choose(&images::catalogue(config, frame), options(config), wanted)
-        .or_exit(Exit::Io, "the snapshots")?;
-    images::warn(&choice.refused);
-    let (mut replayer, base) = begin(config, choice.image);
-    let mut confirmed = settled.filter(|watermark| is_at(watermark, &replayer)).cloned();
-    let mut visit = |header: &RecordHeader, payload: &[u8]| {
-        if let Some(base) = base.as_ref().filter(|base| header.index <= base.meta.index) {
-            bar.inc(header.record_len());
-            return base.judge(header, payload);
-        }
-        replayer.apply(header, payload, |_| ())?;
-        bar.inc(header.record_len());
-        if let Some(watermark) = settled.filter(|watermark| is_at(watermark, &replayer)) {
-            confirmed = Some(watermark.clone());
-            replayer.engine_mut().expect("a record was applied").discard_changes();
-        }
-        Ok(())
-    };
-    let expect = Expect {
-        rules_max: RULES,
-        durable_index_floor: choice.durable_index,
-        durable_sequence_floor: settled.map_or(0, |watermark| watermark.through().0),
-        ..Expect::default()
-    };
-    let storage = Arc::new(MappedStorage::new(&dir));
+    let storage: Arc<dyn Storage> = Arc::new(MappedStorage::new(&dir));
+    let mut progress = Progress::new(Arc::clone(&storage));
+    let catalogue = images::catalogue(config, frame);
     let settings = journal::Config { segment_size: config.segment_bytes };
-    let recovered = Journal::recover_with(storage, settings, expect, &mut visit);
-    let (journal, report) = recovered.map_err(|error| failure(&error))?;
-    bar.finish_and_clear();
-    let (boundary, index) = (replayer.boundary(), replayer.index());
-    let engine = replayer.into_engine().expect("a recovered journal begins with its genesis");
-    let snapshot = base.map(|base| base.name);
-    Ok(Recovered { journal, report, engine, boundary, index, snapshot, confirmed })
+    let sources =
+        Sources { storage, catalogue: &catalogue, config: settings, options: options(config) };
+    let settled = settled.map(settled_of);
+    let recovered =
+        pipeline::recover(sources, settled.as_ref(), &mut |header| progress.pass(header));
+    progress.bar.finish_and_clear();
+    let recovered = recovered.map_err(|error| start_failure(&error))?;
+    images::warn(&recovered.refused);
+    Ok(recovered)
 }
 
-/// The snapshot from which a replay goes on.
-struct Base {
-    meta: Meta,
-    genesis: Genesis,
-    name: String,
-}
-
-impl Base {
-    /// Whether a record that is not replayed is the one that the snapshot was taken after.
-    fn judge(&self, header: &RecordHeader, payload: &[u8]) -> Result<(), CheckError> {
-        let is_ours = match header.index {
-            1 => genesis_of(header, payload)? == self.genesis,
-            _ => true,
-        };
-        if is_ours && (header.index < self.meta.index || header.hash == self.meta.chain_hash) {
-            return Ok(());
-        }
-        let name = &self.name;
-        Err(format!(
-            "{name} was taken of another history; restore the journal that belongs to it, or move \
-             it out of the directory"
-        )
-        .into())
+const fn settled_of(stored: &Watermark) -> Settled {
+    Settled {
+        frame: stored.frame,
+        through: stored.through(),
+        chain_hash: stored.chain_hash,
+        run_digest: stored.run_digest,
     }
 }
 
-/// A replay from the image, or from the beginning.
-fn begin(config: &Config, image: Option<Image>) -> (Replayer, Option<Base>) {
-    let Some(Image { engine, meta, name }) = image else {
-        return (Replayer::new(options(config)), None);
+/// Refuses to serve when SQL is ahead of the journal, differs from it or is another frame's (F15);
+/// returns the watermark that the journal confirms. One that it no longer reaches back to is
+/// left to settlement, which stops at it while the frame serves (F14).
+pub(crate) fn judge(
+    config: &Config,
+    recovered: &Recovered,
+    stored: Option<&Watermark>,
+) -> Result<Option<Watermark>, Failure> {
+    let Some(stored) = stored.filter(|_| !recovered.is_settled_met) else {
+        return Ok(stored.cloned());
     };
-    let base = Base { meta, genesis: engine.genesis().clone(), name };
-    let boundary = Boundary { epoch: meta.epoch, chain_hash: meta.chain_hash };
-    (Replayer::resume(options(config), engine, boundary, meta.index), Some(base))
+    let frame = recovered.engine.genesis().frame;
+    let (settled, executed) = (stored.through(), recovered.engine.executed());
+    let cause = if stored.frame != frame {
+        format!("it belongs to frame {:032x}, the journal to {frame:032x}", stored.frame)
+    } else if settled > executed {
+        format!("it is settled through {settled}, the journal ends at {executed}")
+    } else {
+        let until = recovered.report.last.index;
+        let met = past(config, frame).boundary_at(stored.next_sequence, until);
+        match met.or_exit(Exit::Io, "the watermark of the database")? {
+            Met::Record(header) if header.hash == stored.chain_hash => {
+                return Ok(Some(stored.clone()));
+            }
+            Met::Gone { first } => {
+                tracing::error!(%settled, %first,
+                    "the journal no longer reaches back to what the database has settled; the \
+                     frame serves, and settlement stops");
+                return Ok(None);
+            }
+            _ => format!("at sequence {settled} it has another history than the journal"),
+        }
+    };
+    let cure = "point settlement at this frame's database, or restore the newer journal";
+    Err(Failure::new(Exit::Mismatch, format!("the database does not fit: {cause}; {cure}")))
 }
 
-/// The frame that the journal's first record names.
+/// The frame that the oldest record of the journal names.
 pub(crate) fn frame_of(dir: &Path) -> Result<u128, Failure> {
-    let failed = |error| failure(&error);
-    let mut reader = Reader::open_range(Arc::new(MappedStorage::new(dir)), 1, 1).map_err(failed)?;
-    let first = reader.next().map_err(failed)?;
-    let missing = || Failure::new(Exit::NotFound, "the journal has no genesis record");
-    first.map(|(header, _)| header.frame).ok_or_else(missing)
-}
-
-/// Whether the replay stands exactly where `watermark` does.
-pub(crate) fn is_at(watermark: &Watermark, replayer: &Replayer) -> bool {
-    replayer.engine().is_some_and(|engine| {
-        watermark.through() == engine.executed()
-            && watermark.chain_hash == replayer.boundary().chain_hash
-            && watermark.run_digest == engine.run_digest()
-    })
+    let first = journal::first_record(&MappedStorage::new(dir));
+    first.map(|header| header.frame).map_err(|error| failure(&error))
 }
 
 /// Maps a recovery error to what the process ends with.
 pub(crate) fn failure(error: &RecoverError) -> Failure {
-    let exit = match error.kind() {
+    Failure::new(exit_of(error), error)
+}
+
+fn start_failure(error: &StartError) -> Failure {
+    let exit = match error {
+        StartError::Journal(source) | StartError::NoBase { source, .. } => exit_of(source),
+        _ => Exit::Io,
+    };
+    Failure::new(exit, error)
+}
+
+const fn exit_of(error: &RecoverError) -> Exit {
+    match error.kind() {
         FaultKind::Locked => Exit::Temporary,
         FaultKind::Missing => Exit::NotFound,
         FaultKind::WrongFrame => Exit::Mismatch,
@@ -154,17 +125,39 @@ pub(crate) fn failure(error: &RecoverError) -> Failure {
         FaultKind::Io => Exit::Io,
         // A record that verifies but cannot be replayed is as unusable as one that does not.
         _ => Exit::JournalCorrupt,
-    };
-    Failure::new(exit, error)
+    }
 }
 
-fn progress_bar(dir: &Path) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// How far a recovery is, for whoever looks at a terminal.
+struct Progress {
+    storage: Arc<dyn Storage>,
+    bar: ProgressBar,
+    is_begun: bool,
+}
+
+impl Progress {
+    fn new(storage: Arc<dyn Storage>) -> Self {
+        let bar = if std::io::stderr().is_terminal() {
+            let template = "replaying {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+            let style = ProgressStyle::with_template(template);
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { storage, bar, is_begun: false }
     }
-    let sizes = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let total = sizes.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum();
-    let template = "replaying {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-    let style = ProgressStyle::with_template(template);
-    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+
+    fn pass(&mut self, header: &RecordHeader) {
+        if !self.is_begun {
+            self.is_begun = true;
+            self.bar.set_length(self.bytes_from(header.segment).saturating_sub(header.offset));
+        }
+        self.bar.inc(header.record_len());
+    }
+
+    /// Bytes of the segments that are replayed; what cannot be told is no reason to stop.
+    fn bytes_from(&self, number: u64) -> u64 {
+        let segments = journal::segments(&*self.storage).unwrap_or_default();
+        segments.iter().filter(|one| one.number >= number).map(|one| one.bytes).sum()
+    }
 }

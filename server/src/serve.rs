@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use identity::FileSource;
-use pipeline::Wiring;
+use pipeline::{Recovered, Wiring};
 use ring::{Pool, PoolConfig, ReplyQueue};
 use settlement::{Settings, Sink as _, Stop, Watermark};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,7 +23,7 @@ use crate::harden;
 use crate::history::JournalHistory;
 use crate::keys;
 use crate::observe::Frame;
-use crate::recover::{self, Recovered};
+use crate::recover;
 use crate::settle::{self, Settling};
 use crate::sinks::{self, AnySink};
 use crate::threads::{Fatal, Health, Ingredients, Runtime};
@@ -50,12 +50,12 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let (sink, stored) = ask_sql(config)?;
     // 2 the journal, replayed
     let recovered = recover::recover(config, stored.as_ref())?;
-    judge(&recovered, stored.as_ref())?;
+    let confirmed = recover::judge(config, &recovered, stored.as_ref())?;
     announce(&recovered);
     // The recovered journal holds the directory's lock, so that the log has one writer; and nothing
     // runs yet that a log which cannot be opened would leave half stopped.
     let audit_log = AuditLog::start(&config.data_dir)?;
-    let running = start(config, recovered, sink)?;
+    let running = start(config, (recovered, confirmed), sink)?;
     let Running { threads, settling, doors } = running;
     audit_log.started(doors.frame, doors.epoch);
     let served = open_doors(config, identity, doors, &audit_log);
@@ -108,8 +108,12 @@ impl Basin {
 }
 
 /// Starts everything behind the doors.
-fn start(config: &Config, recovered: Recovered, sink: Option<AnySink>) -> Result<Running, Failure> {
-    let Recovered { journal, report, engine, boundary, confirmed, .. } = recovered;
+fn start(
+    config: &Config,
+    (recovered, confirmed): (Recovered, Option<Watermark>),
+    sink: Option<AnySink>,
+) -> Result<Running, Failure> {
+    let Recovered { journal, report, engine, boundary, .. } = recovered;
     let frame = engine.genesis().frame;
     // 3 time goes on from the journal's
     let clock = SystemClock::start(report.last.timestamp_ns, config.accept_clock_step)
@@ -254,24 +258,6 @@ fn ask_sql(config: &Config) -> Result<(Option<AnySink>, Option<Watermark>), Fail
     }
 }
 
-/// Refuses to serve when SQL is ahead of the journal, differs from it or is another frame's (F15).
-fn judge(recovered: &Recovered, stored: Option<&Watermark>) -> Result<(), Failure> {
-    let Some(stored) = stored.filter(|_| recovered.confirmed.is_none()) else {
-        return Ok(());
-    };
-    let frame = recovered.engine.genesis().frame;
-    let (settled, executed) = (stored.through(), recovered.engine.executed());
-    let cause = if stored.frame != frame {
-        format!("it belongs to frame {:032x}, the journal to {frame:032x}", stored.frame)
-    } else if settled > executed {
-        format!("it is settled through {settled}, the journal ends at {executed}")
-    } else {
-        format!("at sequence {settled} it has another history than the journal")
-    };
-    let cure = "point settlement at this frame's database, or restore the newer journal";
-    Err(Failure::new(Exit::Mismatch, format!("the database does not fit: {cause}; {cure}")))
-}
-
 fn announce(recovered: &Recovered) {
     let report = &recovered.report;
     tracing::info!(
@@ -279,7 +265,7 @@ fn announce(recovered: &Recovered) {
         commands = report.commands,
         bytes = report.bytes,
         executed = recovered.engine.executed().0,
-        snapshot = recovered.snapshot.as_deref().unwrap_or("none"),
+        snapshot = recovered.snapshot.as_ref().map_or("none", |taken| &taken.name),
         "recovered"
     );
     if let Some(cut) = &report.truncated {

@@ -3,6 +3,7 @@
 //! It refuses to work beside a running frame when it takes one. Invariant: nothing is printed as
 //! taken that was not read back into an engine with the same digests.
 
+use pipeline::Recovered;
 use protocol::Sequence;
 use snapshot::{CheckError, Meta, SnapshotError};
 
@@ -10,7 +11,7 @@ use crate::audit::hex;
 use crate::cli::SnapshotCommand;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
-use crate::recover::{self, Recovered};
+use crate::recover;
 use crate::{harden, images};
 
 /// Runs one snapshot command.

@@ -52,6 +52,12 @@ impl Catalogue {
         Self { files: Box::new(files), frame, known: Mutex::default() }
     }
 
+    /// The frame.
+    #[must_use]
+    pub const fn frame(&self) -> u128 {
+        self.frame
+    }
+
     /// Writes a snapshot: `body` hands over its bytes; then they are read back from the medium and
     /// shown to `check`, which says whether they are the state of `meta`. Returns its name.
     ///
