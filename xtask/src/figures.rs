@@ -4,11 +4,14 @@
 //!
 //! It judges nothing: the harness fails by itself when its book and the frame's differ.
 
+mod snapshots;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::server::Server;
 use crate::steps::{cargo, output, run};
+use serde_json::Value;
 
 /// One row of the table: what it is called, and how the harness is asked for it.
 const ROWS: &[(&str, &str)] = &[
@@ -50,10 +53,7 @@ pub(crate) fn run_rows(only: Option<&str>) -> Result<(), String> {
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
     let place = std::env::temp_dir().join(format!("bezant-figures-{}", std::process::id()));
     let frame = Frame { bin: target.join("dist"), data: place.join("frame") };
-    let done = ROWS
-        .iter()
-        .filter(|(name, _)| only.is_none_or(|only| name.contains(only)))
-        .try_for_each(|(name, load)| frame.measure(name, load));
+    let done = frame.measure_all(only);
     // The figures are printed by now; what is left behind only takes space.
     let _ = std::fs::remove_dir_all(&place);
     done
@@ -65,6 +65,20 @@ struct Frame {
 }
 
 impl Frame {
+    fn measure_all(&self, only: Option<&str>) -> Result<(), String> {
+        let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
+        for (name, load) in ROWS.iter().filter(|(name, _)| is_wanted(name)) {
+            self.measure(name, load)?;
+        }
+        if is_wanted("restart") {
+            snapshots::restart(self)?;
+        }
+        if is_wanted("snapshots") {
+            snapshots::under_load(self)?;
+        }
+        Ok(())
+    }
+
     fn bezant(&self) -> Command {
         let mut command = Command::new(self.bin.join("bezant"));
         command.arg("--data-dir").arg(&self.data);
@@ -75,7 +89,7 @@ impl Frame {
     }
 
     /// A fresh frame for each row, so that rows do not depend on one another.
-    fn measure(&self, name: &str, load: &str) -> Result<(), String> {
+    fn init(&self) -> Result<(), String> {
         let _ = std::fs::remove_dir_all(&self.data);
         output(self.bezant().args(["init", "--parameter", "ids.min_window_ms=2000"]))?;
         for role in ["registry", "mint"] {
@@ -83,12 +97,33 @@ impl Frame {
             let issue = ["identity", "issue", role, "--name", role, "--out"];
             output(self.bezant().args(issue).arg(out))?;
         }
-        let server = Server::start(self.bezant().arg("serve").stderr(Stdio::null()))?;
-        println!("\n── {name}");
+        Ok(())
+    }
+
+    fn serve(&self, settings: &[&str]) -> Result<Server, String> {
+        let mut serve = self.bezant();
+        for setting in settings {
+            serve.args(["--set", setting]);
+        }
+        Server::start(serve.arg("serve").stderr(Stdio::null()))
+    }
+
+    /// Drives a load; the table goes where `table` says, the report is returned.
+    fn drive(&self, server: &Server, load: &str, table: Stdio) -> Result<Value, String> {
+        let report = self.data.join("report.json");
         let mut harness = Command::new(self.bin.join("bezant-loadgen"));
         harness.args(["--server", &server.quic, "--https", &server.https]).args(load.split(' '));
         harness.arg("--registry").arg(self.data.join("registry"));
-        harness.arg("--mint").arg(self.data.join("mint"));
-        run(&mut harness)
+        harness.arg("--mint").arg(self.data.join("mint")).arg("--json").arg(&report);
+        run(harness.stdout(table))?;
+        let text = std::fs::read_to_string(&report).map_err(|error| error.to_string())?;
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+
+    fn measure(&self, name: &str, load: &str) -> Result<(), String> {
+        self.init()?;
+        let server = self.serve(&[])?;
+        println!("\n── {name}");
+        self.drive(&server, load, Stdio::inherit()).map(drop)
     }
 }

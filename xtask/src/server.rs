@@ -12,6 +12,8 @@ pub(crate) struct Server {
     pub(crate) quic: String,
     /// Address of its HTTPS door.
     pub(crate) https: String,
+    /// Address of its admin door.
+    pub(crate) admin: String,
 }
 
 impl Server {
@@ -19,12 +21,14 @@ impl Server {
     pub(crate) fn start(serve: &mut Command) -> Result<Self, String> {
         let started = serve.stdout(Stdio::piped()).spawn();
         let process = started.map_err(|e| format!("the frame does not start: {e}"))?;
-        let mut server = Self { process, quic: String::new(), https: String::new() };
+        let (quic, https, admin) = Default::default();
+        let mut server = Self { process, quic, https, admin };
         let stdout = server.process.stdout.take().ok_or("the frame has no output")?;
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let said = |door| line.split(' ').find_map(|word| word.strip_prefix(door));
             if let (Some(quic), Some(https)) = (said("quic="), said("https=")) {
                 (server.quic, server.https) = (quic.to_owned(), https.to_owned());
+                server.admin = said("admin=").unwrap_or_default().to_owned();
                 return Ok(server);
             }
         }
