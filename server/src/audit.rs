@@ -1,16 +1,16 @@
-//! Judging a stopped frame: the journal is replayed into a fresh engine, whose running sums are
-//! compared with a full recount and with every row in SQL. Nothing is changed anywhere.
-
-use std::sync::Arc;
+//! Judging a frame: all of its past that is kept is replayed into a fresh engine, whose running sums
+//! are compared with a full recount and with every row in SQL.
+//!
+//! It refuses to change anything anywhere. Invariant: what it calls right was recomputed.
 
 use engine::Engine;
-use journal::{MappedStorage, Reader};
-use pipeline::{Boundary, Replayer};
+use pipeline::Boundary;
 use protocol::Sequence;
 use settlement::{Finding, Sink as _, Watermark, verify};
 
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::past::{self, Base, Past};
 use crate::recover;
 use crate::sinks::{self, AnySink};
 
@@ -21,15 +21,28 @@ const FINDINGS_SHOWN: usize = 50;
 struct Replayed {
     engine: Engine,
     boundary: Boundary,
-    /// The end of the journal was reached.
+    /// Where the replay began.
+    base: Base,
+    /// First sequence behind that.
+    first: u64,
+    /// Records behind it.
     records: u64,
+}
+
+impl Replayed {
+    /// Says what was replayed.
+    fn tell(&self) -> Result<(), Failure> {
+        let Self { engine, base, first, records, .. } = self;
+        let last = engine.executed();
+        say!("replayed    sequences {first} to {last} in {records} records, from {base}")
+    }
 }
 
 /// `bezant audit`: engine against recount, and against SQL at SQL's watermark.
 pub(crate) fn audit(config: &Config) -> Result<(), Failure> {
     let whole = replay(config, None)?;
     let engine = &whole.engine;
-    say!("journal     {} records, {} commands", whole.records, engine.executed())?;
+    whole.tell()?;
     say!("run digest  {}", hex(&engine.run_digest()))?;
     say!("image       {}", hex(&engine.image_digest()))?;
     let mut is_clean = true;
@@ -83,6 +96,7 @@ fn compare(config: &Config, mut sink: AnySink) -> Result<usize, Failure> {
         return Ok(0);
     };
     let replayed = replay(config, Some(stored.through()))?;
+    replayed.tell()?;
     let engine = &replayed.engine;
     let journal = Watermark {
         frame: engine.genesis().frame,
@@ -110,31 +124,31 @@ fn compare(config: &Config, mut sink: AnySink) -> Result<usize, Failure> {
     Ok(findings.len())
 }
 
-/// Replays the journal, to its end or to the record that reaches `through`.
+/// Replays all that is kept, to its end or to the record that reaches `through`.
 fn replay(config: &Config, through: Option<Sequence>) -> Result<Replayed, Failure> {
-    let storage = Arc::new(MappedStorage::new(config.journal_dir()));
-    let mut reader = Reader::open(storage, 1).map_err(|error| recover::failure(&error))?;
-    let mut replayer = Replayer::new(recover::options(config));
+    let past = Past::open(config)?;
+    let to = through.unwrap_or(Sequence(u64::MAX));
+    let mut replay = past.longest(to, recover::options(config))?;
+    let (base, first) = (Base::of(&replay), replay.executed().0 + 1);
     let mut records = 0;
-    while let Some((header, payload)) = reader.next().map_err(|error| recover::failure(&error))? {
-        replayer
-            .apply(header, payload, |_| ())
-            .or_exit(Exit::JournalCorrupt, "the journal cannot be replayed")?;
-        records += 1;
-        let reached = replayer.engine().map(Engine::executed);
-        if through.is_some_and(|through| reached >= Some(through)) {
+    while replay.executed() < to {
+        if replay.next(|_| ()).map_err(|error| past::failure(&error))?.is_none() {
             break;
         }
-        if let Some(engine) = replayer.engine_mut() {
+        records += 1;
+        if replay.executed() < to {
             // Nobody takes cuts here: let go of what they would hold.
-            engine.discard_changes();
+            replay.engine_mut().discard_changes();
         }
     }
-    let boundary = replayer.boundary();
-    let engine = replayer
-        .into_engine()
-        .ok_or_else(|| Failure::new(Exit::NotFound, "the journal has no genesis record"))?;
-    Ok(Replayed { engine, boundary, records })
+    if past.is_running() && through.is_some_and(|through| replay.executed() < through) {
+        let message = "the database has commands that the running frame has not yet marked as \
+                       durable; ask again in a second";
+        return Err(Failure::new(Exit::Temporary, message));
+    }
+    let boundary = replay.boundary();
+    let engine = replay.into_parts().0.into_engine().expect("a replay has an engine");
+    Ok(Replayed { engine, boundary, base, first, records })
 }
 
 /// Lower-case hexadecimal digits.

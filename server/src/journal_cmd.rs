@@ -1,19 +1,22 @@
-//! `bezant journal`: looking into the journal of a stopped frame. Reads only.
+//! `bezant journal`: looking into a journal from the first record that is kept.
+//!
+//! It refuses to verify one that is being written. Invariant: it reads only.
 
 use std::io::Write as _;
 use std::sync::Arc;
 
-use journal::{MappedStorage, Reader, Summary};
-use pipeline::{Replayer, Step};
+use journal::{MappedStorage, Summary};
+use pipeline::Step;
 use protocol::request::Commands;
-use protocol::{CommandId, Kind, Role, Status};
+use protocol::{CommandId, Kind, Role, Sequence, Status};
 use serde_json::json;
 
 use crate::audit::hex;
 use crate::cli::JournalCommand;
 use crate::config::Config;
-use crate::exit::{Exit, Failure, OrExit as _};
-use crate::recover;
+use crate::exit::Failure;
+use crate::past::{self, Past};
+use crate::{logging, recover};
 
 /// Runs one journal command.
 pub(crate) fn run(config: &Config, command: &JournalCommand) -> Result<(), Failure> {
@@ -27,8 +30,7 @@ pub(crate) fn run(config: &Config, command: &JournalCommand) -> Result<(), Failu
         }
         JournalCommand::Stat => print(&journal::stat(storage).map_err(failed)?),
         JournalCommand::Cat { from, limit, json } => {
-            let reader = Reader::open(storage, 1).map_err(failed)?;
-            cat(reader, Range { from: *from, left: *limit, json: *json })
+            cat(config, Range { from: *from, left: *limit, json: *json })
         }
     }
 }
@@ -41,6 +43,7 @@ fn print(summary: &Summary) -> Result<(), Failure> {
     say!("payload bytes   {}", summary.payload_bytes)?;
     say!("record bytes    {}", summary.record_bytes)?;
     say!("sequences       {} to {}", summary.first_sequence, summary.last_sequence)?;
+    say!("first index     {}", summary.first.index)?;
     say!("last index      {}", summary.last.index)?;
     say!("last hash       {}", hex(&summary.last.hash))?;
     say!("torn blocks     {}", summary.torn_blocks)
@@ -54,17 +57,24 @@ struct Range {
 }
 
 /// Prints commands with the outcomes they had: outcomes are not stored, so the journal is replayed.
-fn cat(mut reader: Reader, mut range: Range) -> Result<(), Failure> {
-    let mut replayer = Replayer::new(engine::Options { history: false, effects_max: 0 });
+fn cat(config: &Config, mut range: Range) -> Result<(), Failure> {
+    let before = Sequence(range.from.saturating_sub(1));
+    let options = engine::Options { history: false, effects_max: 0 };
+    let mut replay = Past::open(config)?.near_or_oldest(before, options)?;
+    if replay.executed() > before {
+        logging::complain(format!(
+            "what came before sequence {} is no longer kept, or no snapshot before it",
+            replay.executed().0 + 1
+        ));
+    }
     let mut out = std::io::stdout().lock();
     let mut lines = Vec::new();
-    while let Some((header, payload)) = reader.next().map_err(|error| recover::failure(&error))? {
-        let replayed =
-            replayer.apply(header, payload, |step| describe(&step, &mut range, &mut lines));
-        replayed.or_exit(Exit::JournalCorrupt, "the journal cannot be replayed")?;
-        if let Some(engine) = replayer.engine_mut() {
-            engine.discard_changes();
+    loop {
+        let next = replay.next(|step| describe(&step, &mut range, &mut lines));
+        if next.map_err(|error| past::failure(&error))?.is_none() {
+            break;
         }
+        replay.engine_mut().discard_changes();
         for line in lines.drain(..) {
             if writeln!(out, "{line}").is_err() {
                 // The reader of the pipe has seen enough.

@@ -1,4 +1,4 @@
-//! The past of a frame for commands that ask about it: where a replay may begin, and how far the
+//! The past of a frame for commands that ask about it: where a replay begins, and how far the
 //! journal may be read.
 //!
 //! It refuses to look behind what a running frame has made durable, and takes no lock. Invariant:
@@ -6,31 +6,94 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
 use engine::Options;
-use journal::{MappedStorage, Reader};
-use pipeline::Replayer;
+use pipeline::{PastError, Replay};
 use protocol::Sequence;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use snapshot::Catalogue;
 
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
-use crate::{images, recover};
+use crate::recover;
 
 /// Name of the file in the journal's directory that whoever writes has locked.
 const LOCK_FILE: &str = "lock";
 
-/// Journal and snapshots of one frame.
+/// Journal and snapshots of one frame, and how much of them may be told.
 pub(crate) struct Past {
-    storage: Arc<MappedStorage>,
-    catalogue: Catalogue,
+    inner: pipeline::Past,
+    /// The last record that is known to be durable; of a stopped frame everything is.
     until: u64,
 }
 
-/// Where a replay begins.
+impl Past {
+    /// The past of the frame of `config`, which may be running.
+    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+        let dir = config.journal_dir();
+        let inner = recover::past(config, recover::frame_of(&dir)?);
+        let until = if is_running(&dir)? {
+            let storage = inner.storage().clone();
+            journal::durable_seen(storage).map_err(|error| recover::failure(&error))?
+        } else {
+            u64::MAX
+        };
+        Ok(Self { inner, until })
+    }
+
+    /// Whether a frame is running, whose last commands may be missing here.
+    pub(crate) const fn is_running(&self) -> bool {
+        self.until < u64::MAX
+    }
+
+    /// A replay that stands at or before `sequence`, as close as the snapshots allow.
+    pub(crate) fn near(&self, sequence: Sequence, options: Options) -> Result<Replay, Failure> {
+        let near = self.inner.replay_from(sequence, options, self.until);
+        near.map_err(|error| failure(&error))
+    }
+
+    /// The same, or one from the oldest state that is kept when nothing reaches back that far.
+    pub(crate) fn near_or_oldest(
+        &self,
+        sequence: Sequence,
+        options: Options,
+    ) -> Result<Replay, Failure> {
+        match self.inner.replay_from(sequence, options, self.until) {
+            Err(PastError::Gone { .. }) => self.longest(Sequence(u64::MAX), options),
+            near => near.map_err(|error| failure(&error)),
+        }
+    }
+
+    /// A replay from the genesis record, else from the oldest snapshot that can be used; it stands
+    /// at or before `through`.
+    pub(crate) fn longest(&self, through: Sequence, options: Options) -> Result<Replay, Failure> {
+        let entries = self.inner.catalogue().list().or_exit(Exit::Io, "the snapshots")?;
+        let known = entries.into_iter().filter_map(|entry| entry.meta.ok());
+        let mut sequences: Vec<_> = known.map(|meta| meta.sequence).collect();
+        sequences.push(Sequence(0));
+        sequences.sort_unstable();
+        for sequence in sequences.into_iter().filter(|&sequence| sequence <= through) {
+            match self.inner.replay_from(sequence, options, self.until) {
+                Err(PastError::Gone { .. }) => {}
+                replay => return replay.map_err(|error| failure(&error)),
+            }
+        }
+        self.near(through, options)
+    }
+}
+
+/// Maps what the past cannot tell to what the process ends with.
+pub(crate) fn failure(error: &PastError) -> Failure {
+    let exit = match error {
+        PastError::Read(error) => return recover::failure(error),
+        PastError::Replay(_) => Exit::JournalCorrupt,
+        PastError::Gone { .. } => Exit::NotFound,
+        _ => Exit::Io,
+    };
+    Failure::new(exit, error)
+}
+
+/// Where a replay began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
     /// With the genesis record.
@@ -45,6 +108,14 @@ pub(crate) enum Base {
 }
 
 impl Base {
+    /// That of `replay`.
+    pub(crate) fn of(replay: &Replay) -> Self {
+        replay.snapshot().map_or(Self::Genesis, |taken| Self::Snapshot {
+            name: taken.name.clone(),
+            sequence: taken.meta.sequence,
+        })
+    }
+
     /// Last sequence executed there.
     pub(crate) const fn sequence(&self) -> Sequence {
         match self {
@@ -63,71 +134,8 @@ impl fmt::Display for Base {
     }
 }
 
-/// A replay that stands at its base, and the records behind it.
-pub(crate) struct Track {
-    pub(crate) replayer: Replayer,
-    pub(crate) reader: Reader,
-    pub(crate) base: Base,
-}
-
-impl Past {
-    /// The past of the frame of `config`, which may be running.
-    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
-        let dir = config.journal_dir();
-        let storage = Arc::new(MappedStorage::new(&dir));
-        let first = journal::first_record(&*storage).map_err(|error| recover::failure(&error))?;
-        let until = if is_running(&dir)? {
-            journal::durable_seen(Arc::clone(&storage) as _)
-                .map_err(|error| recover::failure(&error))?
-        } else {
-            u64::MAX
-        };
-        let catalogue = images::catalogue(config, first.frame);
-        Ok(Self { storage, catalogue, until })
-    }
-
-    /// A replay that begins at or before `sequence`: with the newest snapshot that can be used,
-    /// else with the genesis record.
-    pub(crate) fn track(&self, sequence: Sequence, options: Options) -> Result<Track, Failure> {
-        let choice = pipeline::choose(&self.catalogue, options, |meta| meta.sequence <= sequence);
-        let choice = choice.or_exit(Exit::Io, "the snapshots")?;
-        images::warn(&choice.refused);
-        let (replayer, base, from) = match choice.image {
-            None => (Replayer::new(options), Base::Genesis, 1),
-            Some(image) => {
-                let boundary = image.boundary();
-                let (name, meta) = (image.name, image.meta);
-                let replayer = Replayer::resume(options, image.engine, boundary, meta.index);
-                (replayer, Base::Snapshot { name, sequence: meta.sequence }, meta.index + 1)
-            }
-        };
-        let storage = Arc::clone(&self.storage) as _;
-        let reader = Reader::open_range(storage, from, self.until)
-            .map_err(|error| recover::failure(&error))?;
-        Ok(Track { replayer, reader, base })
-    }
-
-    /// The same, or where the past that is kept begins when that is later.
-    pub(crate) fn track_or_oldest(
-        &self,
-        sequence: Sequence,
-        options: Options,
-    ) -> Result<Track, Failure> {
-        let first = journal::first_record(&*self.storage);
-        let first = first.map_err(|error| recover::failure(&error))?;
-        if first.index == 1 {
-            return self.track(sequence, options);
-        }
-        let entries = self.catalogue.list().or_exit(Exit::Io, "the snapshots")?;
-        let usable = entries.into_iter().filter_map(|entry| entry.meta.ok());
-        let oldest =
-            usable.filter(|meta| meta.index + 1 >= first.index).map(|meta| meta.sequence).min();
-        self.track(oldest.map_or(sequence, |oldest| oldest.max(sequence)), options)
-    }
-}
-
 /// Whether a process holds the journal in `dir`.
-fn is_running(dir: &Path) -> Result<bool, Failure> {
+pub(crate) fn is_running(dir: &Path) -> Result<bool, Failure> {
     let path = dir.join(LOCK_FILE);
     let Ok(file) = std::fs::File::open(&path) else {
         return Ok(false);

@@ -13,15 +13,14 @@ use crate::audit::hex;
 use crate::cli::past::ReplayArgs;
 use crate::cli::values::owner_text;
 use crate::config::Config;
-use crate::exit::{Exit, Failure, OrExit as _};
-use crate::past::{Base, Past, Track};
-use crate::recover;
+use crate::exit::{Exit, Failure};
+use crate::past::{self, Base, Past};
 
 /// The state asked for.
 struct Moment {
     engine: Engine,
     base: Base,
-    /// Index of the record that holds the last command; 0 of a snapshot's own state.
+    /// Index of the record that holds the last command.
     record: u64,
 }
 
@@ -53,24 +52,17 @@ pub(crate) fn run(config: &Config, args: &ReplayArgs) -> Result<(), Failure> {
 /// Replays to `to`, inside a record if that is where it lies.
 fn moment(past: &Past, to: Sequence) -> Result<Moment, Failure> {
     let options = Options { history: false, effects_max: 0 };
-    let Track { mut replayer, mut reader, base } = past.track(to, options)?;
-    let mut record = replayer.index();
-    while replayer.engine().is_none_or(|engine| engine.executed() < to) {
-        let next = reader.next().map_err(|error| recover::failure(&error))?;
-        let Some((header, payload)) = next else {
+    let mut replay = past.near(to, options)?;
+    let (base, mut record) = (Base::of(&replay), replay.index());
+    while replay.executed() < to {
+        let next = replay.next_through(to, |_| ()).map_err(|error| past::failure(&error))?;
+        let Some(header) = next else {
             break;
         };
-        replayer
-            .apply_through(header, payload, to, |_| ())
-            .or_exit(Exit::JournalCorrupt, "the journal cannot be replayed")?;
         record = header.index;
-        if let Some(engine) = replayer.engine_mut() {
-            engine.discard_changes();
-        }
+        replay.engine_mut().discard_changes();
     }
-    let engine = replayer
-        .into_engine()
-        .ok_or_else(|| Failure::new(Exit::NotFound, "the journal has no genesis record"))?;
+    let engine = replay.into_parts().0.into_engine().expect("a replay has an engine");
     let last = engine.executed();
     if last < to {
         let message = format!("sequence {to} was never executed: the journal ends with {last}");

@@ -121,7 +121,8 @@ fn start(
     let clock = Arc::new(clock);
     // 4 the ring and its stages; each start is a new epoch, so that a forgotten twin is fenced
     let epoch = report.last.epoch + 1;
-    let history = JournalHistory::new(config.journal_dir(), journal.watermarks(), confirmed);
+    let past = recover::past(config, frame);
+    let history = JournalHistory::new(past, journal.watermarks(), confirmed);
     let (appender, syncer, preparer) = journal.split();
     let basin = Basin::new(config);
     let stages = pipeline::assemble(Wiring {

@@ -20,7 +20,7 @@ use crate::cli::past::WhatIfArgs;
 use crate::cli::values;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
-use crate::past::{Base, Past, Track};
+use crate::past::{Base, Past};
 use crate::recover;
 use crate::settings;
 
@@ -60,21 +60,22 @@ pub(crate) fn run(config: &Config, args: &WhatIfArgs, values: &Values) -> Result
     let past = Past::open(config)?;
     let options = Options { history: true, effects_max: usize::MAX };
     let before = Sequence(args.from_sequence - 1);
-    let Track { replayer, mut reader, base } = past.track_or_oldest(before, options)?;
-    let other = past.track_or_oldest(before, options)?;
-    if base != other.base {
+    let run = past.near_or_oldest(before, options)?;
+    let other = past.near_or_oldest(before, options)?;
+    let base = Base::of(&run);
+    if base != Base::of(&other) {
         let message = "the snapshots changed just now; run it again";
         return Err(Failure::new(Exit::Temporary, message));
     }
+    let ((run, mut reader), (other, _)) = (run.into_parts(), other.into_parts());
     let mut sides = Sides {
-        run: replayer,
-        other: other.replayer,
+        run,
+        other,
         from: args.from_sequence,
         to: Sequence(args.to.unwrap_or(u64::MAX)),
         changed: None,
         tally: Tally::default(),
     };
-    drop(other.reader);
     while let Some((header, payload)) = reader.next().map_err(|error| recover::failure(&error))? {
         if header.first_sequence > sides.to.0 {
             break;

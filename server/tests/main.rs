@@ -37,6 +37,7 @@ mod rotation;
 mod settled_keys;
 mod settlement_outage;
 mod shell;
+mod shortened;
 mod snapshots;
 mod structure_over_quic;
 mod time_travel;
