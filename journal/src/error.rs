@@ -110,7 +110,9 @@ pub enum RecoverError {
         place: String,
     },
     /// The first record cannot be read.
-    #[error("{file} does not begin with a genesis record: {flaw}; restore the file")]
+    #[error(
+        "{file} at offset 0, where the genesis record (sequence 1) is due: {flaw}; restore the file"
+    )]
     NoGenesis {
         /// The first segment's file.
         file: String,
@@ -118,7 +120,7 @@ pub enum RecoverError {
         flaw: Flaw,
     },
     /// A segment behind the first cannot be begun with.
-    #[error("{file} does not begin with a record: {flaw}; restore the file")]
+    #[error("{file} at offset 0, where the first record is due that is kept: {flaw}; restore it")]
     NoBeginning {
         /// The segment's file.
         file: String,

@@ -19,7 +19,7 @@ pub enum SnapshotError {
         source: io::Error,
     },
     /// It does not begin as a snapshot does.
-    #[error("{file} is no snapshot; move it out of the directory")]
+    #[error("{file}: no snapshot begins at offset 0; move it out of the directory")]
     NotSnapshot {
         /// The file.
         file: String,

@@ -2,11 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of the rig is a failed test")]
 
 mod rig;
+mod story;
 
 mod attest;
 mod crash;
 mod cuts;
+mod flips;
 mod full;
+mod golden;
 mod keys;
 mod order;
 mod replay;

@@ -58,6 +58,11 @@ pub(crate) struct Rig {
 impl Rig {
     /// A new frame on a new disk.
     pub(crate) fn new() -> Self {
+        Self::with(&genesis())
+    }
+
+    /// The same, born otherwise.
+    pub(crate) fn with(genesis: &Genesis) -> Self {
         let disk = MemoryStorage::new();
         let entry = Entry {
             kind: Kind::Genesis,
@@ -67,7 +72,6 @@ impl Rig {
             timestamp_ns: START,
             ..Entry::default()
         };
-        let genesis = genesis();
         Journal::create(
             Arc::new(disk.clone()),
             SEGMENT,
