@@ -2,12 +2,13 @@
 //! cannot be. Invariant: pinning what is so already changes nothing.
 
 use engine::PinError;
-use protocol::parameter::{FEE_NOTICE_MS, Parameter};
+use protocol::genesis::Genesis;
+use protocol::parameter::{Bounds, FEE_NOTICE_MS, Parameter};
 use protocol::{Command, Kind, Role, Status};
 
 use crate::agreement::Bench;
 use crate::frame::{ADMIN, ALICE, BOB, Frame, NORTH};
-use crate::generators::{self, Stream};
+use crate::generators::{self, Record, Stream};
 
 /// What Bob gets of a payment of 1 000 000.
 fn gets(frame: &mut Frame) -> i128 {
@@ -84,23 +85,53 @@ fn what_cannot_be_pinned_is_named_and_nothing_changes() {
         .unwrap();
 }
 
+/// A parameter that no command of the stream sets.
+fn free(records: &[Record], seed: u64) -> Option<Parameter> {
+    let is_free = |parameter: &Parameter| {
+        let is_set = |command: &Command| command.code == parameter.number();
+        let mut requests = records.iter().flat_map(|record| &record.requests);
+        !requests.any(|sent| sent.slots.iter().any(is_set))
+    };
+    let mut all = Parameter::ALL;
+    all.rotate_left(seed as usize % Parameter::ALL.len());
+    all.into_iter().find(is_free)
+}
+
 #[test]
 fn pinning_what_is_so_already_changes_nothing() {
     generators::check(60, 24, |plan| {
         let Stream { genesis, records } = generators::stream(plan);
         let mut one = Bench::new(&genesis, false);
         let mut other = Bench::new(&genesis, false);
-        // One that no command sets.
-        let free = Parameter::ALL.into_iter().find(|parameter| {
-            let is_set = |command: &Command| command.code == parameter.number();
-            let mut requests = records.iter().flat_map(|record| &record.requests);
-            !requests.any(|sent| sent.slots.iter().any(is_set))
-        });
-        let Some(free) = free else { return };
+        let Some(free) = free(&records, plan.seed) else { return };
         other.engine.pin(&[(free, genesis.parameters.value(free))]).unwrap();
         for record in &records {
             assert_eq!(one.record(record), other.record(record));
         }
         assert_eq!(one.engine.image_digest(), other.engine.image_digest());
+    });
+}
+
+#[test]
+fn a_frame_with_a_pin_is_one_that_was_born_so() {
+    generators::check(200, 24, |plan| {
+        let Stream { genesis, records } = generators::stream(plan);
+        let Some(free) = free(&records, plan.seed) else { return };
+        let Bounds { min, max, .. } = free.bounds();
+        let present = genesis.parameters.value(free);
+        let half = present.midpoint(if plan.seed % 2 == 0 { min } else { max });
+        let parameters = genesis.parameters.with(free, half.min(1 << 40));
+        if parameters.validate().is_err() {
+            return;
+        }
+        let mut born = Bench::new(&Genesis { parameters, ..genesis.clone() }, false);
+        let mut pinned = Bench::new(&genesis, false);
+        pinned.engine.pin(&[(free, parameters.value(free))]).unwrap();
+        for (place, record) in records.iter().enumerate() {
+            assert_eq!(born.record(record), pinned.record(record), "record {place}, {free:?}");
+            assert_eq!(born.engine.run_digest(), pinned.engine.run_digest());
+        }
+        assert_eq!(born.engine.accounts(), pinned.engine.accounts());
+        assert_eq!(born.engine.supply(), pinned.engine.recount());
     });
 }
