@@ -48,6 +48,14 @@ pub enum PastError {
         /// What was tried.
         refused: Vec<Refused>,
     },
+    /// What is durable ends before that.
+    #[error("what is durable ends with sequence {last}, and {wanted} is wanted; ask again later")]
+    Ends {
+        /// The last sequence.
+        last: Sequence,
+        /// The one asked for.
+        wanted: Sequence,
+    },
 }
 
 impl PastError {
@@ -198,7 +206,8 @@ impl Past {
     ///
     /// # Errors
     ///
-    /// As [`Self::replay_from`], or the first record that cannot be replayed.
+    /// As [`Self::replay_from`], the first record that cannot be replayed, or that there is no such
+    /// sequence: then what `write` was given is not all.
     pub fn effects<B>(
         &self,
         after: Sequence,
@@ -230,6 +239,10 @@ impl Past {
                 }
                 block.clear();
             }
+        }
+        let last = replay.executed();
+        if last < through {
+            return Err(PastError::Ends { last, wanted: through });
         }
         Ok(if block.is_empty() { ControlFlow::Continue(()) } else { write(&block) })
     }
