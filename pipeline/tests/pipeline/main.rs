@@ -2,15 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of the rig is a failed test")]
 
 mod rig;
-mod story;
+mod shelf;
 
 mod attest;
 mod crash;
 mod cuts;
-mod flips;
 mod full;
-mod golden;
 mod keys;
 mod order;
+mod past;
+mod recovery;
 mod replay;
+mod retention;
 mod ticks;

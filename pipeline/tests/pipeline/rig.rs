@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::Options;
+use engine::{Engine, Options};
 use journal::{Config, Entry, Expect, Journal, Kind, MemoryStorage, Preparer};
-use pipeline::{Now, Replayer, Stages, Wiring, assemble};
+use pipeline::{Boundary, Now, Recovered, Replayer, Stages, Wiring, assemble};
 use protocol::genesis::{Genesis, Mode, RULES};
 use protocol::parameter::Parameters;
 use protocol::reply::{Decoded, Reply, decode};
@@ -110,25 +110,46 @@ impl Rig {
         )
         .unwrap();
         let boundary = replayer.boundary();
+        let engine = replayer.into_engine().unwrap();
+        let at = (report.last.epoch, boundary);
+        (Self::start(disk, (journal, engine, at), now_ns, requests), found)
+    }
+
+    /// A frame found again on `disk` from the newest of its snapshots.
+    pub(crate) fn resume(
+        disk: MemoryStorage,
+        recovered: Recovered,
+        now_ns: u64,
+        requests: u64,
+    ) -> Self {
+        let Recovered { journal, report, engine, boundary, .. } = recovered;
+        let at = (report.last.epoch, boundary);
+        Self::start(disk, (journal, engine, at), now_ns, requests)
+    }
+
+    fn start(
+        disk: MemoryStorage,
+        (journal, engine, (epoch, boundary)): (Journal, Engine, (u64, Boundary)),
+        now_ns: u64,
+        requests: u64,
+    ) -> Self {
         let (appender, syncer, mut preparer) = journal.split();
         let pool = Pool::new(PoolConfig { bytes_max: 64 << 20, requests_max: REQUESTS_MAX });
         let queue = Arc::new(ReplyQueue::new(REQUESTS_MAX));
         let mut stages = assemble(Wiring {
             ring: ring::build(ring::Config { size: 64, ..ring::Config::default() }),
-            engine: replayer.into_engine().unwrap(),
+            engine,
             appender,
             syncer,
             boundary,
-            epoch: report.last.epoch + 1,
+            epoch: epoch + 1,
             replies: vec![Arc::clone(&queue)],
             pool: Arc::clone(&pool),
         });
         stages.open(&mut preparer, Now { journal_ns: now_ns, monotonic_ns: now_ns });
         let ids = u128::from(requests) << 16;
         let history_checked = 0;
-        let rig =
-            Self { disk, stages, preparer, pool, queue, now_ns, requests, history_checked, ids };
-        (rig, found)
+        Self { disk, stages, preparer, pool, queue, now_ns, requests, history_checked, ids }
     }
 
     /// Power cut: everything in memory is gone and the disk keeps what it likes.
