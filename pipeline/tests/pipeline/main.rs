@@ -3,11 +3,14 @@
 
 mod rig;
 mod shelf;
+mod story;
 
 mod attest;
 mod crash;
 mod cuts;
+mod flips;
 mod full;
+mod golden;
 mod keys;
 mod order;
 mod past;
