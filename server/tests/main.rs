@@ -9,6 +9,7 @@ mod abuse;
 mod abuse_h2;
 mod books;
 mod both_doors;
+mod byte_flips;
 mod clock;
 mod cluster;
 mod command_line;
