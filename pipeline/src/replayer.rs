@@ -255,7 +255,7 @@ impl Replayer {
     }
 
     /// Replays the commands of one record through `through`, and to the end of the chain that this
-    /// one belongs to. Inside a record the engine can be asked, and nothing may be applied any more.
+    /// one belongs to. Inside a record the engine can be asked, and nothing may be applied.
     ///
     /// # Errors
     ///

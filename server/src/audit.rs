@@ -1,5 +1,5 @@
-//! Judging a frame: all of its past that is kept is replayed into a fresh engine, whose running sums
-//! are compared with a full recount and with every row in SQL.
+//! Judging a frame: all of its past that is kept is replayed into a fresh engine, whose running
+//! sums are compared with a full recount and with every row in SQL.
 //!
 //! It refuses to change anything anywhere. Invariant: what it calls right was recomputed.
 

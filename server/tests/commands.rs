@@ -254,8 +254,13 @@ fn is_open_metrics(body: &str) {
             let (name, value) = line.rsplit_once(' ').unwrap();
             let name = name.split('{').next().unwrap();
             let (family, kind) = families.last().unwrap();
-            let suffix = if *kind == "counter" { "_total" } else { "" };
-            assert_eq!(name, format!("{family}{suffix}"), "{line}");
+            let suffixes: &[&str] = match *kind {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_sum", "_count"],
+                _ => &[""],
+            };
+            let suffix = name.strip_prefix(family);
+            assert!(suffix.is_some_and(|suffix| suffixes.contains(&suffix)), "{line}");
             assert!(value.parse::<f64>().is_ok(), "{line}");
         }
     }

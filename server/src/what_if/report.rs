@@ -108,8 +108,9 @@ impl Report<'_> {
                 )
             };
             let (before, after) = (text(before), text(after));
+            let sign = if difference.more() > 0 { "+" } else { "" };
             let more = self.signed(*asset, difference.more());
-            say!("  {} asset {asset}: {before} -> {after} ({more})", owner_text(*owner))?;
+            say!("  {} asset {asset}: {before} -> {after} ({sign}{more})", owner_text(*owner))?;
         }
         Ok(())
     }
