@@ -97,9 +97,15 @@ pub(crate) fn judge(
     Err(Failure::new(Exit::Mismatch, format!("the database does not fit: {cause}; {cure}")))
 }
 
-/// The frame that the oldest record of the journal names.
+/// The frame of a journal, by the oldest segment that can be read: a snapshot may stand for those
+/// before it.
 pub(crate) fn frame_of(dir: &Path) -> Result<u128, Failure> {
-    let first = journal::first_record(&MappedStorage::new(dir));
+    let storage = MappedStorage::new(dir);
+    let segments = journal::segments(&storage).map_err(|error| failure(&error))?;
+    let first = match segments.first() {
+        Some(segment) => Ok(segment.first),
+        None => journal::first_record(&storage),
+    };
     first.map(|header| header.frame).map_err(|error| failure(&error))
 }
 

@@ -2,4 +2,5 @@
 
 mod damage;
 mod disk;
+mod memory;
 mod steps;

@@ -1,5 +1,5 @@
-//! Nothing goes that anybody needs: the plan by each holder, and frames that take snapshots, settle,
-//! forget, crash and start again in any order.
+//! Nothing goes that anybody needs: the plan by each holder, and frames that take snapshots,
+//! settle, forget, crash and start again in any order.
 
 use std::ops::ControlFlow;
 
