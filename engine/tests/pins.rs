@@ -8,7 +8,7 @@ use protocol::{Command, Kind, Role, Status};
 
 use crate::agreement::Bench;
 use crate::frame::{ADMIN, ALICE, BOB, Frame, NORTH};
-use crate::generators::{self, Record, Stream};
+use crate::generators::{self, Dice, Record, Stream};
 
 /// What Bob gets of a payment of 1 000 000.
 fn gets(frame: &mut Frame) -> i128 {
@@ -133,5 +133,40 @@ fn a_frame_with_a_pin_is_one_that_was_born_so() {
         }
         assert_eq!(born.engine.accounts(), pinned.engine.accounts());
         assert_eq!(born.engine.supply(), pinned.engine.recount());
+    });
+}
+
+#[test]
+fn whatever_is_pinned_wherever_the_books_balance() {
+    generators::check(400, 24, |plan| {
+        let Stream { genesis, records } = generators::stream(plan);
+        let mut bench = Bench::new(&genesis, false);
+        let mut dice = Dice::new(plan.seed);
+        let at = dice.roll() as usize % (records.len() + 1);
+        let (past, future) = records.split_at(at);
+        for record in past {
+            bench.record(record);
+        }
+        let values: Vec<_> = (0..1 + dice.roll() % 4)
+            .map(|_| {
+                let parameter = Parameter::ALL[dice.roll() as usize % Parameter::ALL.len()];
+                let Bounds { min, max, default } = parameter.bounds();
+                // Capacities stay small enough for a test.
+                let value = [min, max.min(1 << 12), default.min(1 << 14)][dice.roll() as usize % 3];
+                (parameter, value.max(min))
+            })
+            .collect();
+        let before = bench.engine.image_digest();
+        if bench.engine.pin(&values).is_err() {
+            assert_eq!(bench.engine.image_digest(), before, "{values:?}");
+            return;
+        }
+        for record in future {
+            bench.record(record);
+        }
+        for (parameter, value) in values.iter().rev().take(1) {
+            assert_eq!(bench.engine.parameter(*parameter), *value);
+        }
+        assert_eq!(bench.engine.supply(), bench.engine.recount());
     });
 }
