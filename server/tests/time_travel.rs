@@ -1,7 +1,10 @@
 //! `bezant replay --to`: the state after every sequence of a journal is the one worked out by hand,
 //! whatever it is replayed from.
 
+use std::sync::Arc;
+
 use client::{Client, Command};
+use loadgen::Driver;
 use protocol::command::flags;
 use protocol::ids::NATIVE;
 use serde_json::Value;
@@ -130,5 +133,33 @@ fn every_sequence_of_the_past_is_as_worked_out_by_hand() {
         assert!(text.contains("fee_collector:1") && text.contains("0.850662"), "{text}");
         let beyond = frame.ends_with(66, &["replay", "--to", &(after + 1).to_string()]);
         assert!(beyond.contains(&format!("the journal ends with {after}")), "{beyond}");
+    });
+}
+
+#[test]
+fn a_frame_under_load_is_asked_about_its_past() {
+    books::run(async {
+        let mut frame = Frame::new();
+        frame.start();
+        let mut driver = Driver::prepare(&frame.target(), books::SMALL).await.unwrap();
+        let progress = Arc::clone(&driver.progress);
+        let mut asked = Vec::new();
+        books::drive_until(&frame, &mut driver, async {
+            for _ in 0..3 {
+                books::executed(&progress, 2_000).await;
+                asked.push(shown(&frame, 1_000));
+                let said = frame.ends_with(0, &["what-if", "--json", "--set", "fee.base=5000"]);
+                let said: Value = serde_json::from_str(&said).unwrap();
+                assert!(said["through"].as_u64() > Some(1_000), "{said}");
+                assert_eq!(said["accounts"]["count"], 0, "{said}");
+            }
+        })
+        .await;
+        books::agree(&frame, &mut driver).await;
+        frame.stop();
+        asked.push(shown(&frame, 1_000));
+        for said in &asked {
+            assert_eq!(said["image_digest"], asked[0]["image_digest"]);
+        }
     });
 }
