@@ -60,6 +60,7 @@ pub use format::{
     at, record_len,
 };
 pub use image::SECTOR;
+pub use lock::DirLock;
 pub use mapped::MappedStorage;
 pub use memory::MemoryStorage;
 pub use prepare::{PrepareError, Preparer};

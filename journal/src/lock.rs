@@ -19,13 +19,16 @@ pub(crate) const LOCK_FILE: &str = "lock";
 const HOLDER_LEN_MAX: u64 = 256;
 
 /// The held lock; released when dropped.
-pub(crate) struct DirLock {
+pub struct DirLock {
     _file: File,
 }
 
 impl DirLock {
     /// Takes the lock of `dir` or says who has it.
-    pub(crate) fn take(dir: &Path) -> Result<Self, StorageError> {
+    ///
+    /// # Errors
+    /// [`StorageError::Locked`] when somebody else holds it, or what the system refused.
+    pub fn take(dir: &Path) -> Result<Self, StorageError> {
         let path = dir.join(LOCK_FILE);
         let place = path.display().to_string();
         let io = |action, source| StorageError::io(action, &place, 0, source);

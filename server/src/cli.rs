@@ -64,10 +64,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   bezant demo --accounts 1000 --seconds 2")]
     Demo(DemoArgs),
-    /// Look into the journal of a stopped frame.
+    /// Look into the journal.
     #[command(subcommand)]
     Journal(JournalCommand),
-    /// Snapshots of the state, by which a stopped frame starts without its whole history.
+    /// Snapshots of the state, from which a frame starts without its whole history.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
     /// The log of privileged commands and refused connections.
@@ -175,7 +175,7 @@ It ends with 0 when every line verifies, and with 1 and the first flaw of each f
     Verify,
 }
 
-/// Journal tools; the frame must be stopped.
+/// Journal tools; the frame must be stopped, but for `cat`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
     /// Check every hash of every record.
@@ -202,15 +202,30 @@ pub(crate) enum JournalCommand {
     Stat,
 }
 
+/// What a running frame tells the process that takes a snapshot of it.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct CreateArgs {
+    /// Last record that is durable.
+    #[arg(long, hide = true, value_name = "INDEX")]
+    pub(crate) through_record: Option<u64>,
+    /// How much less important this process is.
+    #[arg(long, hide = true, default_value_t = 0, requires = "parent")]
+    pub(crate) nice: u8,
+    /// Process with which this one ends.
+    #[arg(long, hide = true, value_name = "PID")]
+    pub(crate) parent: Option<u32>,
+}
+
 /// Snapshots of a frame.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum SnapshotCommand {
-    /// Replay the journal of a stopped frame and write the state at its end.
+    /// Replay the journal behind the newest snapshot and write the state at its end.
     #[command(after_help = "Example:
   bezant snapshot create --data-dir frame
 
-It is read back and compared before it counts; older ones than the newest two are removed.")]
-    Create,
+It is read back and compared before it counts. A running frame takes them by itself and removes
+those that nobody needs; of a stopped frame this command does.")]
+    Create(CreateArgs),
     /// Read back every snapshot and compare its digests.
     #[command(after_help = "Example:
   bezant snapshot verify --data-dir frame

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::settings::{self, Origin, Settings};
 
@@ -40,6 +41,32 @@ impl fmt::Debug for SinkConfig {
     }
 }
 
+/// How a running frame looks after its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Upkeep {
+    /// Time from one snapshot to the next, if there is one by age.
+    pub(crate) snapshot_interval: Option<Duration>,
+    /// Bytes of journal from one snapshot to the next, if there is one by size.
+    pub(crate) snapshot_journal_bytes: Option<u64>,
+    /// Whether segments are removed that nothing needs.
+    pub(crate) retention_enabled: bool,
+    /// Age of journal and snapshots at which they may go.
+    pub(crate) retention_keep: Duration,
+    /// Bytes a second to be verified again, if any.
+    pub(crate) scrub_bytes_per_s: Option<u64>,
+}
+
+impl Upkeep {
+    /// Journal time before which what lies behind may go, by age alone; `u64::MAX` when age does
+    /// not count.
+    pub(crate) fn keep_after_ns(&self, now_ns: u64) -> u64 {
+        match u64::try_from(self.retention_keep.as_nanos()).unwrap_or(u64::MAX) {
+            0 => u64::MAX,
+            keep_ns => now_ns.saturating_sub(keep_ns),
+        }
+    }
+}
+
 /// What `serve` runs with.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -49,6 +76,7 @@ pub(crate) struct Config {
     pub(crate) admin: SocketAddr,
     pub(crate) identity_dir: PathBuf,
     pub(crate) segment_bytes: u64,
+    pub(crate) upkeep: Upkeep,
     pub(crate) ring_requests: usize,
     pub(crate) pool_bytes: usize,
     pub(crate) sink: SinkConfig,
@@ -90,6 +118,7 @@ impl Config {
             admin,
             identity_dir,
             segment_bytes: ranged::<u64>(settings, "journal.segment_mib", 8, 4_096)? * mib,
+            upkeep: upkeep(settings)?,
             ring_requests,
             pool_bytes: ranged::<usize>(settings, "ring.pool_mib", 8, 1 << 16)? << 20,
             sink: sink(settings, sqlite)?,
@@ -122,6 +151,22 @@ impl Config {
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.data_dir.join("journal")
     }
+}
+
+fn upkeep(settings: &Settings) -> Result<Upkeep, ConfigError> {
+    const YEARS_100_S: u64 = 100 * 366 * 24 * 3_600;
+    let number = |key, max| ranged::<u64>(settings, key, 0, max);
+    let some = |number| (number > 0).then_some(number);
+    let mib = |key| number(key, 1 << 24).map(|mib| some(mib << 20));
+    let interval_s = number("snapshot.interval_s", YEARS_100_S)?;
+    let keep_h = number("retention.keep_h", YEARS_100_S / 3_600)?;
+    Ok(Upkeep {
+        snapshot_interval: some(interval_s).map(Duration::from_secs),
+        snapshot_journal_bytes: mib("snapshot.journal_mib")?,
+        retention_enabled: parse(settings, "retention.enabled", "true or false")?,
+        retention_keep: Duration::from_secs(keep_h * 3_600),
+        scrub_bytes_per_s: mib("scrub.mib_per_s")?,
+    })
 }
 
 /// What one identity of each role may ask for.
@@ -217,6 +262,27 @@ mod tests {
     }
 
     #[test]
+    fn nought_turns_a_trigger_off() {
+        let upkeep = |assignment| with(assignment).unwrap().upkeep;
+        let usual = Upkeep {
+            snapshot_interval: Some(Duration::from_secs(900)),
+            snapshot_journal_bytes: Some(4 << 30),
+            retention_enabled: true,
+            retention_keep: Duration::from_secs(7 * 24 * 3_600),
+            scrub_bytes_per_s: Some(16 << 20),
+        };
+        assert_eq!(upkeep("log.level=info"), usual);
+        let by_size = Upkeep { snapshot_interval: None, ..usual };
+        assert_eq!(upkeep("snapshot.interval_s=0"), by_size);
+        let by_age = Upkeep { snapshot_journal_bytes: None, ..usual };
+        assert_eq!(upkeep("snapshot.journal_mib=0"), by_age);
+        assert_eq!(upkeep("scrub.mib_per_s=0"), Upkeep { scrub_bytes_per_s: None, ..usual });
+        let short = Upkeep { retention_keep: Duration::ZERO, ..usual };
+        assert_eq!(upkeep("retention.keep_h=0"), short);
+        assert!(!upkeep("retention.enabled=false").retention_enabled);
+    }
+
+    #[test]
     fn a_connection_string_is_not_shown() {
         let secret = "postgres://bezant:canary@127.0.0.1/bezant";
         let mut settings = Settings::defaults();
@@ -243,6 +309,12 @@ mod tests {
             "settlement.postgres=@/nonexistent/dsn",
             "settlement.history=some",
             "clock.accept_step=maybe",
+            "snapshot.interval_s=-1",
+            "snapshot.journal_mib=some",
+            "retention.keep_h=-",
+            "retention.keep_h=9999999999",
+            "retention.enabled=1",
+            "scrub.mib_per_s=16777217",
             "limits.agent.in_flight=-1",
             "limits.peer.requests_per_s=4294967296",
             "gateway.receive_budget_mib=1",

@@ -5,10 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustix::fs::Mode;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal, setrlimit};
 
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::logging::complain;
 
 /// Keeps keys and balances out of core dumps and away from other processes of the same user.
 pub(crate) fn no_dumps() -> Result<(), Failure> {
@@ -16,6 +17,27 @@ pub(crate) fn no_dumps() -> Result<(), Failure> {
     setrlimit(Resource::Core, none).or_exit(Exit::Io, "cannot turn core dumps off")?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .or_exit(Exit::Io, "cannot keep other processes out of the memory")
+}
+
+/// Makes this process the last to run and the first to go when memory is short, and lets it end
+/// with the process that started it. Before [`no_dumps`], after which its own files are closed.
+pub(crate) fn step_back(nice: u8, parent: u32) -> Result<(), Failure> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .or_exit(Exit::Io, "cannot be ended with the frame")?;
+    // It may have ended before it could be followed.
+    let found = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    if found.and_then(|pid| u32::try_from(pid).ok()) != Some(parent) {
+        let ended = "the frame that wanted this has ended";
+        return Err(Failure::new(Exit::Temporary, ended));
+    }
+    // Without these it is a nuisance, and does what it should.
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
+        complain(format_args!("cannot be the first to go when memory is short: {error}"));
+    }
+    if let Err(error) = rustix::process::nice(i32::from(nice)) {
+        complain(format_args!("cannot be made less important: {error}"));
+    }
+    Ok(())
 }
 
 /// Every file made from now on is the owner's alone.

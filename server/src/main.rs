@@ -22,6 +22,7 @@ mod identity_cmd;
 mod images;
 mod init;
 mod journal_cmd;
+mod keeper;
 mod keys;
 mod logging;
 mod observe;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pipeline::{ControlHandle, Marks, StageMetrics};
+use pipeline::{ControlHandle, Holder, Marks, StageMetrics};
 use protocol::cut::SupplyRow;
 use ring::Pool;
 use settlement::Status;
@@ -13,6 +13,7 @@ use settlement::Status;
 use crate::admin::{Check, Observed};
 use crate::audit_log::{AuditLog, Figures};
 use crate::clock;
+use crate::keeper;
 use crate::threads::Health;
 
 /// Settled state older than this is a reason to be not ready.
@@ -29,6 +30,7 @@ pub(crate) struct Frame {
     pub(crate) pool: Arc<Pool>,
     pub(crate) gateway: Arc<gateway::Metrics>,
     pub(crate) settlement: Option<Arc<Status>>,
+    pub(crate) upkeep: Arc<keeper::Figures>,
     pub(crate) control: ControlHandle,
     pub(crate) health: Health,
     pub(crate) identity: Arc<identity::FileSource>,
@@ -212,6 +214,7 @@ impl Observed for Frame {
         if let Some(status) = &self.settlement {
             page.settlement(status);
         }
+        page.upkeep(&self.upkeep);
         page.supply(&self.supply());
         page.finish()
     }
@@ -296,6 +299,31 @@ impl Page {
             "1 while an alarm stands or settlement has stopped.",
             u64::from(status.alarm().is_some() || status.stopped().is_some()),
         );
+    }
+
+    fn upkeep(&mut self, figures: &keeper::Figures) {
+        let name = "bezant_snapshots";
+        self.describe(name, "counter", "Snapshots tried while this process runs.");
+        for (result, count) in figures.snapshots() {
+            self.line(format_args!("{name}_total{{result=\"{result}\"}} {count}"));
+        }
+        for (name, help, value) in figures.rows(clock::wall_ns()) {
+            let name = format!("bezant_{name}");
+            match value {
+                keeper::Value::Counter(count) => self.counter(&name, help, count),
+                keeper::Value::Gauge(value) => self.gauge(&name, help, value),
+                keeper::Value::Millis(ms) => {
+                    self.describe(&name, "gauge", help);
+                    self.line(format_args!("{name} {}.{:03}", ms / 1_000, ms % 1_000));
+                }
+            }
+        }
+        let name = "bezant_retention_held_by";
+        self.describe(name, "gauge", "1 for who keeps journal that snapshots do not need.");
+        for holder in Holder::ALL {
+            let holds = u64::from(figures.holder() == Some(holder));
+            self.line(format_args!("{name}{{holder=\"{}\"}} {holds}", holder.name()));
+        }
     }
 
     fn supply(&mut self, rows: &[SupplyRow]) {

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! 1 SQL's watermark ─► 2 recovery ─► 3 clock ─► 4 stages ─► 5 threads ─► 6 settler
-//!                                                  └► 7 gateway ─► 8 admin door ─► 9 signals
+//!            7 keeper ─► 8 gateway ─► 9 admin door ─► 10 signals ◄──┘
 //! ```
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use identity::FileSource;
 use pipeline::{Recovered, Wiring};
@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::harden;
 use crate::history::JournalHistory;
+use crate::keeper::{self, Keeper};
 use crate::keys;
 use crate::observe::Frame;
 use crate::recover;
@@ -48,17 +49,20 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let identity = open_identity(config)?;
     // 1 what SQL has settled, if it answers at once
     let (sink, stored) = ask_sql(config)?;
-    // 2 the journal, replayed
+    // 2 the newest snapshot and the journal behind it, replayed
+    let since = Instant::now();
     let recovered = recover::recover(config, stored.as_ref())?;
     let confirmed = recover::judge(config, &recovered, stored.as_ref())?;
-    announce(&recovered);
+    announce(&recovered, since.elapsed());
     // The recovered journal holds the directory's lock, so that the log has one writer; and nothing
     // runs yet that a log which cannot be opened would leave half stopped.
     let audit_log = AuditLog::start(&config.data_dir)?;
     let running = start(config, (recovered, confirmed), sink)?;
-    let Running { threads, settling, doors } = running;
+    let Running { threads, settling, keeper, doors } = running;
     audit_log.started(doors.frame, doors.epoch);
     let served = open_doors(config, identity, doors, &audit_log);
+    // A snapshot that is under way would only delay the end.
+    keeper.stop();
     // What was taken is executed by now: one last cut, then the stages end in their order.
     let ended = settling.map(drain);
     threads.stop();
@@ -72,6 +76,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
 struct Running {
     threads: Runtime,
     settling: Option<Settling>,
+    keeper: Keeper,
     doors: Doors,
 }
 
@@ -85,6 +90,7 @@ struct Doors {
     metrics: Arc<pipeline::Metrics>,
     control: pipeline::ControlHandle,
     settlement: Option<Arc<settlement::Status>>,
+    upkeep: Arc<keeper::Figures>,
     health: Health,
 }
 
@@ -113,7 +119,7 @@ fn start(
     (recovered, confirmed): (Recovered, Option<Watermark>),
     sink: Option<AnySink>,
 ) -> Result<Running, Failure> {
-    let Recovered { journal, report, engine, boundary, .. } = recovered;
+    let Recovered { journal, report, engine, boundary, snapshot, .. } = recovered;
     let frame = engine.genesis().frame;
     // 3 time goes on from the journal's
     let clock = SystemClock::start(report.last.timestamp_ns, config.accept_clock_step)
@@ -150,11 +156,22 @@ fn start(
     };
     let settling = sink.map(settle).transpose()?;
     let settlement = settling.as_ref().map(|settling| Arc::clone(&settling.status));
-    let health = threads.health();
+    // 7 snapshots, retention, and reading again what is on the disk
+    let keeper = Keeper::start(keeper::Parts {
+        config: config.clone(),
+        past: recover::past(config, frame),
+        clock: Arc::clone(&clock),
+        marks: Arc::clone(&marks),
+        metrics: Arc::clone(&metrics),
+        base: snapshot.map(|taken| taken.meta),
+        replayed_bytes: report.bytes,
+    })?;
+    let (upkeep, health) = (keeper.figures(), threads.health());
     let Basin { pool, replies, .. } = basin;
     let lines = gateway::Lines { pool, publisher, replies, first_worker: 0 };
-    let doors = Doors { frame, epoch, clock, lines, marks, metrics, control, settlement, health };
-    Ok(Running { threads, settling, doors })
+    let doors =
+        Doors { frame, epoch, clock, lines, marks, metrics, control, settlement, upkeep, health };
+    Ok(Running { threads, settling, keeper, doors })
 }
 
 fn settle_settings(config: &Config, defaults: Settings) -> Settings {
@@ -185,20 +202,21 @@ async fn serve_doors(
     doors: Doors,
     audit_log: &Arc<AuditLog>,
 ) -> Result<(), Failure> {
-    let Doors { lines, marks, metrics, control, settlement, health, .. } = doors;
+    let Doors { lines, marks, metrics, control, settlement, upkeep, health, .. } = doors;
     let pool = Arc::clone(&lines.pool);
-    // 7 the doors of the clients
+    // 8 the doors of the clients
     let of = (doors.frame, doors.epoch);
     let keys = keys::open(config, of, settlement.as_ref())?;
     let settings = gateway_settings(config, audit_log);
     let gateway = start_gateway(settings, &identity, lines, of, &doors.clock, keys)?;
-    // 8 the admin door
+    // 9 the admin door
     let frame = Arc::new(Frame {
         marks,
         stages: metrics,
         pool,
         gateway: gateway.metrics(),
         settlement,
+        upkeep,
         control,
         health,
         identity: Arc::clone(&identity),
@@ -208,7 +226,7 @@ async fn serve_doors(
     let https = gateway.https_addr().unwrap_or(config.https);
     let admin = admin::start(config.admin, Arc::clone(&frame) as Arc<_>).await?;
     tokio::spawn(keep_house(identity, frame));
-    // 9 until a signal
+    // 10 until a signal
     let mut signals = Signals::new()?;
     // Whoever does not want to know may close the pipe.
     let _ = say!("listening quic={} https={https} admin={admin}", gateway.local_addr());
@@ -233,7 +251,7 @@ fn open_identity(config: &Config) -> Result<Arc<FileSource>, Failure> {
 
 /// Asks SQL for its watermark before recovery, but not for long: a database that does not answer
 /// delays nobody.
-fn ask_sql(config: &Config) -> Result<(Option<AnySink>, Option<Watermark>), Failure> {
+pub(crate) fn ask_sql(config: &Config) -> Result<(Option<AnySink>, Option<Watermark>), Failure> {
     let Some(mut sink) = sinks::open(config)? else {
         return Ok((None, None));
     };
@@ -259,7 +277,7 @@ fn ask_sql(config: &Config) -> Result<(Option<AnySink>, Option<Watermark>), Fail
     }
 }
 
-fn announce(recovered: &Recovered) {
+fn announce(recovered: &Recovered, took: Duration) {
     let report = &recovered.report;
     tracing::info!(
         records = report.records,
@@ -267,6 +285,7 @@ fn announce(recovered: &Recovered) {
         bytes = report.bytes,
         executed = recovered.engine.executed().0,
         snapshot = recovered.snapshot.as_ref().map_or("none", |taken| &taken.name),
+        seconds = took.as_secs_f64(),
         "recovered"
     );
     if let Some(cut) = &report.truncated {

@@ -85,6 +85,27 @@ const SETTINGS: &[Setting] = &[
         "directory of svid.pem, svid.key, bundle.pem; empty: <data.dir>/identity/server",
     ),
     setting("journal.segment_mib", "128", "size of a journal segment in MiB"),
+    setting(
+        "snapshot.interval_s",
+        "900",
+        "seconds from one snapshot to the next, if anything was executed; 0: not by age",
+    ),
+    setting(
+        "snapshot.journal_mib",
+        "4096",
+        "MiB of journal from one snapshot to the next; 0: not by size",
+    ),
+    setting("retention.enabled", "true", "remove journal segments that nothing needs any more"),
+    setting(
+        "retention.keep_h",
+        "168",
+        "hours of journal and snapshots to keep; 0: only what a start and SQL need",
+    ),
+    setting(
+        "scrub.mib_per_s",
+        "16",
+        "MiB a second of sealed segments and snapshots to read again and verify; 0: none",
+    ),
     setting("ring.requests", "1024", "requests in the ring, a power of two"),
     setting("ring.pool_mib", "128", "memory for requests in flight, in MiB"),
     setting("settlement.sink", "sqlite", "sqlite, postgres or none"),

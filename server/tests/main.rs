@@ -41,5 +41,6 @@ mod shell;
 mod shortened;
 mod snapshots;
 mod structure_over_quic;
+mod upkeep;
 mod time_travel;
 mod what_if;

@@ -47,7 +47,7 @@ async fn load(frame: &Frame, driver: &mut Driver) {
 #[test]
 fn a_start_from_any_good_snapshot_is_the_same_frame() {
     books::run(async {
-        let mut frame = Frame::new();
+        let mut frame = Frame::with(&[], &["retention.keep_h=0"]);
         frame.start();
         assert!(recovery(&frame).contains("none"), "there is no snapshot yet");
         let mut driver = Driver::prepare(&frame.target(), FEW).await.unwrap();

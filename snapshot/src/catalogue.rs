@@ -114,7 +114,9 @@ impl Catalogue {
             names.into_iter().filter_map(|name| Some((place_of(&name)?, name))).collect();
         names.sort_unstable_by(|one, other| other.cmp(one));
         let entry = |(_, name): (_, String)| Entry { meta: self.meta(&name), name };
-        Ok(names.into_iter().map(entry).collect())
+        // Whoever prunes may have been quicker.
+        let is_there = |entry: &Entry| !entry.meta.as_ref().is_err_and(SnapshotError::is_gone);
+        Ok(names.into_iter().map(entry).filter(is_there).collect())
     }
 
     fn meta(&self, name: &str) -> Result<Meta, SnapshotError> {

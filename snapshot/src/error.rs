@@ -79,6 +79,12 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
+    /// Whether the file is not there: somebody has removed it.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) const fn damaged(file: String, offset: u64, what: &'static str) -> Self {
         Self::Damaged { file, offset, what }
     }
