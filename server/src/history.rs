@@ -31,7 +31,10 @@ impl JournalHistory {
 
 fn unread(error: PastError, wanted: Sequence) -> HistoryError {
     match error {
-        PastError::Gone { first, .. } => HistoryError::TooShort { first, wanted },
+        // A snapshot that cannot be read now may be read, or put back, later.
+        PastError::Gone { first, refused, .. } if refused.is_empty() => {
+            HistoryError::TooShort { first, wanted }
+        }
         error => HistoryError::Read(Box::new(error)),
     }
 }
