@@ -1,4 +1,4 @@
-//! The stages in order: sequence, journal, commit, execute; and the Replayer.
+//! The stages in order: sequence, journal, commit, execute; and the Replayer with what uses it.
 //!
 //! ```text
 //!  ring ──► JournalStage ──► SyncStage ──► EngineStage ──► reply queues
@@ -12,12 +12,15 @@
 //! [`EngineStage::step`] do what can be done now and return. The crate starts no thread, reads no
 //! clock and never waits; whoever drives the stages gives them the time and decides when to wait.
 //!
+//! The same records give the past back: [`recover`] starts a frame from its newest snapshot,
+//! [`Past`] tells anybody else what was, [`plan`] and [`retain`] say what of it may go.
+//!
 //! # Invariants
 //!
 //! * Nothing is executed that is not durable, and nothing answered that is not executed.
 //! * Sequences have no gaps; journal time rises with every record.
-//! * A replay of the journal gives the digests that the records carry, or stops at the first that
-//!   differs.
+//! * A replay of the journal, from its beginning or from a snapshot, gives the digests that the
+//!   records carry, or stops at the first that differs.
 #![forbid(unsafe_code)]
 
 mod assemble;
