@@ -9,7 +9,7 @@ use protocol::ids::NATIVE;
 use tempfile::TempDir;
 
 use crate::books;
-use crate::frame::{Frame, copy_dir, must};
+use crate::frame::{Frame, copy_dir, must, until};
 use crate::medium;
 
 /// Fills segments of 8 MiB quickly.
@@ -155,6 +155,34 @@ fn a_torn_end_is_cut_off_and_told() {
     frame.stop();
     frame.ends_with(0, &["journal", "verify"]);
     frame.ends_with(0, &["audit"]);
+}
+
+/// Nobody but the blank record that an idle frame writes knows that the last one was acknowledged.
+#[test]
+fn damage_to_the_last_acknowledged_record_is_no_torn_end() {
+    let mut frame = Frame::with(&[], &["settlement.sink=none"]);
+    frame.start();
+    books::run(async {
+        let north = frame.client("registry", "north").await;
+        let owner = 0x0190_0000_0000_7000_8000_0000_0000_000b;
+        must(&north, client::Command::open(north.ids().next_id(), owner, NATIVE)).await;
+    });
+    let is_attested = |frame: &Frame| {
+        let records = medium::records(&frame.journal_dir());
+        let kinds: Vec<_> = records.iter().rev().take(2).map(|record| record.kind()).collect();
+        kinds == [Some(journal::Kind::Blank), Some(journal::Kind::Commands)]
+    };
+    until("an idle frame attests its last commands", || is_attested(&frame));
+    frame.take().kill();
+    let records = medium::records(&frame.journal_dir());
+    let last = records.iter().rfind(|record| record.commands > 0).unwrap();
+    let file = &medium::segments(&frame.journal_dir())[0];
+    medium::change(file, last.offset + 300, 1, |bytes| bytes[0] ^= 0x10);
+    let (offset, sequence) = (last.offset.to_string(), last.first_sequence.to_string());
+    refuses(&frame, 65, &[name(file), &offset, &sequence]);
+    medium::change(file, last.offset + 300, 1, |bytes| bytes[0] ^= 0x10);
+    frame.start();
+    frame.stop();
 }
 
 #[test]
