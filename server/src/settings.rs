@@ -33,7 +33,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
 
 /// What one identity of a role may ask for.
 macro_rules! limits_of {
-    ($role:literal: $who:literal, $requests:literal, $bytes:literal, $flying:literal, $doors:literal) => {
+    ($role:literal: $who:literal, $requests:literal, $bytes:literal, $flying:literal,
+     $doors:literal) => {
         [
             setting(
                 concat!("limits.", $role, ".requests_per_s"),

@@ -91,15 +91,13 @@ fn damage_in_a_sealed_segment_is_found_while_the_frame_serves() {
         medium::change(&oldest, offset, 1, |bytes| bytes[0] ^= 0x20);
         frame.start();
         until("the damage is found", || frame.figure("bezant_scrub_errors_total") >= 1.0);
-        until("the rest is read all the same", || {
-            frame.figure("bezant_scrub_passes_total") >= 1.0
-        });
+        until("the rest is read all the same", || frame.figure("bezant_scrub_passes_total") >= 1.0);
         assert_eq!(frame.figure("bezant_scrub_errors_total"), 1.0, "{}", frame.log());
         let log = frame.log();
         let found = log.lines().find(|line| line.contains("cannot be read back")).unwrap();
         let name = oldest.file_name().unwrap().to_str().unwrap();
-        for part in [name, &format!("offset {}", victim.offset), &format!("record {}", victim.index)]
-        {
+        let place = format!("offset {}, where record {}", victim.offset, victim.index);
+        for part in [name, &place] {
             assert!(found.contains(part), "no {part} in {found}");
         }
         books::agree(&frame, &mut driver).await;
