@@ -21,6 +21,7 @@ mod duplicates;
 mod examples;
 mod frame;
 mod full_disk;
+mod golden;
 mod hardening;
 mod https_client;
 mod https_door;
