@@ -9,6 +9,7 @@ mod figures;
 mod schedule;
 mod scrubber;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -105,6 +106,8 @@ impl Round {
         let now_ms = clock::monotonic_ms();
         let age_ms = parts.base.map_or(0, |meta| {
             figures.stand_at(&meta);
+            let file = parts.config.snapshot_dir().join(snapshot::name_of(&meta));
+            set(&figures.bytes, bytes_of(&file));
             clock::wall_ns().saturating_sub(meta.timestamp_ns) / 1_000_000
         });
         let sequence = parts.base.map_or(0, |meta| meta.sequence.0);
@@ -143,6 +146,9 @@ impl Round {
     fn snapshot(&mut self, now_ms: u64, nice: u8) {
         // First how far it comes, then how far it goes: nothing is counted that is not in it.
         let seen = self.seen();
+        if let Err(reason) = self.has_room() {
+            return self.has_failed(now_ms, &reason);
+        }
         let through = self.parts.marks.durable_index();
         match Child::start(&self.parts.config, through, nice, (now_ms, seen)) {
             Ok(child) => {
@@ -150,6 +156,20 @@ impl Round {
                 self.child = Some(child);
             }
             Err(error) => self.has_failed(now_ms, &error.to_string()),
+        }
+    }
+
+    /// Refuses what would surely find no room: until it did, the journal would find none either.
+    fn has_room(&self) -> Result<(), String> {
+        let last = self.figures.bytes.load(Ordering::Relaxed);
+        let needed = last + last / 8;
+        let dir = &self.parts.config.data_dir;
+        match rustix::fs::statvfs(dir) {
+            Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < needed => {
+                Err(format!("{} has no room for about {needed} bytes; free space", dir.display()))
+            }
+            // Whoever writes will find out.
+            _ => Ok(()),
         }
     }
 
@@ -178,7 +198,7 @@ impl Round {
         let meta = entry.ok_or_else(|| format!("{name} is not there"))?.meta;
         let meta = meta.map_err(|error| error.to_string())?;
         let file = self.parts.config.snapshot_dir().join(name);
-        let bytes = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+        let bytes = bytes_of(&file);
         // It was read back before it was given its name.
         self.parts.past.catalogue().trust(name);
         add(&self.figures.taken, 1);
@@ -268,4 +288,9 @@ impl Round {
             }
         }
     }
+}
+
+/// Length of a file; 0 when it cannot be told.
+fn bytes_of(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |metadata| metadata.len())
 }

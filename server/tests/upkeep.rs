@@ -1,6 +1,8 @@
 //! What a running frame does for itself: snapshots in a process of their own, retention, reading
 //! again what is on the disk. Invariant: whatever of it fails, the frame goes on serving.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use journal::DirLock;
@@ -122,15 +124,26 @@ fn a_frame_whose_snapshots_are_killed_goes_on() {
         assert!(told.contains("signal: 9"), "{told}");
         books::agree(&frame, &mut driver).await;
         frame.stop();
-        // One that hangs does not hold up the end.
+        // One that hangs does not hold up the end, and no end of the frame leaves one behind.
+        frame.set("settlement.postgres=postgres://bezant:canary@127.0.0.1/none");
         frame.injure("setpriority", "signal=STOP");
-        frame.start();
-        let progress = std::sync::Arc::clone(&driver.progress);
-        books::drive_until(&frame, &mut driver, books::executed(&progress, 500)).await;
-        until("a snapshot is begun", || snapshot_of(&frame).is_some());
-        let process = snapshot_of(&frame).unwrap();
-        frame.stop();
-        assert!(!std::path::Path::new(&format!("/proc/{process}")).exists(), "it is left behind");
+        for is_killed in [false, true] {
+            frame.start();
+            let progress = Arc::clone(&driver.progress);
+            books::drive_until(&frame, &mut driver, books::executed(&progress, 500)).await;
+            until("a snapshot is begun", || snapshot_of(&frame).is_some());
+            let process = snapshot_of(&frame).unwrap();
+            let told = |what| std::fs::read_to_string(process.join(what)).unwrap();
+            until("it is the first to go", || told("oom_score_adj").trim() == "1000");
+            assert!(!told("cmdline").contains("canary"), "no secret is on its command line");
+            assert_eq!(told("environ"), "");
+            if is_killed {
+                frame.take().kill();
+            } else {
+                frame.stop();
+            }
+            until("it has ended with the frame", || has_ended(&process));
+        }
         frame.heal();
         frame.start();
         drive_until(&frame, &mut driver, TAKEN, 1.0).await;
@@ -140,15 +153,22 @@ fn a_frame_whose_snapshots_are_killed_goes_on() {
 }
 
 /// The process that takes a snapshot of `frame`.
-fn snapshot_of(frame: &Frame) -> Option<u32> {
+fn snapshot_of(frame: &Frame) -> Option<PathBuf> {
     let dir = frame.home.data_dir.display().to_string();
-    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.find(|id: &u32| {
-        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let mut processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let found = processes.find(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         line.starts_with("bezant snapshot create") && line.contains(&dir)
-    })
+    });
+    found.map(|process| process.path())
+}
+
+/// Whether a process is gone, or waits for nobody but whoever inherited it.
+fn has_ended(process: &Path) -> bool {
+    let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    matches!(state, None | Some('Z' | 'X'))
 }
 
 #[test]
@@ -157,7 +177,7 @@ fn a_snapshot_beside_the_running_frame_is_the_one_of_the_stopped_frame() {
         let mut frame = Frame::with(&[], &NEVER);
         frame.start();
         let mut driver = Driver::prepare(&frame.target(), books::SMALL).await.unwrap();
-        let progress = std::sync::Arc::clone(&driver.progress);
+        let progress = Arc::clone(&driver.progress);
         books::drive_until(&frame, &mut driver, books::executed(&progress, 3_000)).await;
         // Also while commands come: whatever it is of, it verifies.
         let create = async { frame.ends_with(0, &["snapshot", "create"]) };
