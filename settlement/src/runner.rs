@@ -16,7 +16,7 @@ use crate::settler::{Action, EffectsFrom, Input, Settings, Settler};
 use crate::sink::{Batch, EffectSource, Sink, SinkError};
 use crate::status::Status;
 use crate::verdict::{Alarm, Stop, judge};
-use crate::watermark::Watermark;
+use crate::watermark::{Watermark, settled_through};
 
 /// Longest sleep, so that a clock which stands still cannot stop settlement for good.
 const SLEEP_MAX_MS: u64 = 1_000;
@@ -191,6 +191,9 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
 
     fn look(&mut self) -> Result<(Option<Watermark>, Confirmation), SinkError> {
         let stored = self.sink.watermark()?;
+        // Whatever is decided of it: this is what a catch-up would have to begin with.
+        let ours = stored.as_ref().filter(|stored| stored.frame == self.settler.settings().frame);
+        self.status.set_stored(settled_through(ours));
         let confirmation = match &stored {
             Some(stored) if stored.frame != self.settler.settings().frame => {
                 Confirmation::Different

@@ -14,6 +14,7 @@ const NO_TIME: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Status {
     settled: AtomicU64,
+    stored: AtomicU64,
     fresh_at_ms: AtomicU64,
     batches: AtomicU64,
     rows: AtomicU64,
@@ -28,6 +29,7 @@ impl Default for Status {
     fn default() -> Self {
         Self {
             settled: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
             fresh_at_ms: AtomicU64::new(NO_TIME),
             batches: AtomicU64::new(0),
             rows: AtomicU64::new(0),
@@ -70,6 +72,12 @@ impl Status {
     /// Last sequence known to be settled.
     pub fn settled(&self) -> Sequence {
         Sequence(self.settled.load(Ordering::Acquire))
+    }
+
+    /// Last sequence of this frame that the database held when it was last read or written: 0 before
+    /// that, after it was emptied, and of another frame's. It falls when an older copy is found.
+    pub fn stored(&self) -> Sequence {
+        Sequence(self.stored.load(Ordering::Acquire))
     }
 
     /// How old the settled state is at `now_ms`, by the clock the runner was given; `None` until
@@ -116,6 +124,11 @@ impl Status {
 
     pub(crate) fn set_settled(&self, through: Sequence) {
         self.settled.store(through.0, Ordering::Release);
+        self.set_stored(through);
+    }
+
+    pub(crate) fn set_stored(&self, through: Sequence) {
+        self.stored.store(through.0, Ordering::Release);
     }
 
     pub(crate) fn set_fresh_at(&self, fresh_at_ms: Option<u64>) {

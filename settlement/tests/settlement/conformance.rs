@@ -1,5 +1,8 @@
 //! What every sink must do. Each real one runs all of it.
 
+use std::sync::Arc;
+
+use protocol::Sequence;
 use protocol::effect::Effect;
 use protocol::wide::Wide;
 use settlement::history::EffectWriter;
@@ -145,7 +148,7 @@ pub(crate) fn another_frames_database_is_not_touched(place: &impl Place) {
     let before = sink.read_back().unwrap();
     let mut cut = journal.cut(true);
     cut.frame = FRAME + 1;
-    let batch = Batch { cut: &cut, after: protocol::Sequence(0), history: false };
+    let batch = Batch { cut: &cut, after: Sequence(0), history: false };
     let refused = sink.commit(&batch, None, &mut Blocks(Vec::new(), false)).unwrap_err();
     assert!(matches!(refused, SinkError::Foreign { .. }), "{refused}");
     sink.connect().unwrap();
@@ -157,7 +160,7 @@ pub(crate) fn a_batch_that_fails_half_way_leaves_nothing(place: &impl Place) {
     let mut sink = connected(place);
     journal.execute(50);
     let cut = journal.cut(true);
-    let batch = Batch { cut: &cut, after: protocol::Sequence(0), history: true };
+    let batch = Batch { cut: &cut, after: Sequence(0), history: true };
     let mut effects = Blocks(journal.effects(0, 50), true);
     sink.commit(&batch, None, &mut effects).unwrap_err();
     sink.connect().unwrap();
@@ -240,9 +243,31 @@ pub(crate) fn an_older_copy_that_the_journal_cannot_reach_stops_settlement(place
         journal.execute(1);
         journal.first = journal.through();
     }
+    let status = Arc::clone(&settlement.status);
+    assert!(status.stored() > kept.as_ref().unwrap().through());
     place.restore();
     assert_eq!(settlement.end(), Stop::JournalTooShort);
+    assert_eq!(status.stored(), kept.as_ref().unwrap().through(), "what is there, not what was");
     assert_eq!(connected(place).watermark().unwrap(), kept);
+}
+
+pub(crate) fn an_emptied_database_is_known_to_hold_nothing(place: &impl Place) {
+    let journal = Journal::shared(12);
+    drop(connected(place));
+    place.backup();
+    let settlement = Settlement::start(place.sink(), &journal);
+    settlement.load(2);
+    let status = Arc::clone(&settlement.status);
+    assert!(status.stored() > Sequence(0));
+    {
+        let mut journal = journal.lock().unwrap();
+        journal.execute(1);
+        journal.first = journal.through();
+    }
+    place.restore();
+    assert_eq!(settlement.end(), Stop::JournalTooShort);
+    assert_eq!(status.stored(), Sequence(0));
+    assert_eq!(connected(place).watermark().unwrap(), None);
 }
 
 pub(crate) fn a_database_ahead_or_with_another_past_stops_settlement(place: &impl Place) {
@@ -282,6 +307,7 @@ macro_rules! conformance {
             a_growing_journal_is_settled_whole,
             an_older_copy_put_back_is_noticed_and_made_whole,
             an_older_copy_that_the_journal_cannot_reach_stops_settlement,
+            an_emptied_database_is_known_to_hold_nothing,
             a_database_ahead_or_with_another_past_stops_settlement,
         }
         $crate::conformance::conformance! { $place; keys:
