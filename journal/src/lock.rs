@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -17,6 +19,10 @@ use crate::storage::StorageError;
 pub(crate) const LOCK_FILE: &str = "lock";
 
 const HOLDER_LEN_MAX: u64 = 256;
+/// Tries before a lock counts as held: whoever only looks has it for a moment.
+const TRIES_MAX: u32 = 20;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The held lock; released when dropped.
 pub struct DirLock {
@@ -24,11 +30,35 @@ pub struct DirLock {
 }
 
 impl DirLock {
-    /// Takes the lock of `dir` or says who has it.
+    /// Takes the lock of `dir` or says who has it. One that was only looked at, by
+    /// [`Self::is_held`], is free again within the tries made here.
     ///
     /// # Errors
     /// [`StorageError::Locked`] when somebody else holds it, or what the system refused.
     pub fn take(dir: &Path) -> Result<Self, StorageError> {
+        Self::take_trying(dir, &mut || sleep(PAUSE))
+    }
+
+    /// Whether somebody holds the lock of `dir`; nothing is written.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn is_held(dir: &Path) -> Result<bool, StorageError> {
+        let path = dir.join(LOCK_FILE);
+        let io = |action, source| StorageError::io(action, &path.display().to_string(), 0, source);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(io("opening", error)),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(io("looking at the lock", error.into())),
+        }
+    }
+
+    fn take_trying(dir: &Path, pause: &mut dyn FnMut()) -> Result<Self, StorageError> {
         let path = dir.join(LOCK_FILE);
         let place = path.display().to_string();
         let io = |action, source| StorageError::io(action, &place, 0, source);
@@ -40,10 +70,15 @@ impl DirLock {
             .mode(0o600)
             .open(&path)
             .map_err(|e| io("opening", e))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(held(file, place)),
-            Err(e) => return Err(io("locking", e.into())),
+        let mut tries = 1;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) if tries < TRIES_MAX => pause(),
+                Err(Errno::WOULDBLOCK) => return Err(held(file, place)),
+                Err(e) => return Err(io("locking", e.into())),
+            }
+            tries += 1;
         }
         let who = format!("process {}\nboot {}\n", std::process::id(), boot_id());
         file.set_len(0).map_err(|e| io("writing", e))?;
@@ -64,4 +99,29 @@ fn held(file: File, place: String) -> StorageError {
 fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_only_looks_keeps_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!DirLock::is_held(dir.path()).unwrap(), "there is no lock yet");
+        drop(DirLock::take(dir.path()).unwrap());
+        assert!(!DirLock::is_held(dir.path()).unwrap());
+        // Somebody looks just now.
+        let file = File::open(dir.path().join(LOCK_FILE)).unwrap();
+        flock(&file, FlockOperation::NonBlockingLockShared).unwrap();
+        let mut looking = Some(file);
+        let taken = DirLock::take_trying(dir.path(), &mut || drop(looking.take())).unwrap();
+        assert!(DirLock::is_held(dir.path()).unwrap());
+        let mut pauses = 0;
+        let refused = DirLock::take_trying(dir.path(), &mut || pauses += 1);
+        assert!(matches!(refused, Err(StorageError::Locked { .. })));
+        assert_eq!(pauses, TRIES_MAX - 1);
+        drop(taken);
+        assert!(!DirLock::is_held(dir.path()).unwrap());
+    }
 }
