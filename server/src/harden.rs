@@ -19,8 +19,15 @@ pub(crate) fn no_dumps() -> Result<(), Failure> {
         .or_exit(Exit::Io, "cannot keep other processes out of the memory")
 }
 
-/// Makes this process the last to run and the first to go when memory is short, and lets it end
-/// with the process that started it. Before [`no_dumps`], after which its own files are closed.
+/// Makes this process the first to go when memory is short: it builds an engine, perhaps beside
+/// the frame's. Before [`no_dumps`], after which its own files are closed.
+pub(crate) fn first_to_go() {
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
+        complain(format_args!("cannot be the first to go when memory is short: {error}"));
+    }
+}
+
+/// Makes this process the last to run, and lets it end with the process that started it.
 pub(crate) fn step_back(nice: u8, parent: u32) -> Result<(), Failure> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .or_exit(Exit::Io, "cannot be ended with the frame")?;
@@ -30,10 +37,7 @@ pub(crate) fn step_back(nice: u8, parent: u32) -> Result<(), Failure> {
         let ended = "the frame that wanted this has ended";
         return Err(Failure::new(Exit::Temporary, ended));
     }
-    // Without these it is a nuisance, and does what it should.
-    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
-        complain(format_args!("cannot be the first to go when memory is short: {error}"));
-    }
+    // Without it, it is a nuisance, and does what it should.
     if let Err(error) = rustix::process::nice(i32::from(nice)) {
         complain(format_args!("cannot be made less important: {error}"));
     }

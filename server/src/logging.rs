@@ -30,6 +30,19 @@ pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a command has to be told besides its answer: warnings of our own crates, on standard error.
+pub(crate) fn start_quiet() {
+    tracing_subscriber::fmt()
+        .compact()
+        .without_time()
+        .with_target(false)
+        .with_env_filter(EnvFilter::new("off,bezant=warn,pipeline=warn"))
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
 /// Says on standard error why the process ends.
 pub(crate) fn complain(message: impl std::fmt::Display) {
     // The exit code says it as well.

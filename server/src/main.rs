@@ -80,8 +80,17 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         return show_config(*command, &settings, config.map(drop));
     }
     let config = config?;
-    if matches!(cli.command, Command::Serve) {
-        logging::start(&settings)?;
+    match &cli.command {
+        Command::Serve => logging::start(&settings)?,
+        Command::Audit
+        | Command::VerifySettlement
+        | Command::Replay(_)
+        | Command::WhatIf(_)
+        | Command::Snapshot(_) => {
+            logging::start_quiet();
+            harden::first_to_go();
+        }
+        _ => logging::start_quiet(),
     }
     match &cli.command {
         Command::Init(args) => {

@@ -8,17 +8,13 @@ use std::fmt;
 use std::path::Path;
 
 use engine::Options;
+use journal::DirLock;
 use pipeline::{PastError, Replay};
 use protocol::Sequence;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::recover;
-
-/// Name of the file in the journal's directory that whoever writes has locked.
-const LOCK_FILE: &str = "lock";
 
 /// Journal and snapshots of one frame, and how much of them may be told.
 pub(crate) struct Past {
@@ -82,6 +78,20 @@ impl Past {
     }
 }
 
+/// A sequence that the past does not reach, which ends with `last`: of a running frame it may only
+/// not be known to be durable yet.
+pub(crate) fn beyond(past_is_running: bool, wanted: Sequence, last: Sequence) -> Failure {
+    if past_is_running {
+        let message = format!(
+            "sequence {wanted} is not executed, or the running frame has not yet marked it as \
+             durable, which so far ends with {last}; ask again in a second"
+        );
+        return Failure::new(Exit::Temporary, message);
+    }
+    let message = format!("sequence {wanted} was never executed: the journal ends with {last}");
+    Failure::new(Exit::NotFound, message)
+}
+
 /// Maps what the past cannot tell to what the process ends with.
 pub(crate) fn failure(error: &PastError) -> Failure {
     let exit = match error {
@@ -136,13 +146,5 @@ impl fmt::Display for Base {
 
 /// Whether a process holds the journal in `dir`.
 pub(crate) fn is_running(dir: &Path) -> Result<bool, Failure> {
-    let path = dir.join(LOCK_FILE);
-    let Ok(file) = std::fs::File::open(&path) else {
-        return Ok(false);
-    };
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(error) => Err(Failure::new(Exit::Io, format!("{}: {error}", path.display()))),
-    }
+    DirLock::is_held(dir).or_exit(Exit::Io, "whether a frame is running")
 }

@@ -13,7 +13,7 @@ use crate::audit::hex;
 use crate::cli::past::ReplayArgs;
 use crate::cli::values::owner_text;
 use crate::config::Config;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::past::{self, Base, Past};
 
 /// The state asked for.
@@ -65,8 +65,7 @@ fn moment(past: &Past, to: Sequence) -> Result<Moment, Failure> {
     let engine = replay.into_parts().0.into_engine().expect("a replay has an engine");
     let last = engine.executed();
     if last < to {
-        let message = format!("sequence {to} was never executed: the journal ends with {last}");
-        return Err(Failure::new(Exit::NotFound, message));
+        return Err(past::beyond(past.is_running(), to, last));
     }
     Ok(Moment { engine, base, record })
 }

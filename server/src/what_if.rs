@@ -20,7 +20,7 @@ use crate::cli::past::WhatIfArgs;
 use crate::cli::values;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
-use crate::past::{Base, Past};
+use crate::past::{self, Base, Past};
 use crate::recover;
 use crate::settings;
 
@@ -31,9 +31,10 @@ pub(crate) type Values = Vec<(Parameter, u128)>;
 pub(crate) fn split(assignments: &[String]) -> Result<(Values, Vec<String>), Failure> {
     let (mut values, mut rest) = (Values::new(), Vec::new());
     for assignment in assignments {
-        let refused =
-            |cause: &str| Failure::new(Exit::Config, format!("--set {assignment}: {cause}"));
-        let name = assignment.split_once('=').map_or(&**assignment, |(name, _)| name);
+        // A mistyped name may be that of a secret: its value is not printed.
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let name = assignment.split(|c| !is_of_name(c)).next().unwrap_or_default();
+        let refused = |cause: &str| Failure::new(Exit::Config, format!("--set {name}: {cause}"));
         if Parameter::ALL.iter().any(|parameter| parameter.name() == name) {
             let (parameter, value) =
                 values::assignment(assignment).map_err(|cause| refused(&cause))?;
@@ -75,6 +76,7 @@ pub(crate) fn run(config: &Config, args: &WhatIfArgs, values: &Values) -> Result
         to: Sequence(args.to.unwrap_or(u64::MAX)),
         changed: None,
         tally: Tally::default(),
+        is_running: past.is_running(),
     };
     while let Some((header, payload)) = reader.next().map_err(|error| recover::failure(&error))? {
         if header.first_sequence > sides.to.0 {
@@ -95,6 +97,8 @@ struct Sides {
     /// First sequence under the other parameters, and the values that they had.
     changed: Option<(u64, Vec<u128>)>,
     tally: Tally,
+    /// Whether the journal is that of a running frame.
+    is_running: bool,
 }
 
 impl Sides {
@@ -134,9 +138,7 @@ impl Sides {
         let last = self.run.engine().ok_or_else(no_genesis)?.executed();
         let wanted = args.to.unwrap_or(0).max(self.from - 1);
         if last.0 < wanted {
-            let message =
-                format!("sequence {wanted} was never executed: the journal ends with {last}");
-            return Err(Failure::new(Exit::NotFound, message));
+            return Err(past::beyond(self.is_running, Sequence(wanted), last));
         }
         if self.changed.is_none() {
             self.change(last.0 + 1, values)?;
@@ -199,5 +201,7 @@ mod tests {
             let error = split_of(assignments).unwrap_err();
             assert!(error.contains(cause), "{assignments:?}: {error}");
         }
+        let error = split_of(&["settlement.postgress=postgres://bezant:canary@db"]).unwrap_err();
+        assert!(error.contains("settlement.postgress") && !error.contains("canary"), "{error}");
     }
 }
