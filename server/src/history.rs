@@ -29,6 +29,20 @@ impl JournalHistory {
     }
 }
 
+/// Whether the records through `until` contain the place at which `watermark` stands.
+pub(crate) fn meet(
+    past: &Past,
+    watermark: &Watermark,
+    until: u64,
+) -> Result<Confirmation, PastError> {
+    Ok(match past.boundary_at(watermark.next_sequence, until)? {
+        Met::Record(header) if header.hash == watermark.chain_hash => Confirmation::Same,
+        Met::Record(_) | Met::Inside => Confirmation::Different,
+        Met::Ahead => Confirmation::Ahead,
+        Met::Gone { .. } => Confirmation::TooOld,
+    })
+}
+
 fn unread(error: PastError, wanted: Sequence) -> HistoryError {
     match error {
         // A snapshot that cannot be read now may be read, or put back, later.
@@ -44,17 +58,12 @@ impl History for JournalHistory {
         if self.confirmed.as_ref().is_some_and(|known| known.same_position(watermark)) {
             return Ok(Confirmation::Same);
         }
-        let next = watermark.next_sequence;
-        let met = self.past.boundary_at(next, self.watermarks.durable());
-        Ok(match met.map_err(|error| unread(error, next))? {
-            Met::Record(header) if header.hash == watermark.chain_hash => {
-                self.confirmed = Some(watermark.clone());
-                Confirmation::Same
-            }
-            Met::Record(_) | Met::Inside => Confirmation::Different,
-            Met::Ahead => Confirmation::Ahead,
-            Met::Gone { .. } => Confirmation::TooOld,
-        })
+        let met = meet(&self.past, watermark, self.watermarks.durable());
+        let met = met.map_err(|error| unread(error, watermark.next_sequence))?;
+        if met == Confirmation::Same {
+            self.confirmed = Some(watermark.clone());
+        }
+        Ok(met)
     }
 
     fn effects(

@@ -4,19 +4,20 @@
 //! It refuses to serve beside a database that does not fit. Invariant: a database that was
 //! confirmed stands at a record boundary of this journal.
 
-use std::io::IsTerminal as _;
+mod progress;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use engine::Options;
-use indicatif::{ProgressBar, ProgressStyle};
-use journal::{FaultKind, MappedStorage, RecordHeader, RecoverError, Storage};
-use pipeline::{Met, Past, Recovered, Settled, Sources, StartError};
-use settlement::Watermark;
+use journal::{FaultKind, MappedStorage, RecoverError, Storage};
+use pipeline::{Past, Recovered, Settled, Sources, StartError};
+use settlement::{Confirmation, Watermark};
 
+use self::progress::Progress;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
-use crate::images;
+use crate::{history, images};
 
 /// Postings that wait for the next cut before they are rebuilt from the journal instead.
 pub(crate) const EFFECTS_MAX: usize = 1 << 20;
@@ -39,13 +40,17 @@ pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Re
     let storage: Arc<dyn Storage> = Arc::new(MappedStorage::new(&dir));
     let mut progress = Progress::new(Arc::clone(&storage));
     let catalogue = images::catalogue(config, frame);
+    // One that cannot be listed is refused below, with the reason.
+    if let Some(newest) = catalogue.list().unwrap_or_default().first() {
+        progress.loads(&newest.name);
+    }
     let settings = journal::Config { segment_size: config.segment_bytes };
     let sources =
         Sources { storage, catalogue: &catalogue, config: settings, options: options(config) };
     let settled = settled.map(settled_of);
     let recovered =
         pipeline::recover(sources, settled.as_ref(), &mut |header| progress.pass(header));
-    progress.bar.finish_and_clear();
+    progress.end();
     let recovered = recovered.map_err(|error| start_failure(&error))?;
     images::warn(&recovered.refused);
     Ok(recovered)
@@ -79,13 +84,11 @@ pub(crate) fn judge(
         format!("it is settled through {settled}, the journal ends at {executed}")
     } else {
         let until = recovered.report.last.index;
-        let met = past(config, frame).boundary_at(stored.next_sequence, until);
+        let met = history::meet(&past(config, frame), stored, until);
         match met.or_exit(Exit::Io, "the watermark of the database")? {
-            Met::Record(header) if header.hash == stored.chain_hash => {
-                return Ok(Some(stored.clone()));
-            }
-            Met::Gone { first } => {
-                tracing::error!(%settled, %first,
+            Confirmation::Same => return Ok(Some(stored.clone())),
+            Confirmation::TooOld => {
+                tracing::error!(%settled,
                     "the journal no longer reaches back to what the database has settled; the \
                      frame serves, and settlement stops");
                 return Ok(None);
@@ -131,39 +134,5 @@ const fn exit_of(error: &RecoverError) -> Exit {
         FaultKind::Io => Exit::Io,
         // A record that verifies but cannot be replayed is as unusable as one that does not.
         _ => Exit::JournalCorrupt,
-    }
-}
-
-/// How far a recovery is, for whoever looks at a terminal.
-struct Progress {
-    storage: Arc<dyn Storage>,
-    bar: ProgressBar,
-    is_begun: bool,
-}
-
-impl Progress {
-    fn new(storage: Arc<dyn Storage>) -> Self {
-        let bar = if std::io::stderr().is_terminal() {
-            let template = "replaying {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-            let style = ProgressStyle::with_template(template);
-            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        } else {
-            ProgressBar::hidden()
-        };
-        Self { storage, bar, is_begun: false }
-    }
-
-    fn pass(&mut self, header: &RecordHeader) {
-        if !self.is_begun {
-            self.is_begun = true;
-            self.bar.set_length(self.bytes_from(header.segment).saturating_sub(header.offset));
-        }
-        self.bar.inc(header.record_len());
-    }
-
-    /// Bytes of the segments that are replayed; what cannot be told is no reason to stop.
-    fn bytes_from(&self, number: u64) -> u64 {
-        let segments = journal::segments(&*self.storage).unwrap_or_default();
-        segments.iter().filter(|one| one.number >= number).map(|one| one.bytes).sum()
     }
 }
