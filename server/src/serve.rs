@@ -5,6 +5,8 @@
 //!            7 keeper ─► 8 gateway ─► 9 admin door ─► 10 signals ◄──┘
 //! ```
 
+mod signals;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,6 @@ use identity::FileSource;
 use pipeline::{Recovered, Wiring};
 use ring::{Pool, PoolConfig, ReplyQueue};
 use settlement::{Settings, Sink as _, Stop, Watermark};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
 use crate::audit_log::AuditLog;
@@ -37,6 +38,8 @@ const ASK_SQL: Duration = Duration::from_secs(2);
 const DRAIN_GATEWAY: Duration = Duration::from_secs(5);
 /// Longest time for the last settlement batch.
 const DRAIN_SETTLEMENT: Duration = Duration::from_secs(10);
+/// Longest time for the keeper: one that the disk holds up keeps nothing that is needed.
+const DRAIN_KEEPER: Duration = Duration::from_secs(10);
 /// How often certificates are looked at and the supply is read for the admin door.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -62,7 +65,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     audit_log.started(doors.frame, doors.epoch);
     let served = open_doors(config, identity, doors, &audit_log);
     // A snapshot that is under way would only delay the end.
-    keeper.stop();
+    end(keeper);
     // What was taken is executed by now: one last cut, then the stages end in their order.
     let ended = settling.map(drain);
     threads.stop();
@@ -227,16 +230,30 @@ async fn serve_doors(
     let admin = admin::start(config.admin, Arc::clone(&frame) as Arc<_>).await?;
     tokio::spawn(keep_house(identity, frame));
     // 10 until a signal
-    let mut signals = Signals::new()?;
+    let signal = signals::listen()?;
     // Whoever does not want to know may close the pipe.
     let _ = say!("listening quic={} https={https} admin={admin}", gateway.local_addr());
-    signals.first().await;
+    // The thread that listens ends with the process only.
+    let _ = signal.await;
     tracing::info!("stopping: no new requests, finishing what was taken");
-    tokio::spawn(async move { signals.second().await });
     if !gateway.shutdown(DRAIN_GATEWAY).await {
         tracing::warn!("some connections did not end in time; their answers may be lost");
     }
     Ok(())
+}
+
+/// Ends the keeper, but waits for it only so long.
+fn end(keeper: Keeper) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let ending = move || {
+        keeper.stop();
+        // Nobody may be waiting any more.
+        let _ = tell.send(());
+    };
+    let ends = std::thread::Builder::new().name("keeper-end".into()).spawn(ending);
+    if ends.is_err() || told.recv_timeout(DRAIN_KEEPER).is_err() {
+        tracing::warn!("the keeper does not end, as if the disk held it up; leaving without it");
+    }
 }
 
 fn drain(settling: Settling) -> Option<Stop> {
@@ -351,34 +368,6 @@ fn reload(identity: &FileSource) {
         }
         Ok(false) => {}
         Err(error) => tracing::error!(%error, "certificates not reloaded; the old ones stay"),
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).or_exit(Exit::Io, "cannot listen for signals");
-        let terminate = listen(SignalKind::terminate())?;
-        let interrupt = listen(SignalKind::interrupt())?;
-        Ok(Self { terminate, interrupt })
-    }
-
-    async fn first(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    /// The operator insists: nothing acknowledged is lost by leaving now.
-    async fn second(mut self) {
-        self.first().await;
-        std::process::exit(i32::from(Exit::Temporary as u8));
     }
 }
 
