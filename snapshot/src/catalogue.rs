@@ -1,7 +1,8 @@
 //! The snapshots of a frame: taken, listed, opened, pruned.
 //!
-//! Refuses to count a file that was not verified. Invariant: pruning leaves the newest verified
-//! ones, the base of everything that is still needed, and whatever does not verify.
+//! Refuses to count a file that was not verified, or that its reader could not use. Invariant:
+//! pruning leaves the newest verified ones, the base of everything that is still needed, and
+//! whatever does not count.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,8 +20,16 @@ const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 pub struct Catalogue {
     files: Box<dyn Files>,
     frame: u128,
-    /// Names of those that were verified.
-    known: Mutex<BTreeSet<String>>,
+    judged: Mutex<Judged>,
+}
+
+/// Names of what was looked at.
+#[derive(Default)]
+struct Judged {
+    /// Every byte was verified.
+    verified: BTreeSet<String>,
+    /// No state came from it, whatever its hashes say.
+    rejected: BTreeSet<String>,
 }
 
 /// A file that is called a snapshot.
@@ -32,7 +41,20 @@ pub struct Entry {
     pub meta: Result<Meta, SnapshotError>,
 }
 
-/// What pruning did.
+/// What pruning goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pruning {
+    /// The first record of the journal that is needed.
+    pub floor: u64,
+    /// The first record that the journal holds. A snapshot that lies before the record in front of
+    /// it is no beginning: it does not count, and is left where it is.
+    pub first: u64,
+    /// What was not verified since the catalogue was made is read now, at full speed; else it does
+    /// not count, and is left where it is.
+    pub is_unknown_read: bool,
+}
+
+/// What pruning did; a file that is not named here does not count, and is where it was.
 #[derive(Debug, Default)]
 pub struct Pruned {
     /// Verified and kept, newest first.
@@ -49,7 +71,7 @@ pub type CheckError = Box<dyn std::error::Error + Send + Sync>;
 impl Catalogue {
     /// The snapshots of `frame` among `files`.
     pub fn new(files: impl Files + 'static, frame: u128) -> Self {
-        Self { files: Box::new(files), frame, known: Mutex::default() }
+        Self { files: Box::new(files), frame, judged: Mutex::default() }
     }
 
     /// The frame.
@@ -82,8 +104,11 @@ impl Catalogue {
         verified.inspect_err(|_| write::discard(files))?;
         let name = name_of(meta);
         files.rename(TEMPORARY, &name).doing("renaming", || files.place(TEMPORARY))?;
-        files.sync().doing("syncing", || files.place(""))?;
-        self.trust(&name);
+        self.sync()?;
+        let mut judged = self.judged();
+        judged.rejected.remove(&name);
+        judged.verified.insert(name.clone());
+        drop(judged);
         Ok(name)
     }
 
@@ -162,69 +187,138 @@ impl Catalogue {
         verified
     }
 
+    /// Verifies what was not verified since this catalogue was made; returns what does not.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn verify_unknown(&self) -> Result<Vec<(String, SnapshotError)>, SnapshotError> {
+        let mut suspect = Vec::new();
+        for Entry { name, meta } in self.list()? {
+            if meta.is_err() || self.is_judged(&name) {
+                continue;
+            }
+            match self.verify(&name) {
+                Err(error) if !error.is_gone() => suspect.push((name, error)),
+                _ => {}
+            }
+        }
+        Ok(suspect)
+    }
+
+    fn is_judged(&self, name: &str) -> bool {
+        let judged = self.judged();
+        judged.verified.contains(name) || judged.rejected.contains(name)
+    }
+
     /// Notes that a snapshot does not verify, whatever was found before.
     pub fn distrust(&self, name: &str) {
-        self.known().remove(name);
+        self.judged().verified.remove(name);
+    }
+
+    /// Notes that no state came from a snapshot, right hashes or not: it counts as none until
+    /// [`Self::create`] gives the name anew, and neither trust nor verifying changes that.
+    pub fn reject(&self, name: &str) {
+        let mut judged = self.judged();
+        judged.verified.remove(name);
+        judged.rejected.insert(name.to_owned());
+    }
+
+    /// Notes that another process has just taken this snapshot, and read it back into a state:
+    /// whatever was found under its name before is gone.
+    pub fn renew(&self, name: &str) {
+        let mut judged = self.judged();
+        judged.rejected.remove(name);
+        judged.verified.insert(name.to_owned());
     }
 
     /// Notes that a snapshot was verified by another process, as the one that took it did.
     pub fn trust(&self, name: &str) {
-        self.known().insert(name.to_owned());
+        let mut judged = self.judged();
+        if !judged.rejected.contains(name) {
+            judged.verified.insert(name.to_owned());
+        }
     }
 
-    /// The snapshots of which every byte was verified since this catalogue was made, newest first;
-    /// only headers are read for that.
+    /// The snapshots of which every byte was verified since this catalogue was made, and which
+    /// nobody rejected, newest first; only headers are read for that.
     ///
     /// # Errors
     ///
     /// When the directory cannot be read.
     pub fn verified(&self) -> Result<Vec<Meta>, SnapshotError> {
         let entries = self.list()?.into_iter();
-        let known = self.known();
-        let meta = |entry: Entry| entry.meta.ok().filter(|_| known.contains(&entry.name));
+        let judged = self.judged();
+        let meta = |entry: Entry| entry.meta.ok().filter(|_| judged.verified.contains(&entry.name));
         Ok(entries.filter_map(meta).collect())
     }
 
-    /// Removes the snapshots that nothing needs when the journal's records below `floor` are not
-    /// needed. What stays of those that verify: the newest [`KEPT_MIN`]; the base, which is the
-    /// newest one at or below the floor; and of those between them the first of each day. What was
-    /// not verified since this catalogue was made is verified first.
+    /// [`Self::prune_with`] beside a journal that begins with the genesis record, or is not asked;
+    /// what is unknown is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::prune_with`].
+    pub fn prune(&self, floor: u64) -> Result<Pruned, SnapshotError> {
+        self.prune_with(Pruning { floor, first: 0, is_unknown_read: true })
+    }
+
+    /// Removes the snapshots that nothing needs when the journal's records below the floor are not
+    /// needed. What stays of those that count: the newest [`KEPT_MIN`]; the base, which is the
+    /// newest one at or below the floor; and of those between them the first of each day. On
+    /// return the names of all that stay are durable.
     ///
     /// # Errors
     ///
     /// What the disk refused; what was not removed is still whole.
-    pub fn prune(&self, floor: u64) -> Result<Pruned, SnapshotError> {
+    pub fn prune_with(&self, pruning: Pruning) -> Result<Pruned, SnapshotError> {
         let mut pruned = Pruned::default();
+        if pruning.is_unknown_read {
+            pruned.suspect = self.verify_unknown()?;
+        }
         let mut good: Vec<(Meta, String)> = Vec::new();
         for Entry { name, meta } in self.list()? {
-            match meta.and_then(|meta| self.know(&name).map(|()| meta)) {
-                Ok(meta) => good.push((meta, name)),
+            match meta.and_then(|meta| self.counts(&name).map(|counts| counts.then_some(meta))) {
+                Ok(Some(meta)) if meta.is_met_by(pruning.first) => good.push((meta, name)),
+                Ok(_) => {}
                 Err(error) => pruned.suspect.push((name, error)),
             }
         }
         let metas: Vec<_> = good.iter().map(|(meta, _)| *meta).collect();
-        for ((_, name), stays) in good.into_iter().zip(needed(&metas, floor)) {
+        // A name may be another process's, which was ended before it could make it durable, and
+        // snapshots and segments go on the word of what stays.
+        if !metas.is_empty() {
+            self.sync()?;
+        }
+        for ((_, name), stays) in good.into_iter().zip(needed(&metas, pruning.floor)) {
             if stays {
                 pruned.kept.push(name);
                 continue;
             }
             self.files.remove(&name).doing("removing", || self.files.place(&name))?;
-            self.known().remove(&name);
+            self.judged().verified.remove(&name);
             pruned.removed.push(name);
         }
         if !pruned.removed.is_empty() {
-            self.files.sync().doing("syncing", || self.files.place(""))?;
+            self.sync()?;
         }
         Ok(pruned)
     }
 
-    fn know(&self, name: &str) -> Result<(), SnapshotError> {
-        let is_known = self.known().contains(name);
-        if is_known { Ok(()) } else { self.verify(name).map(drop) }
+    fn counts(&self, name: &str) -> Result<bool, SnapshotError> {
+        let judged = self.judged();
+        if judged.rejected.contains(name) {
+            return Err(SnapshotError::Unusable { file: self.files.place(name) });
+        }
+        Ok(judged.verified.contains(name))
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sync(&self) -> Result<(), SnapshotError> {
+        self.files.sync().doing("syncing", || self.files.place(""))
+    }
+
+    fn judged(&self) -> MutexGuard<'_, Judged> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

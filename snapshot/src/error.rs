@@ -60,6 +60,14 @@ pub enum SnapshotError {
         /// This frame.
         expected: u128,
     },
+    /// Its hashes are right, and whoever read it could not use it.
+    #[error(
+        "{file} has right hashes and no state came from it; remove it when a newer one verifies"
+    )]
+    Unusable {
+        /// The file.
+        file: String,
+    },
     /// More was read than there is, or there is more than was read.
     #[error("{file}: its body has {bytes} bytes, and its reader asked for another number")]
     Length {

@@ -47,6 +47,14 @@ pub struct Meta {
     pub image_digest: [u8; 32],
 }
 
+impl Meta {
+    /// Whether a journal that begins with record `first` holds all that lies behind it.
+    #[must_use]
+    pub const fn is_met_by(&self, first: u64) -> bool {
+        self.index.saturating_add(1) >= first
+    }
+}
+
 /// | at | field | | at | field |
 /// |---|---|---|---|---|
 /// | 0 | magic [8] | | 72 | body_bytes u64 |

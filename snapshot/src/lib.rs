@@ -13,7 +13,7 @@ mod memory;
 mod read;
 mod write;
 
-pub use crate::catalogue::{Catalogue, CheckError, Entry, Pruned};
+pub use crate::catalogue::{Catalogue, CheckError, Entry, Pruned, Pruning};
 pub use crate::error::SnapshotError;
 pub use crate::files::{DirFiles, FileRead, FileWrite, Files};
 pub use crate::format::{CHUNK_BYTES, FORMAT, HEADER_BYTES, Meta, name_of};
