@@ -107,6 +107,10 @@ impl Storage for MappedStorage {
     }
 
     fn lock(&self) -> Result<(), StorageError> {
+        let mut state = self.state();
+        if state.lock.is_some() {
+            return Ok(());
+        }
         if !self.dir.is_dir() {
             return Err(StorageError::Absent { name: self.dir.display().to_string() });
         }
@@ -115,7 +119,7 @@ impl Storage for MappedStorage {
             fs::remove_file(self.dir.join(name))
                 .map_err(|e| StorageError::io("removing", name, 0, e))?;
         }
-        self.state().lock = Some(lock);
+        state.lock = Some(lock);
         Ok(())
     }
 
@@ -203,7 +207,8 @@ fn sync_dir(dir: &Path) -> Result<(), StorageError> {
 fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(IN_PLACE)?;
     let well_formed = digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
-    well_formed.then(|| digits.parse().ok()).flatten()
+    // There is a number after every segment's.
+    well_formed.then(|| digits.parse().ok()).flatten().filter(|&number| number < u64::MAX)
 }
 
 fn is_leftover(name: &str) -> bool {

@@ -25,7 +25,7 @@ pub trait Storage: Send + Sync {
     fn init(&self) -> Result<(), StorageError>;
 
     /// Takes the only writer's lock and keeps it until the storage is dropped; removes
-    /// segments whose preparation was interrupted.
+    /// segments whose preparation was interrupted. Whoever holds it already may ask again.
     ///
     /// # Errors
     /// [`StorageError::Locked`] when somebody else holds it.
