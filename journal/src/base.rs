@@ -26,7 +26,9 @@ impl Base {
         numbers: Vec<u64>,
     ) -> Result<Start, RecoverError> {
         match start(storage, numbers.clone(), self.index, Source::Medium) {
-            Err(RecoverError::Shortened { first_index, .. }) if first_index == self.index + 1 => {
+            Err(RecoverError::Shortened { first_index, .. })
+                if first_index == self.index.saturating_add(1) =>
+            {
                 start(storage, numbers, first_index, Source::Medium)
             }
             started => started,
@@ -41,7 +43,7 @@ impl Base {
     ) -> Result<(), RecoverError> {
         let is_same = match header.index {
             index if index == self.index => header.hash == self.hash,
-            index if index == self.index + 1 => header.previous_hash == self.hash,
+            index if index == self.index.saturating_add(1) => header.previous_hash == self.hash,
             _ => true,
         };
         if is_same {

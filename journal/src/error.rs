@@ -132,7 +132,7 @@ pub enum RecoverError {
         "{file} is the oldest segment and begins at record {first_index}: what comes before is not \
          kept, so a snapshot of record {} or a later one is needed; restore one, or the segments \
          before",
-        .first_index - 1
+        .first_index.saturating_sub(1)
     )]
     Shortened {
         /// The oldest segment's file.

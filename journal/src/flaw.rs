@@ -105,7 +105,7 @@ impl Due {
     pub(crate) const fn after(header: &RecordHeader) -> Self {
         Self {
             frame: Some(header.frame),
-            index: header.index + 1,
+            index: header.index.saturating_add(1),
             sequence: header.next_sequence(),
             previous_hash: header.hash,
             timestamp_ns: header.timestamp_ns,

@@ -66,7 +66,7 @@ pub use memory::MemoryStorage;
 pub use prepare::{PrepareError, Preparer};
 pub use reader::{Reader, Summary, stat, verify};
 pub use recover::{Config, CreateError, Expect, Journal, Recovery, Truncated, Visitor};
-pub use retire::{Retired, retire};
+pub use retire::{Retired, retirable, retire};
 pub use scrub::{Scrub, Scrubbed};
 pub use segments::{Segment, durable_seen, first_record, segments};
 pub use shared::Watermarks;

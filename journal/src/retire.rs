@@ -52,6 +52,19 @@ pub fn retire(storage: &dyn Storage, keep_from: u64) -> Result<Retired, ReadErro
     Ok(retired)
 }
 
+/// What [`retire`] would remove, as far as the segments' first headers say.
+///
+/// # Errors
+/// As [`retire`].
+pub fn retirable(storage: &dyn Storage, keep_from: u64) -> Result<Retired, ReadError> {
+    let found = segments(storage)?;
+    let begun = found.iter().take_while(|segment| segment.first.index <= keep_from).count();
+    // The last of them may hold the record itself.
+    let gone = &found[..begun.saturating_sub(1)];
+    let bytes = gone.iter().map(|segment| segment.bytes).sum();
+    Ok(Retired { segments: gone.len() as u64, bytes })
+}
+
 fn does_not_follow(old: &Segment, new: &Segment) -> Option<Flaw> {
     if new.first.frame != old.first.frame {
         return Some(Flaw::Frame(new.first.frame));

@@ -151,7 +151,7 @@ impl Scanner {
 
     fn open_next(&mut self) -> Result<bool, StorageError> {
         let Some(&number) = self.numbers.get(self.next) else {
-            let segment = self.numbers.last().map_or(1, |last| last + 1);
+            let segment = self.numbers.last().map_or(1, |last| last.saturating_add(1));
             let (flaw, due) = (Flaw::Blank, self.due);
             self.end = Some(End { segment, offset: 0, exists: false, flaw, due });
             return Ok(false);

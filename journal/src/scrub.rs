@@ -108,7 +108,7 @@ impl Scrub {
         let witness = last_witness(&self.storage, &newest)?;
         // What lies before a record that is durable, or follows one, is.
         let mut behind = newest.index;
-        while behind > witness.durable_index + 1 {
+        while behind > witness.durable_index.saturating_add(1) {
             let Some(number) = numbers.pop() else {
                 return Ok(Begun::Nothing);
             };

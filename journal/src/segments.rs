@@ -100,16 +100,24 @@ pub(crate) fn last_witness(
 
 /// The segments' numbers without gaps, from the oldest that is kept.
 pub(crate) fn numbers(storage: &dyn Storage) -> Result<Vec<u64>, RecoverError> {
-    let numbers = storage.list()?;
-    let Some(&oldest) = numbers.first() else {
+    let mut numbers = storage.list()?;
+    if gap(&numbers).is_some() {
+        // A listing may show a segment that retention removed meanwhile, and not the next one.
+        numbers = storage.list()?;
+    }
+    if let Some(number) = gap(&numbers) {
+        return Err(RecoverError::MissingSegment { file: storage.name(number) });
+    }
+    if numbers.is_empty() {
         return Err(RecoverError::NoJournal { place: storage.name(1) });
-    };
-    for (&number, expected) in numbers.iter().zip(oldest..) {
-        if number != expected {
-            return Err(RecoverError::MissingSegment { file: storage.name(expected) });
-        }
     }
     Ok(numbers)
+}
+
+/// The first number that is missing between others.
+fn gap(numbers: &[u64]) -> Option<u64> {
+    let after = |pair: &[u64]| Some(pair[0].saturating_add(1)).filter(|next| *next != pair[1]);
+    numbers.windows(2).find_map(after)
 }
 
 /// A segment's length, and its first header or what is there instead.
