@@ -45,6 +45,19 @@ pub struct Refused {
     pub error: CheckError,
 }
 
+impl Refused {
+    /// Lets a catalogue know, so that retention does not count the snapshot.
+    pub fn tell(&self, catalogue: &Catalogue) {
+        match self.error.downcast_ref() {
+            // Bytes that do not verify, or cannot be read, are judged by reading them again.
+            Some(error) if !matches!(error, SnapshotError::Length { .. }) => {
+                catalogue.distrust(&self.name);
+            }
+            _ => catalogue.reject(&self.name),
+        }
+    }
+}
+
 /// What the snapshots say about a journal before it is read.
 #[derive(Default)]
 pub struct Choice {
@@ -116,8 +129,8 @@ pub fn take(
     Ok(Taken { name, meta })
 }
 
-/// The newest snapshot that is `wanted` and can be used. One that cannot is left where it is, and
-/// the next older one is tried.
+/// The newest snapshot that is `wanted` and can be used. One that cannot is left where it is, no
+/// longer counts in the catalogue, and the next older one is tried.
 ///
 /// # Errors
 ///
@@ -144,7 +157,11 @@ pub fn choose(
         let read = catalogue.open(&name).map_err(CheckError::from);
         match read.and_then(|mut reader| load(&mut reader, options)) {
             Ok(engine) => choice.image = Some(Image { engine, meta, name }),
-            Err(error) => choice.refused.push(Refused { name, error }),
+            Err(error) => {
+                let refused = Refused { name, error };
+                refused.tell(catalogue);
+                choice.refused.push(refused);
+            }
         }
     }
     Ok(choice)

@@ -53,7 +53,9 @@ pub use past::{Met, Past, PastError, Replay};
 pub use payload::{PayloadError, Requests};
 pub use recovery::{Recovered, Settled, Sources, StartError, recover};
 pub use replayer::{ReplayError, Replayer, Step, genesis_of};
-pub use retention::{Claims, Holder, Kept, RetainError, Retained, plan, retain};
+pub use retention::{
+    Claims, Holder, Kept, RetainError, Retained, plan, prune, retain, retain_known, usable,
+};
 pub use sync_stage::SyncStage;
 pub use tick::{tick_command, tick_request};
 pub use watchdog::{Cursors, Stage, Stall, Watchdog};

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use engine::{Engine, Options};
 use journal::{Kind, ReadError, Reader, RecordHeader, RecoverError, Storage, StorageError};
 use protocol::Sequence;
-use protocol::cut::Effects;
 use protocol::effect::Effect;
 use snapshot::{Catalogue, SnapshotError};
 
@@ -47,6 +46,12 @@ pub enum PastError {
         wanted: Sequence,
         /// What was tried.
         refused: Vec<Refused>,
+    },
+    /// The engine did not keep what it posted, so that not all can be told.
+    #[error("the postings through sequence {last} were not kept by the replay; report this")]
+    NoPostings {
+        /// The last sequence replayed.
+        last: Sequence,
     },
     /// What is durable ends before that.
     #[error("what is durable ends with sequence {last}, and {wanted} is wanted; ask again later")]
@@ -141,8 +146,7 @@ impl Past {
         let oldest = journal::first_record(&*self.storage)?;
         let choice = choose(&self.catalogue, options, |meta| {
             // A state is met by the first record that is kept, or by the one before it.
-            let is_kept = meta.index + 1 >= oldest.index;
-            is_kept && meta.sequence <= wanted && meta.index <= until
+            meta.is_met_by(oldest.index) && meta.sequence <= wanted && meta.index <= until
         })?;
         for Refused { name, error } in &choice.refused {
             tracing::warn!(snapshot = name, %error, "a snapshot cannot be used");
@@ -217,6 +221,8 @@ impl Past {
     ) -> Result<ControlFlow<B>, PastError> {
         let options = Options { history: true, effects_max: usize::MAX };
         let mut replay = self.replay_from(after, options, until)?;
+        let base = replay.snapshot().map_or("genesis", |taken| &taken.name);
+        tracing::info!(%after, %through, base, "rebuilding postings, with an engine of their own");
         let mut block: Vec<Effect> = Vec::new();
         while replay.executed() < through && replay.next(|_| ())?.is_some() {
             let executed = replay.executed();
@@ -225,13 +231,13 @@ impl Past {
                 engine.discard_changes();
                 continue;
             }
-            engine.open_cut(false);
-            let cut = engine.cut_step(usize::MAX);
-            if let Some(Effects::All(effects)) = cut.map(|cut| cut.effects) {
-                let is_wanted =
-                    |effect: &Effect| (after.0 + 1..=through.0).contains(&effect.sequence);
-                block.extend(effects.into_iter().filter(is_wanted));
-            }
+            let Some(postings) = engine.postings() else {
+                return Err(PastError::NoPostings { last: executed });
+            };
+            let is_wanted =
+                |effect: &&Effect| after.0 < effect.sequence && effect.sequence <= through.0;
+            block.extend(postings.iter().filter(is_wanted));
+            engine.discard_changes();
             if block.len() >= EFFECTS_PER_BLOCK {
                 let wrote = write(&block);
                 if wrote.is_break() {
@@ -364,7 +370,7 @@ fn check(storage: &dyn Storage, taken: &Taken, header: &RecordHeader) -> Result<
     let meta = &taken.meta;
     let is_same = match header.index {
         index if index == meta.index => header.hash == meta.chain_hash,
-        index if index == meta.index + 1 => header.previous_hash == meta.chain_hash,
+        index if index == meta.index.saturating_add(1) => header.previous_hash == meta.chain_hash,
         _ => true,
     };
     if is_same {

@@ -81,14 +81,25 @@ pub enum StartError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] RecoverError),
-    /// The journal's beginning is not kept, and no snapshot can be used in its stead.
+    /// The journal, behind what was left when newer snapshots, or all, could not be used.
     #[error("{source}; {}", tell(.refused))]
     NoBase {
-        /// What is missing.
+        /// What is wrong with it, or missing.
         source: RecoverError,
         /// What was tried, newest first.
         refused: Vec<Refused>,
     },
+}
+
+impl StartError {
+    /// Snapshots that were tried and cannot be used, newest first; the message names them too.
+    #[must_use]
+    pub fn refused(&self) -> &[Refused] {
+        match self {
+            Self::NoBase { refused, .. } => refused,
+            Self::Snapshots(_) | Self::Journal(_) => &[],
+        }
+    }
 }
 
 /// What was tried instead of a snapshot that can be used.
@@ -97,7 +108,7 @@ pub(crate) fn tell(refused: &[Refused]) -> String {
         return "there is no snapshot".to_owned();
     }
     let tried = refused.iter().map(|one| format!("{}: {}", one.name, one.error));
-    format!("no snapshot can be used: {}", tried.collect::<Vec<_>>().join("; "))
+    format!("snapshots that cannot be used: {}", tried.collect::<Vec<_>>().join("; "))
 }
 
 /// Recovers a frame from the newest snapshot that can be used, whether SQL has settled that much
@@ -114,6 +125,8 @@ pub fn recover(
     let Sources { storage, catalogue, config, options } = sources;
     // Another frame's database says nothing about what was durable here.
     let settled = settled.filter(|settled| settled.frame == catalogue.frame());
+    // Nobody else takes a snapshot, or removes what it needs, from here on.
+    storage.lock().map_err(RecoverError::from)?;
     let choice = choose(catalogue, options, |_| true)?;
     let (mut replayer, snapshot) = begin(options, choice.image);
     let mut is_settled_met = settled.is_some_and(|settled| settled.is_at(&replayer));
@@ -143,7 +156,8 @@ pub fn recover(
                 .extend(snapshot.map(|taken| Refused { name: taken.name, error: too_old.into() }));
             return Err(StartError::NoBase { source, refused });
         }
-        Err(error) => return Err(error.into()),
+        Err(source) if choice.refused.is_empty() => return Err(source.into()),
+        Err(source) => return Err(StartError::NoBase { source, refused: choice.refused }),
     };
     let (boundary, index) = (replayer.boundary(), replayer.index());
     let engine = replayer.into_engine().expect("there was a snapshot or a genesis record");

@@ -338,7 +338,7 @@ impl Replayer {
         let Some(engine) = &self.engine else {
             return Err(ReplayError::NoGenesis { index });
         };
-        let (expected, found) = (engine.executed().0 + 1, header.first_sequence);
+        let (expected, found) = (engine.executed().0.saturating_add(1), header.first_sequence);
         if found != expected {
             return Err(ReplayError::Sequence { index, expected, found });
         }

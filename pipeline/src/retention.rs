@@ -6,7 +6,7 @@
 
 use journal::{ReadError, Retired, Storage};
 use protocol::Sequence;
-use snapshot::{Catalogue, KEPT_MIN, Meta, Pruned, SnapshotError};
+use snapshot::{Catalogue, KEPT_MIN, Meta, Pruned, Pruning, SnapshotError};
 
 /// Who keeps the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Holder {
 /// What keeps the past.
 #[derive(Clone, Copy, Debug)]
 pub struct Claims<'a> {
-    /// Snapshots that verify, newest first.
+    /// Snapshots that count, newest first: see [`usable`].
     pub snapshots: &'a [Meta],
     /// Last sequence that SQL has settled; `None` when nothing settles.
     pub settled: Option<Sequence>,
@@ -106,8 +106,22 @@ pub enum RetainError {
     Journal(#[from] ReadError),
 }
 
-/// Removes what nobody needs: snapshots first, then segments of the journal, oldest first. Nothing
-/// of the journal goes unless the snapshot at the floor and a newer one are known to verify.
+/// The snapshots that count, newest first: every byte was verified, no start has refused them, and
+/// the journal holds all that lies behind them. For [`Claims`].
+///
+/// # Errors
+///
+/// When the journal's beginning or the directory cannot be read.
+pub fn usable(storage: &dyn Storage, catalogue: &Catalogue) -> Result<Vec<Meta>, RetainError> {
+    let first = journal::first_record(storage)?.index;
+    let mut usable = catalogue.verified()?;
+    usable.retain(|meta| meta.is_met_by(first));
+    Ok(usable)
+}
+
+/// Removes what nobody needs: snapshots first, then segments of the journal, oldest first. Before
+/// anything goes, the snapshot at the floor and the newest one are read from the medium once more;
+/// if one of them does not verify, all stays. What is not verified yet is read.
 ///
 /// # Errors
 ///
@@ -117,13 +131,58 @@ pub fn retain(
     catalogue: &Catalogue,
     kept: Kept,
 ) -> Result<Retained, RetainError> {
-    let snapshots = catalogue.prune(kept.floor)?;
-    let verified = catalogue.verified()?;
-    let base = verified.iter().position(|meta| meta.index <= kept.floor);
-    let journal = match base {
-        // As many as that are at the base or newer.
-        Some(at) if at + 1 >= KEPT_MIN => journal::retire(storage, verified[at].index)?,
-        _ => Retired::default(),
-    };
-    Ok(Retained { snapshots, journal })
+    let suspect = catalogue.verify_unknown()?;
+    let mut retained = retain_known(storage, catalogue, kept)?;
+    retained.snapshots.suspect.extend(suspect);
+    Ok(retained)
+}
+
+/// The same for whoever reads snapshots at a pace of his own: one that is not verified yet counts
+/// as none, and stays.
+///
+/// # Errors
+///
+/// As [`retain`].
+pub fn retain_known(
+    storage: &dyn Storage,
+    catalogue: &Catalogue,
+    kept: Kept,
+) -> Result<Retained, RetainError> {
+    let mut retained = Retained::default();
+    let usable = usable(storage, catalogue)?;
+    let base = usable.iter().position(|meta| meta.index <= kept.floor);
+    // As many as that are at the base or newer.
+    let base = base.filter(|at| at + 1 >= KEPT_MIN);
+    let keep_from = base.map_or(0, |at| usable[at].index);
+    if let Some(at) = base
+        && (at + 1 < usable.len() || journal::retirable(storage, keep_from)?.segments > 0)
+    {
+        for name in [at, 0].map(|at| snapshot::name_of(&usable[at])) {
+            if let Err(error) = catalogue.verify(&name) {
+                retained.snapshots.suspect.push((name, error));
+            }
+        }
+        if !retained.snapshots.suspect.is_empty() {
+            return Ok(retained);
+        }
+    }
+    retained.snapshots = prune(storage, catalogue, kept)?;
+    if base.is_some() {
+        retained.journal = journal::retire(storage, keep_from)?;
+    }
+    Ok(retained)
+}
+
+/// Removes the snapshots that nobody needs, by what is known of them; the journal stays.
+///
+/// # Errors
+///
+/// What the disk refused; everything that stays is still whole.
+pub fn prune(
+    storage: &dyn Storage,
+    catalogue: &Catalogue,
+    kept: Kept,
+) -> Result<Pruned, RetainError> {
+    let first = journal::first_record(storage)?.index;
+    Ok(catalogue.prune_with(Pruning { floor: kept.floor, first, is_unknown_read: false })?)
 }
