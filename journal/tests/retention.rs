@@ -9,8 +9,8 @@ use std::thread;
 
 use journal::{
     Expect, FaultKind, Live, MappedStorage, MemoryStorage, Reader, RecoverError, Retired, Scrub,
-    SegmentRead, Source, Storage, StorageError, durable_seen, first_record, retire, segments, stat,
-    verify,
+    SegmentRead, Source, Storage, StorageError, durable_seen, first_record, retirable, retire,
+    segments, stat, verify,
 };
 
 use crate::kit::{Record, SEGMENT, base, behind, create, records, recover, replayed, small};
@@ -33,7 +33,9 @@ fn whole_segments_before_the_record_go() {
         (u64::MAX, vec![3]),
     ] {
         let copy = disk.copy();
+        let retirable = retirable(&copy, keep_from).unwrap();
         let retired = retire(&copy, keep_from).unwrap();
+        assert_eq!(retired, retirable);
         let gone = 3 - kept.len() as u64;
         assert_eq!(retired, Retired { segments: gone, bytes: gone * SEGMENT });
         assert_eq!(numbers(&copy), kept, "from record {keep_from}");
@@ -74,6 +76,8 @@ fn a_running_journal_loses_its_oldest_segments_only() {
 struct Stopping {
     inner: MemoryStorage,
     removals_left: AtomicU64,
+    /// Listings still to come that pass over the second segment.
+    torn_listings: AtomicU64,
 }
 
 impl Storage for Stopping {
@@ -87,7 +91,14 @@ impl Storage for Stopping {
         self.inner.name(number)
     }
     fn list(&self) -> Result<Vec<u64>, StorageError> {
-        self.inner.list()
+        let mut numbers = self.inner.list()?;
+        let is_torn = self
+            .torn_listings
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        if is_torn.is_ok() {
+            numbers.remove(1);
+        }
+        Ok(numbers)
     }
     fn prepare(&self, number: u64, len: u64, head: &[u8]) -> Result<(), StorageError> {
         self.inner.prepare(number, len, head)
@@ -118,7 +129,11 @@ fn a_stop_between_removals_leaves_a_journal() {
     let keep_from = 70;
     for removals in 0..4 {
         let inner = disk.copy();
-        let stopping = Stopping { inner: inner.clone(), removals_left: removals.into() };
+        let stopping = Stopping {
+            inner: inner.clone(),
+            removals_left: removals.into(),
+            torn_listings: 0.into(),
+        };
         let error = retire(&stopping, keep_from).unwrap_err();
         assert_eq!(error.kind(), FaultKind::Io);
         inner.crash(removals);
@@ -130,6 +145,33 @@ fn a_stop_between_removals_leaves_a_journal() {
         retire(&inner, keep_from).unwrap();
         assert_eq!(numbers(&inner)[0], 5, "the next one goes on");
     }
+}
+
+#[test]
+fn a_listing_that_retention_has_torn_is_made_again() {
+    let (disk, all) = small(100);
+    let stopping = |torn: u64| Stopping {
+        inner: disk.clone(),
+        removals_left: 0.into(),
+        torn_listings: torn.into(),
+    };
+    let whole = segments(&disk).unwrap();
+    assert_eq!(segments(&stopping(1)).unwrap(), whole);
+    let (seen, _) = replayed(stopping(1), Expect::default()).unwrap();
+    assert_eq!(seen, all);
+    let error = segments(&stopping(2)).unwrap_err();
+    assert!(matches!(error, RecoverError::MissingSegment { .. }), "a gap that stays is one");
+}
+
+#[test]
+fn places_at_the_end_of_all_numbers_are_refused() {
+    let (disk, all) = small(40);
+    let far = journal::Base { index: u64::MAX, ..base(&all, 3) };
+    let error = replayed(disk.copy(), behind(far)).unwrap_err();
+    assert_eq!(error.kind(), FaultKind::Corrupt, "{error}");
+    retire(&disk, 20).unwrap();
+    let error = replayed(disk, behind(far)).unwrap_err();
+    assert_eq!(error.kind(), FaultKind::Corrupt, "{error}");
 }
 
 #[test]
@@ -277,4 +319,17 @@ fn files_go_and_a_start_goes_on_behind_them() {
     assert!(matches!(error, RecoverError::Shortened { .. }), "{error}");
     let (seen, _) = replayed(open(), behind(base(&all, keep_from))).unwrap();
     assert_eq!(seen, all[keep_from as usize..]);
+}
+
+#[test]
+fn whoever_holds_the_lock_may_ask_again_and_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || MappedStorage::new(dir.path().join("journal"));
+    drop(create(open()));
+    let (holder, other) = (open(), open());
+    holder.lock().unwrap();
+    holder.lock().unwrap();
+    assert!(matches!(other.lock(), Err(StorageError::Locked { .. })));
+    drop(holder);
+    other.lock().unwrap();
 }

@@ -1,5 +1,6 @@
 //! The integration tests of snapshots, one module a property.
 
+mod counting;
 mod damage;
 mod disk;
 mod memory;
