@@ -1,8 +1,10 @@
 //! What an attacker with a socket, a certificate or a look at the logs gets: constant answers, no
 //! secrets, and a place in the audit log.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{self, Stdio};
 
 use client::{Command, CommandId, OwnerId, Status, query};
 use protocol::Kind;
@@ -238,4 +240,25 @@ fn files_are_the_owners_alone() {
     let (code, log) = frame.refuses_to_start();
     assert_eq!(code, 74);
     assert!(log.contains("0755") && log.contains("0700"), "{log}");
+}
+
+#[test]
+fn a_command_that_builds_an_engine_is_the_first_to_go_when_memory_is_short() {
+    let frame = Frame::new();
+    // A database that never answers: there is time to look.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let mut command = process::Command::new(&frame.home.binary)
+        .arg("verify-settlement")
+        .arg("--data-dir")
+        .arg(&frame.home.data_dir)
+        .args(["--set", "settlement.sink=postgres"])
+        .args(["--set", &format!("settlement.postgres=postgres://bezant@{address}/none")])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let place = format!("/proc/{}/oom_score_adj", command.id());
+    until("it says so", || std::fs::read_to_string(&place).unwrap().trim() == "1000");
+    command.kill().unwrap();
+    command.wait().unwrap();
 }

@@ -7,6 +7,7 @@
 
 mod abuse;
 mod abuse_h2;
+mod backup;
 mod books;
 mod both_doors;
 mod byte_flips;
@@ -41,7 +42,8 @@ mod settlement_outage;
 mod shell;
 mod shortened;
 mod snapshots;
+mod stopping;
 mod structure_over_quic;
-mod upkeep;
 mod time_travel;
+mod upkeep;
 mod what_if;

@@ -126,6 +126,9 @@ fn a_shortened_past_is_answered_from_what_is_kept() {
         assert!(rows(&frame.sqlite()).len() < settled.len());
         frame.start();
         frame.wait_settled();
+        let log = frame.log();
+        let told = log.lines().rfind(|line| line.contains("rebuilding postings")).unwrap();
+        assert!(told.contains("through=") && told.contains("base=\"snapshot-"), "{told}");
         frame.stop();
         frame.is_sound();
         assert!(rows(&frame.sqlite()) == settled, "postings and balances are as they were");

@@ -71,6 +71,10 @@ fn a_start_from_any_good_snapshot_is_the_same_frame() {
                 medium::change(&path(&frame, &names[damaged]), 700, 1, |bytes| bytes[0] ^= 4);
                 let said = frame.ends_with(1, &["snapshot", "verify"]);
                 assert!(said.contains("damaged at offset 256"), "{said}");
+                // A command that goes round it says so.
+                let sequence = names[2].split('-').nth(1).unwrap();
+                let said = frame.run(&["replay", "--to", sequence]);
+                assert!(said.status.success() && said.stderr.contains(&names[damaged]), "{said:?}");
             }
             frame.start();
             assert!(recovery(&frame).contains(from), "{}", frame.log());

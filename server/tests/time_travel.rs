@@ -98,6 +98,13 @@ fn every_sequence_of_the_past_is_as_worked_out_by_hand() {
         let last = books.last().unwrap().0;
         // Beside the running frame, as far as it is known to be durable.
         assert_eq!(found(&shown(&frame, books[2].0)), books[2].1);
+        // What it does not know to be durable may have been executed all the same.
+        let beyond = (last + 1).to_string();
+        for words in [&["replay"][..], &["what-if", "--set", "fee.base=7000"]] {
+            let words: Vec<_> = words.iter().chain(&["--to", &beyond]).copied().collect();
+            let said = frame.ends_with(75, &words);
+            assert!(said.contains("ask again"), "{said}");
+        }
         frame.stop();
         let at = |to: u64| books.iter().rev().find(|(sequence, _)| *sequence <= to).unwrap().1;
         let from_genesis: Vec<_> = (0..=last).map(|to| shown(&frame, to)).collect();
