@@ -112,6 +112,16 @@ impl Catalogue {
         Ok(name)
     }
 
+    /// Removes what a process left that was ended while it wrote a snapshot; says whether there
+    /// was something. The caller sees to it that nobody is writing.
+    ///
+    /// # Errors
+    ///
+    /// What the disk refused.
+    pub fn clear(&self) -> Result<bool, SnapshotError> {
+        write::clear(&*self.files)
+    }
+
     fn read_back(
         &self,
         meta: &Meta,

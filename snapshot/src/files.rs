@@ -90,6 +90,19 @@ impl DirFiles {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
+
+    /// Makes the directory, its owner's alone, if it is not there, and its name durable: without it
+    /// no file in it is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn make(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        match self.dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+            _ => File::open(".")?.sync_all(),
+        }
+    }
 }
 
 impl Files for DirFiles {
@@ -108,12 +121,7 @@ impl Files for DirFiles {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn FileWrite>> {
-        if !self.dir.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-            if let Some(parent) = self.dir.parent() {
-                File::open(parent)?.sync_all()?;
-            }
-        }
+        self.make()?;
         let path = self.dir.join(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         Ok(Box::new(Real(file, 0)))

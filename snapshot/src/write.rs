@@ -82,15 +82,22 @@ pub(crate) fn temporary(
     body: impl FnOnce(&mut dyn FnMut(&[u8])),
 ) -> Result<(), SnapshotError> {
     let place = || files.place(TEMPORARY);
-    let names = files.list().doing("listing", || files.place(""))?;
-    if names.iter().any(|name| name == TEMPORARY) {
-        files.remove(TEMPORARY).doing("removing", place)?;
-    }
+    clear(files)?;
     let file = files.create(TEMPORARY).doing("creating", place)?;
     let chunk = Vec::with_capacity(CHUNK_BYTES);
     let mut out = Body { file, chunk, table: Vec::new(), written: 0, synced: 0, failed: None };
     body(&mut |bytes| out.push(bytes));
     out.close(meta).doing("writing", place).inspect_err(|_| discard(files))
+}
+
+/// Removes what an earlier writing left; says whether there was something.
+pub(crate) fn clear(files: &dyn Files) -> Result<bool, SnapshotError> {
+    let names = files.list().doing("listing", || files.place(""))?;
+    let is_there = names.iter().any(|name| name == TEMPORARY);
+    if is_there {
+        files.remove(TEMPORARY).doing("removing", || files.place(TEMPORARY))?;
+    }
+    Ok(is_there)
 }
 
 /// Removes the temporary file; a failure of that is not worth another error.

@@ -164,6 +164,22 @@ fn real_files_are_their_owners_alone() {
 }
 
 #[test]
+fn the_directory_is_made_once_and_an_unfinished_file_is_cleared() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("snapshots");
+    let files = DirFiles::new(&path);
+    let catalogue = Catalogue::new(files.clone(), FRAME);
+    assert!(!catalogue.clear().unwrap(), "there is no directory yet");
+    files.make().unwrap();
+    files.make().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    let name = take(&catalogue, 1, &body(10)).unwrap();
+    drop(files.create(TEMPORARY).unwrap());
+    assert!(catalogue.clear().unwrap());
+    assert!(!catalogue.clear().unwrap() && files.list().unwrap() == [name]);
+}
+
+#[test]
 fn a_sync_that_fails_costs_only_the_new_one() {
     let disk = MemoryFiles::new();
     let catalogue = catalogue(&disk);
