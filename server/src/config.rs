@@ -48,23 +48,12 @@ pub(crate) struct Upkeep {
     pub(crate) snapshot_interval: Option<Duration>,
     /// Bytes of journal from one snapshot to the next, if there is one by size.
     pub(crate) snapshot_journal_bytes: Option<u64>,
-    /// Whether segments are removed that nothing needs.
+    /// Whether segments are removed that nothing needs; snapshots are in any case.
     pub(crate) retention_enabled: bool,
     /// Age of journal and snapshots at which they may go.
     pub(crate) retention_keep: Duration,
     /// Bytes a second to be verified again, if any.
     pub(crate) scrub_bytes_per_s: Option<u64>,
-}
-
-impl Upkeep {
-    /// Journal time before which what lies behind may go, by age alone; `u64::MAX` when age does
-    /// not count.
-    pub(crate) fn keep_after_ns(&self, now_ns: u64) -> u64 {
-        match u64::try_from(self.retention_keep.as_nanos()).unwrap_or(u64::MAX) {
-            0 => u64::MAX,
-            keep_ns => now_ns.saturating_sub(keep_ns),
-        }
-    }
 }
 
 /// What `serve` runs with.

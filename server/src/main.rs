@@ -29,6 +29,7 @@ mod observe;
 mod past;
 mod recover;
 mod replay_cmd;
+mod retention;
 mod serve;
 mod settings;
 mod settle;

@@ -131,6 +131,12 @@ impl Frame {
         check("audit_log", !is_failing, detail)
     }
 
+    fn check_upkeep(&self) -> Check {
+        let trouble = self.upkeep.trouble();
+        let fine = || "what was read again is whole, and snapshots are not failing".into();
+        check("upkeep", trouble.is_none(), trouble.unwrap_or_else(fine))
+    }
+
     fn check_clock(&self) -> Check {
         let skew_ms = self.health.skew_ms();
         let detail = format!("journal time and wall time are {skew_ms} ms apart");
@@ -147,6 +153,7 @@ impl Observed for Frame {
             self.check_identity(),
             self.check_clock(),
             self.check_audit_log(),
+            self.check_upkeep(),
         ];
         checks.extend(self.check_settlement());
         checks
@@ -303,7 +310,7 @@ impl Page {
 
     fn upkeep(&mut self, figures: &keeper::Figures) {
         let name = "bezant_snapshots";
-        self.describe(name, "counter", "Snapshots tried while this process runs.");
+        self.describe(name, "counter", "Snapshots tried since the start, by how it ended.");
         for (result, count) in figures.snapshots() {
             self.line(format_args!("{name}_total{{result=\"{result}\"}} {count}"));
         }

@@ -122,7 +122,7 @@ fn start(
     (recovered, confirmed): (Recovered, Option<Watermark>),
     sink: Option<AnySink>,
 ) -> Result<Running, Failure> {
-    let Recovered { journal, report, engine, boundary, snapshot, .. } = recovered;
+    let Recovered { journal, report, engine, boundary, snapshot, refused, .. } = recovered;
     let frame = engine.genesis().frame;
     // 3 time goes on from the journal's
     let clock = SystemClock::start(report.last.timestamp_ns, config.accept_clock_step)
@@ -166,6 +166,9 @@ fn start(
         clock: Arc::clone(&clock),
         marks: Arc::clone(&marks),
         metrics: Arc::clone(&metrics),
+        settlement: settlement.clone(),
+        refused,
+        last_ns: report.last.timestamp_ns,
         base: snapshot.map(|taken| taken.meta),
         replayed_bytes: report.bytes,
     })?;

@@ -96,7 +96,11 @@ const SETTINGS: &[Setting] = &[
         "4096",
         "MiB of journal from one snapshot to the next; 0: not by size",
     ),
-    setting("retention.enabled", "true", "remove journal segments that nothing needs any more"),
+    setting(
+        "retention.enabled",
+        "true",
+        "remove journal segments that nothing needs any more; false: only snapshots",
+    ),
     setting(
         "retention.keep_h",
         "168",

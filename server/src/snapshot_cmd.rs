@@ -4,21 +4,23 @@
 //! refuses to take two at once. Invariant: nothing is printed as taken that was not read back into
 //! an engine with the same digests.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use engine::Engine;
 use journal::{DirLock, MappedStorage, StorageError};
-use pipeline::{Boundary, Claims};
+use pipeline::{Boundary, Kept};
 use protocol::Sequence;
-use snapshot::{Catalogue, CheckError, Meta, SnapshotError};
+use settlement::Watermark;
+use snapshot::{Catalogue, CheckError, DirFiles, Meta, SnapshotError};
 
 use crate::audit::hex;
 use crate::cli::{CreateArgs, SnapshotCommand};
-use crate::config::{Config, SinkConfig};
+use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
-use crate::{clock, harden, images, past, recover, serve};
+use crate::{clock, harden, images, past, recover, retention, serve};
+
+/// Segments for which a snapshot leaves room: the one that is written, and the next.
+const SEGMENTS_FREE: u64 = 2;
 
 /// Runs one snapshot command.
 pub(crate) fn run(config: &Config, command: SnapshotCommand) -> Result<(), Failure> {
@@ -38,33 +40,46 @@ fn create(config: &Config, args: CreateArgs) -> Result<(), Failure> {
     harden::check_dirs(config)?;
     let _one_at_a_time = lock(config)?;
     if let Some(through) = args.through_record {
-        return beside(config, through);
+        return beside(config, through, through);
     }
     if past::is_running(&config.journal_dir())? {
         let storage = Arc::new(MappedStorage::new(config.journal_dir()));
         let durable = journal::durable_seen(storage).map_err(|error| recover::failure(&error))?;
-        return beside(config, durable);
+        return beside(config, durable, u64::MAX);
     }
-    // As at a start: what is in the snapshot is durable in the journal, and nobody else writes.
-    let recovered = recover::recover(config, None)?;
+    // As at a start: nobody else writes, what is in the snapshot is durable in the journal, and a
+    // journal that has lost what SQL has settled is refused and not cut off.
+    let (_, stored) = serve::ask_sql(config)?;
+    let recovered = recover::recover(config, stored.as_ref())?;
+    recover::judge(config, &recovered, stored.as_ref())?;
     let catalogue = images::catalogue(config, recovered.engine.genesis().frame);
-    take(config, &catalogue, recovered.engine, (recovered.boundary, recovered.index))?;
-    prune(config, &catalogue)?;
+    let place = (recovered.boundary, recovered.index);
+    let last_ns = recovered.report.last.timestamp_ns;
+    take(config, &catalogue, recovered.engine, place)?;
+    prune(config, &catalogue, stored.as_ref(), last_ns)?;
     drop(recovered.journal);
     Ok(())
 }
 
 /// Of a frame that is running: the newest snapshot and the durable records behind it. What may go
-/// then is the frame's own business.
-fn beside(config: &Config, through: u64) -> Result<(), Failure> {
+/// then is the frame's own business. What a snapshot holds was durable, whatever the journal's
+/// headers have said of it yet: one through record `held` may be begun with if the journal has its
+/// record.
+fn beside(config: &Config, through: u64, held: u64) -> Result<(), Failure> {
     let frame = recover::frame_of(&config.journal_dir())?;
     let past = recover::past(config, frame);
     let options = recover::options(config);
     let entries = past.catalogue().list().map_err(|error| failure(&error))?;
-    // What a snapshot holds was durable, whatever the journal's headers have said of it yet.
-    let held = entries.into_iter().filter_map(|entry| entry.meta.ok()).map(|meta| meta.index);
-    let until = held.fold(through, u64::max);
-    let replayed = past.replay_from(Sequence(u64::MAX), options, until).and_then(|mut replay| {
+    let known = entries.into_iter().filter_map(|entry| entry.meta.ok()).map(|meta| meta.index);
+    let held = known.filter(|&index| index <= held).fold(through, u64::max);
+    let begin = |until| past.replay_from(Sequence(u64::MAX), options, until);
+    let replayed = begin(held).and_then(|mut replay| {
+        // Only what was loaded, and met by the journal, says so.
+        let until = replay.snapshot().map_or(through, |taken| taken.meta.index.max(through));
+        if until < held {
+            drop(replay);
+            replay = begin(until)?;
+        }
         while replay.next(|_| ())?.is_some() {
             replay.engine_mut().discard_changes();
         }
@@ -82,37 +97,70 @@ fn take(
     engine: Engine,
     (boundary, index): (Boundary, u64),
 ) -> Result<(), Failure> {
+    let mut bytes = 0;
+    engine.write_state(&mut |part: &[u8]| bytes += part.len() as u64);
+    check_room(config, bytes)?;
     let taken = pipeline::take(catalogue, engine, boundary, index, recover::options(config))
         .map_err(|error| failure(&error))?;
     print(&taken.name, &taken.meta)
 }
 
-/// Removes the snapshots that nobody needs; the journal is left as it is.
-fn prune(config: &Config, catalogue: &Catalogue) -> Result<(), Failure> {
-    if !config.upkeep.retention_enabled {
+/// Refuses a snapshot of `bytes` that would leave no room for the journal: that has none to lose.
+pub(crate) fn check_room(config: &Config, bytes: u64) -> Result<(), Failure> {
+    let dir = config.snapshot_dir();
+    let found = rustix::fs::statvfs(&dir).or_else(|_| rustix::fs::statvfs(&config.data_dir));
+    let Ok(disk) = found else {
+        // Whoever writes will find out.
         return Ok(());
-    }
-    for entry in catalogue.list().map_err(|error| failure(&error))? {
-        // What does not verify is told below.
-        let _unusable = catalogue.verify(&entry.name);
-    }
-    let snapshots = catalogue.verified().map_err(|error| failure(&error))?;
-    let settled = match config.sink {
-        SinkConfig::None => None,
-        _ => {
-            let (_, stored) = serve::ask_sql(config)?;
-            let stored = stored.filter(|stored| stored.frame == catalogue.frame());
-            Some(stored.map_or(Sequence(0), |stored| stored.through()))
-        }
     };
-    let keep_after_ns = config.upkeep.keep_after_ns(clock::wall_ns());
-    let claims = Claims { snapshots: &snapshots, settled, keep_after_ns, followers: &[] };
-    let floor = pipeline::plan(&claims).floor;
-    let pruned = catalogue.prune(floor).map_err(|error| failure(&error))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    match missing(free, bytes, config.segment_bytes) {
+        0 => Ok(()),
+        missing => Err(Failure::new(
+            Exit::Io,
+            format!(
+                "{} has no room for about {bytes} bytes and the journal's next segments; free \
+                 {missing} bytes",
+                dir.display()
+            ),
+        )),
+    }
+}
+
+/// Bytes that have to be freed before a snapshot is taken.
+const fn missing(free: u64, bytes: u64, segment: u64) -> u64 {
+    // Hashes and header come on top, and states grow.
+    let snapshot = bytes.saturating_add(bytes / 8);
+    snapshot.saturating_add(segment.saturating_mul(SEGMENTS_FREE)).saturating_sub(free)
+}
+
+/// Removes the snapshots that nobody needs; the journal is left as it is.
+fn prune(
+    config: &Config,
+    catalogue: &Catalogue,
+    stored: Option<&Watermark>,
+    last_ns: u64,
+) -> Result<(), Failure> {
+    let storage = MappedStorage::new(config.journal_dir());
+    let refused = |error| Failure::new(Exit::Failed, error);
+    let mut suspect = catalogue.verify_unknown().map_err(|error| failure(&error))?;
+    let usable = pipeline::usable(&storage, catalogue).map_err(refused)?;
+    let stored = stored.filter(|stored| stored.frame == catalogue.frame());
+    let stored = stored.map_or(Sequence(0), Watermark::through);
+    let keep = config.upkeep.retention_keep;
+    let keep_after_ns = retention::keep_after_stopped_ns(keep, clock::wall_ns(), last_ns);
+    let mut kept = retention::plan(config, &usable, stored, keep_after_ns);
+    if !config.upkeep.retention_enabled {
+        let first = journal::first_record(&storage).map_err(|error| recover::failure(&error))?;
+        let floor = retention::floor_beside_journal(&usable, kept.floor, first.index);
+        kept = Kept { floor, ..kept };
+    }
+    let pruned = pipeline::prune(&storage, catalogue, kept).map_err(refused)?;
     for name in pruned.removed {
         say!("removed    {name}")?;
     }
-    for (name, error) in pruned.suspect {
+    suspect.extend(pruned.suspect);
+    for (name, error) in suspect {
         say!("unusable   {name}: {error}")?;
     }
     Ok(())
@@ -121,7 +169,7 @@ fn prune(config: &Config, catalogue: &Catalogue) -> Result<(), Failure> {
 /// Keeps another one from being taken meanwhile.
 fn lock(config: &Config) -> Result<DirLock, Failure> {
     let dir = config.snapshot_dir();
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    let made = DirFiles::new(&dir).make();
     made.or_exit(Exit::Io, &format!("cannot make {}", dir.display()))?;
     DirLock::take(&dir).map_err(|error| match &error {
         StorageError::Locked { place, holder } => Failure::new(
@@ -188,4 +236,19 @@ fn list(config: &Config) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_has_room_before_a_snapshot_has() {
+        const SEGMENT: u64 = 8 << 20;
+        assert_eq!(missing(2 * SEGMENT, 0, SEGMENT), 0);
+        assert_eq!(missing(2 * SEGMENT - 1, 0, SEGMENT), 1);
+        assert_eq!(missing(2 * SEGMENT + 900, 800, SEGMENT), 0);
+        assert_eq!(missing(2 * SEGMENT + 899, 800, SEGMENT), 1);
+        assert_eq!(missing(0, u64::MAX, SEGMENT), u64::MAX);
+    }
 }

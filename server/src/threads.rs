@@ -159,7 +159,9 @@ impl Runtime {
     pub(crate) fn start(ingredients: Ingredients) -> io::Result<(Self, Publisher)> {
         let Ingredients { mut stages, mut preparer, clock, on_fatal } = ingredients;
         // Before anybody is served; what fails here is met again by the threads.
-        stages.open(&mut preparer, clock.now());
+        if !stages.open(&mut preparer, clock.now()) {
+            tracing::warn!("the start has no record of its own yet; the first commands make one");
+        }
         let shared = Arc::new(Shared {
             clock,
             on_fatal,

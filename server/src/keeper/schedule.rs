@@ -13,6 +13,16 @@ pub(super) const RETAIN_EVERY_MS: u64 = 60 * 1_000;
 pub(super) const SCRUB_PAUSE_MS: u64 = 60 * 60 * 1_000;
 /// Slices of a second's scrubbing.
 const SCRUB_SLICES_PER_S: u64 = 4;
+/// Most bytes verified at one time.
+const SCRUB_SLICE_MAX: u64 = 4 << 20;
+/// Scrubbing that came later than this is not made up for.
+const SCRUB_LATE_MAX_MS: u64 = 1_000;
+/// Least time that a snapshot may take.
+const PATIENCE_MS: u64 = 60 * 60 * 1_000;
+/// It may take more by the work that it has: slower than this is no work.
+const WORK_BYTES_PER_S: u64 = 4 << 20;
+/// After so many failures patience grows no more.
+const PATIENCE_DOUBLINGS: u32 = 4;
 /// Niceness of a snapshot's process.
 pub(super) const NICE: u8 = 10;
 /// So many times more journal than wanted is behind the last snapshot: hurry.
@@ -64,6 +74,8 @@ pub(super) struct Schedule {
     /// When the next one is due by age.
     due_ms: Option<u64>,
     is_taking: bool,
+    /// The newest snapshot cannot be used any more.
+    is_lost: bool,
     failures: u32,
     /// Not before, because of a failure.
     retry_ms: u64,
@@ -83,6 +95,7 @@ impl Schedule {
             last,
             due_ms,
             is_taking: false,
+            is_lost: false,
             failures: 0,
             retry_ms: 0,
             retain_ms: now_ms,
@@ -101,26 +114,54 @@ impl Schedule {
             return Some(Action::Retain);
         }
         let rate = self.rules.scrub_bytes_per_s?;
-        let bytes_max = (rate / SCRUB_SLICES_PER_S).max(1);
+        let bytes_max = (rate / SCRUB_SLICES_PER_S).clamp(1, SCRUB_SLICE_MAX);
         (now_ms >= self.scrub_ms).then_some(Action::Scrub { bytes_max })
     }
 
     fn snapshot(&self, now_ms: u64, seen: Seen) -> Option<u8> {
-        if self.is_taking || now_ms < self.retry_ms || seen.sequence <= self.last.sequence {
+        let is_off = self.rules.interval_ms.is_none() && self.rules.journal_bytes.is_none();
+        let has_news = self.is_lost || seen.sequence > self.last.sequence;
+        if is_off || self.is_taking || now_ms < self.retry_ms || !has_news {
             return None;
         }
-        let backlog = seen.journal_bytes.saturating_sub(self.last.journal_bytes);
-        let is_over = |times: u64| {
-            let bytes = self.rules.journal_bytes.map(|bytes| bytes.saturating_mul(times));
-            bytes.is_some_and(|bytes| backlog >= bytes)
-        };
-        let is_due = is_over(1) || self.due_ms.is_some_and(|due_ms| now_ms >= due_ms);
-        is_due.then_some(if is_over(HURRY) { 0 } else { NICE })
+        let is_old = self.due_ms.is_some_and(|due_ms| now_ms >= due_ms);
+        let is_due = self.is_lost || is_old || self.is_over(1, seen);
+        is_due.then_some(if self.is_over(HURRY, seen) { 0 } else { NICE })
+    }
+
+    /// Bytes of journal behind the newest snapshot.
+    pub(super) const fn behind(&self, seen: Seen) -> u64 {
+        seen.journal_bytes.saturating_sub(self.last.journal_bytes)
+    }
+
+    fn is_over(&self, times: u64, seen: Seen) -> bool {
+        let bytes = self.rules.journal_bytes.map(|bytes| bytes.saturating_mul(times));
+        bytes.is_some_and(|bytes| self.behind(seen) >= bytes)
+    }
+
+    /// Whether snapshots have failed for so long that a start would have much to replay.
+    pub(super) fn is_starved(&self, seen: Seen) -> bool {
+        self.failures > 0 && self.is_over(HURRY, seen)
+    }
+
+    /// How long a snapshot may take that replays what is behind the last one, of `last_bytes`.
+    pub(super) fn patience_ms(&self, seen: Seen, last_bytes: u64) -> u64 {
+        // It is read, written, and read back.
+        let work = self.behind(seen).saturating_add(last_bytes.saturating_mul(3));
+        let work_ms = (work / WORK_BYTES_PER_S).saturating_mul(1_000);
+        let doublings = self.failures.min(PATIENCE_DOUBLINGS);
+        PATIENCE_MS.saturating_add(work_ms).saturating_mul(1 << doublings)
+    }
+
+    /// The newest snapshot cannot be used: another one is due, whether anything happened or not.
+    pub(super) const fn lost(&mut self) {
+        self.is_lost = true;
     }
 
     /// The snapshot that was begun at `begun_ms` with `seen` is there.
     pub(super) fn taken(&mut self, now_ms: u64, begun_ms: u64, seen: Seen) {
         self.is_taking = false;
+        self.is_lost = false;
         self.failures = 0;
         self.last = seen;
         self.due_ms = self.rules.interval_ms.map(|interval| begun_ms.saturating_add(interval));
@@ -141,8 +182,12 @@ impl Schedule {
     pub(super) fn scrubbed(&mut self, now_ms: u64, bytes: u64, has_finished_pass: bool) {
         let rate = self.rules.scrub_bytes_per_s.unwrap_or(u64::MAX);
         let cost_ms = bytes.saturating_mul(1_000).div_ceil(rate);
-        let pause_ms = if has_finished_pass { SCRUB_PAUSE_MS } else { 0 };
-        self.scrub_ms = now_ms.saturating_add(cost_ms).saturating_add(pause_ms);
+        // From when it was due, so that a late look does not slow it down.
+        let due_ms = self.scrub_ms.max(now_ms.saturating_sub(SCRUB_LATE_MAX_MS));
+        self.scrub_ms = due_ms.saturating_add(cost_ms);
+        if has_finished_pass {
+            self.scrub_ms = self.scrub_ms.max(now_ms).saturating_add(SCRUB_PAUSE_MS);
+        }
     }
 
     /// Nothing is verified for a while.

@@ -103,23 +103,82 @@ fn retention_is_looked_at_once_a_minute() {
 }
 
 #[test]
-fn scrubbing_keeps_its_rate_and_rests_after_a_pass() {
-    let rules = Rules { scrub_bytes_per_s: Some(8 * MIB), ..RULES };
-    let mut schedule = Schedule::new(rules, 0, seen(0, 0), 0);
-    let (mut bytes, mut now_ms) = (0, 0);
-    while now_ms < 10_000 {
-        if let Some(Action::Scrub { bytes_max }) = due(&mut schedule, now_ms, seen(0, 0)) {
-            assert_eq!(bytes_max, 2 * MIB);
-            // Whole chunks are read: more than was asked for.
-            bytes += 3 * MIB;
-            schedule.scrubbed(now_ms, 3 * MIB, false);
-        }
-        now_ms += 100;
+fn a_lost_snapshot_is_replaced_although_nothing_happened() {
+    let mut schedule = Schedule::new(RULES, 0, seen(7, 0), 0);
+    assert_eq!(due(&mut schedule, 1_000, seen(7, 0)), None);
+    schedule.lost();
+    assert!(due(&mut schedule, 1_000, seen(7, 0)).is_some());
+    let wait_ms = schedule.failed(1_000);
+    assert_eq!(due(&mut schedule, 999 + wait_ms, seen(7, 0)), None);
+    assert!(due(&mut schedule, 1_000 + wait_ms, seen(7, 0)).is_some(), "until there is one");
+    schedule.taken(5_000, 4_000, seen(7, 0));
+    assert_eq!(due(&mut schedule, 2_000_000, seen(7, 0)), None);
+    let never = Rules { interval_ms: None, journal_bytes: None, ..RULES };
+    let mut schedule = Schedule::new(never, 0, seen(7, 0), 0);
+    schedule.lost();
+    assert_eq!(due(&mut schedule, 1_000, seen(9, 0)), None, "who wants none gets none");
+}
+
+#[test]
+fn patience_is_an_hour_and_the_work_and_more_after_failures() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut schedule = Schedule::new(RULES, 0, seen(7, 0), 0);
+    assert_eq!(schedule.patience_ms(seen(7, 0), 0), HOUR_MS);
+    assert_eq!(schedule.patience_ms(seen(9, 4_000), 100 * MIB), HOUR_MS + 1_075_000);
+    schedule.failed(0);
+    assert_eq!(schedule.patience_ms(seen(7, 0), 0), 2 * HOUR_MS);
+    for _ in 0..40 {
+        schedule.failed(0);
     }
-    assert!((75 * MIB..=83 * MIB).contains(&bytes), "{bytes}");
-    schedule.scrubbed(now_ms, 0, true);
-    assert_eq!(due(&mut schedule, now_ms + SCRUB_PAUSE_MS - 1, seen(0, 0)), None);
-    assert!(due(&mut schedule, now_ms + SCRUB_PAUSE_MS, seen(0, 0)).is_some());
+    assert_eq!(schedule.patience_ms(seen(7, 0), 0), 16 * HOUR_MS);
+}
+
+#[test]
+fn failures_with_much_behind_are_told_until_one_succeeds() {
+    let mut schedule = Schedule::new(RULES, 0, seen(7, 0), 0);
+    assert!(!schedule.is_starved(seen(9, 1_000)), "it has not failed");
+    schedule.failed(0);
+    assert!(!schedule.is_starved(seen(9, 399)) && schedule.is_starved(seen(9, 400)));
+    schedule.taken(1, 0, seen(9, 400));
+    assert!(!schedule.is_starved(seen(9, 900)));
+    assert_eq!(schedule.behind(seen(9, 900)), 500 * MIB);
+    let by_age = Rules { journal_bytes: None, ..RULES };
+    let mut schedule = Schedule::new(by_age, 0, seen(7, 0), 0);
+    schedule.failed(0);
+    assert!(!schedule.is_starved(seen(9, 1_000_000)));
+}
+
+#[test]
+fn scrubbing_keeps_its_rate_and_rests_after_a_pass() {
+    for (rate, slice, found) in [(8, 2, 3), (16, 4, 4), (37, 4, 5), (1_000, 4, 4)] {
+        let rules = Rules { scrub_bytes_per_s: Some(rate * MIB), ..RULES };
+        let mut schedule = Schedule::new(rules, 0, seen(0, 0), 0);
+        let (mut bytes, mut now_ms) = (0, 0);
+        while now_ms < 10_000 {
+            // As long as something is due it is done without a pause.
+            while let Some(Action::Scrub { bytes_max }) = due(&mut schedule, now_ms, seen(0, 0)) {
+                assert_eq!(bytes_max, slice * MIB);
+                // Whole chunks are read: more than was asked for.
+                bytes += found * MIB;
+                schedule.scrubbed(now_ms, found * MIB, false);
+            }
+            now_ms += 70;
+        }
+        let wanted = 10 * rate * MIB;
+        assert!(bytes.abs_diff(wanted) <= wanted / 50 + found * MIB, "{rate}: {bytes}");
+        schedule.scrubbed(now_ms, 0, true);
+        assert_eq!(due(&mut schedule, now_ms + SCRUB_PAUSE_MS - 1, seen(0, 0)), None);
+        assert!(due(&mut schedule, now_ms + SCRUB_PAUSE_MS + 400, seen(0, 0)).is_some());
+    }
+    // What was slept through is not made up for.
+    let rules = Rules { scrub_bytes_per_s: Some(MIB), ..RULES };
+    let mut schedule = Schedule::new(rules, 0, seen(0, 0), 0);
+    let mut slices = 0;
+    while due(&mut schedule, 1_000_000, seen(0, 0)).is_some() {
+        schedule.scrubbed(1_000_000, MIB / 4, false);
+        slices += 1;
+    }
+    assert_eq!(slices, 5);
     let mut off = Schedule::new(RULES, 0, seen(0, 0), 0);
     assert_eq!(due(&mut off, 1_000_000_000, seen(0, 0)), None);
 }

@@ -3,6 +3,7 @@
 //!
 //! It repairs nothing. Invariant: a snapshot in which damage was found counts as none from then on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use journal::{ReadError, Scrub};
@@ -42,31 +43,48 @@ pub(super) struct Scrubber {
     stage: Stage,
     /// The snapshot that is being read.
     open: Option<(String, Reader)>,
-    has_read_snapshots: bool,
+    /// Names of snapshots in which damage was found.
+    damaged: BTreeSet<String>,
 }
 
 impl Scrubber {
     pub(super) fn new(past: Past) -> Self {
         let journal = Scrub::new(Arc::clone(past.storage()));
-        Self { past, journal, stage: Stage::Begin, open: None, has_read_snapshots: false }
+        let (open, damaged) = (None, BTreeSet::new());
+        Self { past, journal, stage: Stage::Begin, open, damaged }
     }
 
-    /// Whether every snapshot that was there was read once.
-    pub(super) const fn has_read_snapshots(&self) -> bool {
-        self.has_read_snapshots
+    /// Whether damage was found in this snapshot when it was last read.
+    pub(super) fn is_damaged(&self, name: &str) -> bool {
+        self.damaged.contains(name)
+    }
+
+    /// A snapshot of this name was taken anew.
+    pub(super) fn renew(&mut self, name: &str) {
+        self.damaged.remove(name);
+    }
+
+    fn condemn(&mut self, name: String) {
+        self.past.catalogue().distrust(&name);
+        self.damaged.insert(name);
     }
 
     /// Reads and verifies about `bytes_max` bytes.
     pub(super) fn step(&mut self, bytes_max: u64) -> Result<Step, ScrubError> {
         if let Some((name, mut reader)) = self.open.take() {
-            let bytes = reader
-                .verify_step(bytes_max)
-                .inspect_err(|_| self.past.catalogue().distrust(&name))?;
+            let bytes = match reader.verify_step(bytes_max) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    self.condemn(name);
+                    return Err(error.into());
+                }
+            };
             if bytes > 0 {
                 self.open = Some((name, reader));
                 return Ok(Step { bytes, has_finished_pass: false });
             }
             self.past.catalogue().trust(&name);
+            self.damaged.remove(&name);
         }
         match &mut self.stage {
             Stage::Begin => {
@@ -77,10 +95,7 @@ impl Scrubber {
             }
             Stage::Snapshots(names) => match names.pop() {
                 Some(name) => self.open(name)?,
-                None => {
-                    self.has_read_snapshots = true;
-                    self.stage = Stage::Journal;
-                }
+                None => self.stage = Stage::Journal,
             },
             Stage::Journal => {
                 let done = self.journal.step(bytes_max)?;
@@ -100,7 +115,7 @@ impl Scrubber {
             // Retention was quicker.
             Err(error) if error.is_gone() => {}
             Err(error) => {
-                self.past.catalogue().distrust(&name);
+                self.condemn(name);
                 return Err(error.into());
             }
         }
