@@ -1,6 +1,7 @@
 //! The whole pipeline in one thread on a simulated disk, one module per property.
 #![expect(clippy::unwrap_used, reason = "a failed step of the rig is a failed test")]
 
+mod medium;
 mod rig;
 mod shelf;
 mod story;
@@ -15,6 +16,7 @@ mod keys;
 mod order;
 mod past;
 mod recovery;
+mod removing;
 mod replay;
 mod retention;
 mod ticks;

@@ -1,10 +1,14 @@
 //! A start gives the same frame whatever it begins with, and begins with the newest that it can
 //! believe; when there is nothing to begin with, it says what was tried.
 
-use journal::{RecoverError, Storage as _, retire};
-use pipeline::{Met, StartError};
+use std::sync::Arc;
+
+use journal::{RecoverError, Storage as _, StorageError, retire};
+use pipeline::{Met, Sources, StartError, recover};
 use protocol::Sequence;
 
+use crate::medium::Medium;
+use crate::rig::SEGMENT;
 use crate::shelf::{OPTIONS, Shelf, digests};
 
 #[test]
@@ -96,6 +100,34 @@ fn a_journal_of_another_history_or_that_ends_before_a_snapshot_is_refused() {
             if at == index),
         "{error}"
     );
+}
+
+#[test]
+fn another_process_is_met_before_a_snapshot_is_chosen() {
+    let shelf = Shelf::new();
+    let name = shelf.take(shelf.last()).name;
+    shelf.files.flip(&name, 700, 1);
+    let catalogue = shelf.catalogue();
+    catalogue.trust(&name);
+    let storage = Arc::new(Medium::held(shelf.disk.clone()));
+    let sources = Sources { storage, catalogue: &catalogue, config: SEGMENT, options: OPTIONS };
+    let error = recover(sources, None, &mut |_| ()).err().expect("somebody has the lock");
+    let is_locked =
+        matches!(error, StartError::Journal(RecoverError::Storage(StorageError::Locked { .. })));
+    assert!(is_locked, "{error}");
+    assert_eq!(catalogue.verified().unwrap().len(), 1, "nothing was read");
+}
+
+#[test]
+fn a_start_that_is_refused_names_what_was_passed_over() {
+    let shelf = Shelf::new();
+    let name = shelf.take(shelf.last() / 2).name;
+    shelf.files.flip(&name, 700, 1);
+    shelf.disk.flip(1, 4096 + 300, 1);
+    let error = shelf.start(None).err().expect("the journal is damaged too");
+    assert_eq!(error.refused()[0].name, name);
+    let told = error.to_string();
+    assert!(told.contains("is damaged: memory segment 1") && told.contains(&name), "{told}");
 }
 
 #[test]

@@ -48,11 +48,16 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    /// Payments through several segments, and two starts.
+    /// Payments through some segments, and two starts.
     pub(crate) fn new() -> Self {
+        Self::of(24)
+    }
+
+    /// So many payments.
+    pub(crate) fn of(payments: u128) -> Self {
         let mut rig = Rig::new();
         rig.open_accounts();
-        for n in 0..24 {
+        for n in 0..payments {
             rig.pay(n, 1 + n as usize % 5).unwrap();
             rig.now_ns += SECOND / 10;
             rig.turn();
