@@ -201,7 +201,10 @@ mod tests {
             let error = split_of(assignments).unwrap_err();
             assert!(error.contains(cause), "{assignments:?}: {error}");
         }
-        let error = split_of(&["settlement.postgress=postgres://bezant:canary@db"]).unwrap_err();
-        assert!(error.contains("settlement.postgress") && !error.contains("canary"), "{error}");
+        for sign in ["=", ":", " "] {
+            let mistyped = format!("settlement.postgress{sign}postgres://bezant:canary@db");
+            let error = split_of(&[&mistyped]).unwrap_err();
+            assert!(error.contains("settlement.postgress") && !error.contains("canary"), "{error}");
+        }
     }
 }

@@ -4,13 +4,13 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use journal::DirLock;
 use loadgen::{Driver, Load};
 
 use crate::books;
-use crate::frame::{Frame, copy_dir, until};
+use crate::frame::{Frame, PATIENCE, copy_dir, until};
 use crate::medium;
 
 /// Fills segments of 8 MiB quickly.
@@ -21,8 +21,19 @@ const EAGER: [&str; 3] = ["snapshot.interval_s=1", "snapshot.journal_mib=8", "re
 /// Copies made before one must be good: the end of a segment that is written meanwhile may be no
 /// prefix.
 const COPIES_MAX: u32 = 5;
-/// How long the copying takes.
-const DAWDLE: Duration = Duration::from_secs(4);
+/// Snapshots that were refused, among others because of the lock.
+const FAILED: &str = "bezant_snapshots_total{result=\"failed\"}";
+/// Between two looks at a figure.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Waits, while the load goes on, until a figure is at least `enough`.
+async fn reaches(frame: &Frame, name: &str, enough: f64) {
+    let started = Instant::now();
+    while frame.figure(name) < enough {
+        assert!(started.elapsed() < PATIENCE, "{name} never reached {enough}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
 
 fn make(dir: &Path) {
     DirBuilder::new().mode(0o700).create(dir).unwrap();
@@ -44,7 +55,8 @@ async fn copy(frame: &Frame, to: &Path) {
         // One that retention has just removed is not needed.
         let _ = std::fs::copy(&file, to.join("snapshots").join(file.file_name().unwrap()));
     }
-    tokio::time::sleep(DAWDLE).await;
+    // The load goes on, and the frame wants a snapshot that would let the copied ones' past go.
+    reaches(frame, FAILED, frame.figure(FAILED) + 1.0).await;
     make(&to.join("journal"));
     for file in medium::segments(&frame.journal_dir()).iter().rev() {
         let _ = std::fs::copy(file, to.join("journal").join(file.file_name().unwrap()));
@@ -60,9 +72,7 @@ fn a_copy_of_a_running_frame_with_retention_starts() {
         let mut driver = Driver::prepare(&frame.target(), BULKY).await.unwrap();
         let mut copied = Frame::unmade(&EAGER);
         let work = async {
-            while frame.figure("bezant_retired_segments_total") < 2.0 {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            reaches(&frame, "bezant_retired_segments_total", 2.0).await;
             for number in 1..=COPIES_MAX {
                 copied.home.data_dir = copied.beside(&format!("copy-{number}"));
                 copy(&frame, &copied.home.data_dir).await;

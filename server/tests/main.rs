@@ -30,6 +30,7 @@ mod https_duplicates;
 mod https_kills;
 mod identity_over_quic;
 mod journal_damage;
+mod keeping;
 mod kill_loop;
 mod lists;
 mod matrix;

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::books;
-use crate::frame::Frame;
+use crate::frame::{Frame, until};
 use crate::time_travel::{ALICE, BOB, all_ok, pay};
 
 /// Commands of one request, and requests that fill more than one segment of 8 MiB.
@@ -147,6 +147,19 @@ fn a_shortened_past_is_answered_from_what_is_kept() {
         assert!(rows(&frame.sqlite()) == before);
         let refused = frame.ends_with(66, &["verify-settlement"]);
         assert!(refused.contains("needs a snapshot before it"), "{refused}");
+
+        // An empty one wants every posting there ever was, and gets none.
+        for ending in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{ending}", frame.sqlite().display()));
+        }
+        frame.start();
+        let north = frame.client("registry", "north").await;
+        all_ok(&north, &[pay(&north, ALICE, BOB, 1_000)]).await;
+        until("settlement says why it stopped", || {
+            frame.page("/readyz").1.contains("no longer reaches back")
+        });
+        frame.stop();
+        assert!(rows(&frame.sqlite()).is_empty(), "no half of it is written");
     });
 }
 

@@ -13,7 +13,7 @@ use crate::frame::{Frame, PATIENCE, until};
 use crate::medium;
 
 /// Fills segments of 8 MiB quickly.
-const BULKY: Load =
+pub(crate) const BULKY: Load =
     Load { accounts: 2_000, batch: 4_000, connections: 1, in_flight: 4, ..books::SMALL };
 /// A snapshot each second or segment, and nothing kept that is not needed.
 const EAGER: [&str; 4] = [
@@ -24,15 +24,15 @@ const EAGER: [&str; 4] = [
 ];
 /// None by itself.
 const NEVER: [&str; 2] = ["snapshot.interval_s=0", "snapshot.journal_mib=0"];
-const TAKEN: &str = "bezant_snapshots_total{result=\"ok\"}";
+pub(crate) const TAKEN: &str = "bezant_snapshots_total{result=\"ok\"}";
 const FAILED: &str = "bezant_snapshots_total{result=\"failed\"}";
 
 /// Drives the load until the figure `name` is at least `enough`.
-async fn drive_until(frame: &Frame, driver: &mut Driver, name: &str, enough: f64) {
+pub(crate) async fn drive_until(frame: &Frame, driver: &mut Driver, name: &str, enough: f64) {
     let reached = async {
         let started = Instant::now();
         while frame.figure(name) < enough {
-            assert!(started.elapsed() < PATIENCE, "{name} never reached {enough}");
+            assert!(started.elapsed() < PATIENCE, "{name} never reached {enough}: {}", frame.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -95,6 +95,8 @@ fn damage_in_a_sealed_segment_is_found_while_the_frame_serves() {
         until("the damage is found", || frame.figure("bezant_scrub_errors_total") >= 1.0);
         until("the rest is read all the same", || frame.figure("bezant_scrub_passes_total") >= 1.0);
         assert_eq!(frame.figure("bezant_scrub_errors_total"), 1.0, "{}", frame.log());
+        let (code, ready) = frame.page("/readyz");
+        assert!(code == 503 && ready.contains("cannot be read back"), "{code} {ready}");
         let log = frame.log();
         let found = log.lines().find(|line| line.contains("cannot be read back")).unwrap();
         let name = oldest.file_name().unwrap().to_str().unwrap();

@@ -74,8 +74,9 @@ impl Status {
         Sequence(self.settled.load(Ordering::Acquire))
     }
 
-    /// Last sequence of this frame that the database held when it was last read or written: 0 before
-    /// that, after it was emptied, and of another frame's. It falls when an older copy is found.
+    /// Last sequence of this frame that the database held when it was last read or written: 0
+    /// before that, after it was emptied, and of another frame's. It falls when an older copy is
+    /// found.
     pub fn stored(&self) -> Sequence {
         Sequence(self.stored.load(Ordering::Acquire))
     }

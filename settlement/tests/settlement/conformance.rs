@@ -52,7 +52,7 @@ pub(crate) fn commit(
 ) -> Result<Watermark, SinkError> {
     let cut = journal.cut(false);
     let after = expected.map_or(0, |expected| expected.through().0);
-    let batch = Batch { cut: &cut, after: protocol::Sequence(after), history: true };
+    let batch = Batch { cut: &cut, after: Sequence(after), history: true };
     let mut effects = Blocks(journal.effects(after, cut.through.0), false);
     sink.commit(&batch, expected, &mut effects)?;
     Ok(batch.target())
@@ -107,7 +107,7 @@ pub(crate) fn an_unexpected_watermark_leaves_everything_as_it_was(place: &impl P
     let second = commit(&mut sink, &mut journal, Some(&first)).unwrap();
     let before = sink.read_back().unwrap();
     journal.execute(5);
-    let later = Watermark { next_sequence: protocol::Sequence(13), ..second.clone() };
+    let later = Watermark { next_sequence: Sequence(13), ..second.clone() };
     let other = Watermark { run_digest: [0; 16], ..second.clone() };
     for expected in [None, Some(&first), Some(&later), Some(&other)] {
         let refused = commit(&mut sink, &mut journal, expected).unwrap_err();
