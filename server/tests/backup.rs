@@ -7,15 +7,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use journal::DirLock;
-use loadgen::{Driver, Load};
+use loadgen::Driver;
 
 use crate::books;
 use crate::frame::{Frame, PATIENCE, copy_dir, until};
 use crate::medium;
+use crate::upkeep::LEAN;
 
-/// Fills segments of 8 MiB quickly.
-const BULKY: Load =
-    Load { accounts: 2_000, batch: 4_000, connections: 1, in_flight: 4, ..books::SMALL };
 /// A snapshot each second or segment, and nothing kept that is not needed.
 const EAGER: [&str; 3] = ["snapshot.interval_s=1", "snapshot.journal_mib=8", "retention.keep_h=0"];
 /// Copies made before one must be good: the end of a segment that is written meanwhile may be no
@@ -69,7 +67,7 @@ fn a_copy_of_a_running_frame_with_retention_starts() {
     books::run(async {
         let mut frame = Frame::with(&[], &EAGER);
         frame.start();
-        let mut driver = Driver::prepare(&frame.target(), BULKY).await.unwrap();
+        let mut driver = Driver::prepare(&frame.target(), LEAN).await.unwrap();
         let mut copied = Frame::unmade(&EAGER);
         let work = async {
             reaches(&frame, "bezant_retired_segments_total", 2.0).await;

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::books;
 use crate::frame::{Frame, must, until};
 use crate::medium;
-use crate::upkeep::{BULKY, TAKEN, drive_until};
+use crate::upkeep::{LEAN, TAKEN, drive_until};
 
 const DISAGREES: &str = "bezant_snapshots_total{result=\"disagrees\"}";
 const HELD: &str = "bezant_retention_held_by{holder=\"settlement\"}";
@@ -64,7 +64,7 @@ fn nothing_goes_that_a_restored_database_needs() {
         let settings = ["snapshot.interval_s=0", "snapshot.journal_mib=8", "retention.keep_h=0"];
         let mut frame = Frame::with(&[], &settings);
         frame.start();
-        let mut driver = Driver::prepare(&frame.target(), BULKY).await.unwrap();
+        let mut driver = Driver::prepare(&frame.target(), LEAN).await.unwrap();
         drive_until(&frame, &mut driver, TAKEN, 2.0).await;
         until("no snapshot is under way or due", || {
             frame.figure("bezant_snapshot_running_seconds") == 0.0

@@ -13,8 +13,11 @@ use crate::frame::{Frame, PATIENCE, until};
 use crate::medium;
 
 /// Fills segments of 8 MiB quickly.
-pub(crate) const BULKY: Load =
+const BULKY: Load =
     Load { accounts: 2_000, batch: 4_000, connections: 1, in_flight: 4, ..books::SMALL };
+/// Fills segments with records of one block, so that the state and its snapshots stay small.
+pub(crate) const LEAN: Load =
+    Load { accounts: 100, batch: 8, connections: 1, in_flight: 2, ..books::SMALL };
 /// A snapshot each second or segment, and nothing kept that is not needed.
 const EAGER: [&str; 4] = [
     "snapshot.interval_s=1",
