@@ -324,7 +324,7 @@ impl Settler {
     }
 
     /// Takes a cut from the engine.
-    fn accept(&mut self, cut: Box<Cut>, now_ms: u64) -> Vec<Action> {
+    fn accept(&mut self, mut cut: Box<Cut>, now_ms: u64) -> Vec<Action> {
         assert_eq!(cut.frame, self.settings.frame, "a cut is of this frame");
         assert!(cut.after <= cut.through, "a cut ends where it begins or later");
         if self.state != State::Cutting {
@@ -333,6 +333,8 @@ impl Settler {
             return Vec::new();
         }
         self.settings.epoch = self.settings.epoch.max(cut.epoch);
+        // Its last record may be a predecessor's, and would not fence that one.
+        cut.epoch = self.settings.epoch;
         if cut.complete {
             self.complete_next = false;
         }

@@ -84,6 +84,15 @@ fn a_cut_without_news_is_not_committed_but_renews_the_lag() {
 }
 
 #[test]
+fn a_cut_that_ends_in_a_predecessors_record_carries_the_leaders_epoch() {
+    let leader = Settings { epoch: 4, ..settings() };
+    let mut settler = idle(leader, Some(watermark(5)));
+    settler.step(100, Input::Tick);
+    settler.step(100, Input::Cut(cut(0, 9, true)));
+    assert_eq!(settler.pending().map(|cut| cut.epoch), Some(4), "it fences the predecessor");
+}
+
+#[test]
 fn an_idle_frame_reads_the_watermark_every_5_s() {
     let mut settler = settled(5);
     settler.step(4_999, Input::Tick);
