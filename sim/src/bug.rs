@@ -70,4 +70,8 @@ bugs! {
     StaleRead = "stale-read";
     /// A client that was not answered sends the command again under a new id.
     NewIdOnRetry = "new-id-on-retry";
+    /// Nobody looks at the epoch that a watermark carries.
+    EpochIgnored = "epoch-ignored";
+    /// A leader that is fenced takes the newer epoch for its own and goes on.
+    EpochTaken = "epoch-taken";
 }

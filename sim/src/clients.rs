@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use protocol::{Command, CommandId, Kind, Role, data, flags, key};
 
+use crate::class::{Class, Swarm};
 use crate::rng::Rng;
-use crate::swarm::Swarm;
 
 const AGENTS: u64 = 5;
 pub(crate) const MINT: u128 = 0x317 << 64;
@@ -52,24 +52,29 @@ impl Intent {
 }
 
 /// A request on its way.
+#[derive(Clone)]
 pub(crate) struct Sent {
     pub(crate) intent: usize,
     /// Highest sequence that any client had been told when it was sent.
     pub(crate) floor: u64,
 }
 
+#[derive(Clone)]
 pub(crate) struct Clients {
     pub(crate) intents: Vec<Intent>,
     pub(crate) sent: BTreeMap<u64, Sent>,
     pub(crate) holds: Vec<Command>,
     ids: u128,
+    /// What they may want in all.
+    most: usize,
 }
 
 impl Clients {
     /// Clients that want their accounts opened and filled.
-    pub(crate) fn new(now_ms: u64) -> Self {
+    pub(crate) fn new(now_ms: u64, most: Option<u64>) -> Self {
+        let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         let mut clients =
-            Self { intents: Vec::new(), sent: BTreeMap::new(), holds: Vec::new(), ids: 0 };
+            Self { intents: Vec::new(), sent: BTreeMap::new(), holds: Vec::new(), ids: 0, most };
         for n in 0..AGENTS {
             let open = Command::open(clients.id(now_ms), agent(n), ASSET);
             clients.want(agent(n), Role::Agent, vec![open], 0);
@@ -130,17 +135,17 @@ impl Clients {
 
     /// Wants something more.
     pub(crate) fn think(&mut self, rng: &mut Rng, swarm: &Swarm, step: u64, now_ms: u64) {
-        if self.open() >= OPEN_MAX {
+        if self.open() >= OPEN_MAX || self.intents.len() >= self.most {
             return;
         }
-        if rng.chance(swarm.duplicates) {
+        if rng.chance(swarm.rate(Class::Duplicates)) {
             let mut again = self.intents[rng.pick(self.intents.len())].clone();
             (again.is_done, again.sent, again.tries) = (false, None, 0);
             again.due = step + rng.below(200);
             self.intents.push(again);
             return;
         }
-        if rng.chance(swarm.other_bodies) {
+        if rng.chance(swarm.rate(Class::OtherBodies)) {
             let other = self.intents[rng.pick(self.intents.len())].clone();
             if !other.is_read && other.commands == 1 {
                 let mut slots = other.slots;
@@ -150,7 +155,7 @@ impl Clients {
             return;
         }
         let from = self.hot(rng);
-        if rng.chance(swarm.reads) {
+        if rng.chance(swarm.rate(Class::Reads)) {
             let read = Command::new(Kind::ReadAccount, CommandId(0));
             let read = Command { debit: from, asset: ASSET, ..read };
             self.want(from, Role::Agent, vec![read], step);
@@ -160,7 +165,7 @@ impl Clients {
         let now_ms = (now_ms + rng.below(2_000)).saturating_sub(1_000);
         let to = agent(rng.below(AGENTS));
         let amount = Self::amount(rng, swarm);
-        if rng.chance(swarm.keys) {
+        if rng.chance(swarm.rate(Class::Keys)) {
             self.want_keyed(rng, (from, to), amount, step);
             return;
         }
@@ -176,7 +181,7 @@ impl Clients {
     fn amount(rng: &mut Rng, swarm: &Swarm) -> u128 {
         const EDGES: [u128; 9] =
             [0, 1, 199, 200, 201, 100_000, 1 << 120, i128::MAX as u128, u128::MAX];
-        if rng.chance(swarm.boundary_amounts) {
+        if rng.chance(swarm.rate(Class::Boundaries)) {
             EDGES[rng.pick(EDGES.len())]
         } else {
             u128::from(1 + rng.below(3_000))

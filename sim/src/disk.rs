@@ -30,6 +30,21 @@ impl SimDisk {
         Self { memory: MemoryStorage::new(), state: Arc::default(), bug }
     }
 
+    /// Another disk with the same segments, as a backup of the running frame has them.
+    pub(crate) fn copy(&self) -> Self {
+        Self { memory: self.memory.copy(), state: Arc::default(), bug: self.bug }
+    }
+
+    /// Puts back exactly what `saved` holds.
+    pub(crate) fn put_back(&self, saved: &MemoryStorage) {
+        for number in self.memory.list().unwrap_or_default() {
+            let _there = self.memory.remove(number);
+        }
+        for number in saved.list().unwrap_or_default() {
+            self.memory.put(number, saved.image(number).unwrap_or_default());
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

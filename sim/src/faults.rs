@@ -3,124 +3,87 @@
 //! Invariant: nothing here touches what the frame's own code has written but as a disk, a database
 //! or a clock could.
 
-use std::fmt;
 use std::sync::atomic::Ordering;
 
-use journal::FaultKind;
+use journal::{FaultKind, RecoverError};
 
 use crate::bug::Bug;
+use crate::class::Class;
 use crate::judge::{Checked, broken, hold};
-use crate::node::{Node, SEGMENT};
+use crate::node::{Found, Node, SEGMENT};
 use crate::sql::Fate;
 use crate::world::World;
 
 const SECOND: u64 = 1_000_000_000;
 
-macro_rules! counts {
-    ($($field:ident = $name:literal,)*) => {
-        /// How often each fault struck.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Faults {
-            $(pub(crate) $field: u64,)*
-        }
-
-        impl Faults {
-            /// Adds those of another run.
-            pub const fn add(&mut self, other: &Self) {
-                $(self.$field += other.$field;)*
-            }
-
-            /// All of them together.
-            #[must_use]
-            pub const fn total(&self) -> u64 {
-                0 $(+ self.$field)*
-            }
-        }
-
-        impl fmt::Display for Faults {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                $(writeln!(f, "  {:<30} {:>8}", $name, self.$field)?;)*
-                Ok(())
-            }
-        }
-    };
-}
-
-counts! {
-    power_cuts = "power cuts",
-    kills = "kills",
-    sync_errors = "failed syncs",
-    full_disks = "full disks",
-    rot = "rotten bytes",
-    rot_refused = "  refused at the start",
-    read_errors = "read errors at a start",
-    sql_down = "database down",
-    lost_commits = "lost COMMIT answers",
-    broken_commits = "broken transactions",
-    restores = "older databases",
-    late = "late transactions",
-    clock_jumps = "clock jumps",
-    clock_freezes = "clock freezes",
-}
-
 impl World {
     /// Lets strike what is due in this step.
     pub(crate) fn inject(&mut self) -> Checked {
-        let swarm = self.swarm;
         if self.node().is_halted && self.ends_at.is_none() {
-            self.ends_at = Some(self.step + 10);
-            self.faults.sync_errors += 1;
+            self.ends_at = Some(self.run.step + 10);
+            self.run.strike(Class::SyncError);
         }
-        if self.ends_at.is_some_and(|at| at <= self.step) {
-            let is_power_cut = self.rng.chance(300);
+        if self.ends_at.is_some_and(|at| at <= self.run.step) {
+            let is_power_cut = self.run.rng.chance(300);
             return self.restart(is_power_cut);
         }
-        if self.rng.chance(swarm.power_cut) {
+        if self.run.chance(Class::PowerCut) {
+            self.run.strike(Class::PowerCut);
             return self.restart(true);
         }
-        if self.rng.chance(swarm.kill) {
+        if self.run.chance(Class::Kill) {
+            self.run.strike(Class::Kill);
             return self.restart(false);
         }
-        if self.rng.chance(swarm.sync_error) {
-            let after = self.rng.below(3);
+        if self.run.chance(Class::SyncError) {
+            let after = self.run.rng.below(3);
             self.disk.memory.fail_sync_in(after);
         }
-        if self.rng.chance(swarm.full_disk) {
-            let is_full = self.rng.chance(500);
+        if self.run.chance(Class::FullDisk) {
+            let is_full = self.run.rng.chance(500);
             let used = self.judge.index() * 4_096 + SEGMENT.segment_size;
             self.disk.memory.set_capacity(if is_full { used } else { u64::MAX });
-            self.faults.full_disks += u64::from(is_full);
+            if is_full {
+                self.run.strike(Class::FullDisk);
+            }
         }
-        if self.rng.chance(swarm.clock_freeze) {
-            self.is_frozen = !self.is_frozen;
-            self.faults.clock_freezes += 1;
+        if self.run.chance(Class::ClockFreeze) {
+            self.run.is_frozen = !self.run.is_frozen;
+            self.run.strike(Class::ClockFreeze);
         }
-        self.inject_sql()
+        self.inject_sql()?;
+        if self.rival.is_none() && self.run.chance_own(Class::Rival) {
+            self.begin_rival()?;
+        }
+        Ok(())
     }
 
     fn inject_sql(&mut self) -> Checked {
-        let swarm = self.swarm;
-        if self.rng.chance(swarm.sql_down) {
+        if self.run.chance(Class::SqlDown) {
             let mut state = self.database.state();
             state.is_down = !state.is_down;
-            self.faults.sql_down += u64::from(state.is_down);
+            if state.is_down {
+                self.run.strike(Class::SqlDown);
+            }
         }
-        if self.rng.chance(swarm.lost_commit) {
-            let is_applied = self.rng.chance(500);
+        if self.run.chance(Class::LostCommit) {
+            let is_applied = self.run.rng.chance(500);
             self.database.state().fate = Some(Fate::Lost(is_applied));
         }
-        if self.rng.chance(swarm.broken_commit) {
+        if self.run.chance(Class::BrokenCommit) {
             self.database.state().fate = Some(Fate::Broken);
         }
-        if self.rng.chance(swarm.zombie / 20) && self.database.late_arrives(self.bug) {
-            self.faults.late += 1;
+        if self.run.chance_of(Class::Late, 20) && self.database.late_arrives(self.run.bug) {
+            self.run.strike(Class::Late);
             self.judge_database()?;
         }
-        if self.rng.chance(swarm.restore) {
+        // A copy put back while two leaders run would have no memory of the newer one.
+        let is_alone = self.rival.is_none();
+        if self.run.chance(Class::Restore) && is_alone {
             self.database.back_up();
         }
-        if self.rng.chance(swarm.restore / 3) && self.database.restore() {
-            self.faults.restores += 1;
+        if self.run.chance_of(Class::Restore, 3) && is_alone && self.database.restore() {
+            self.run.strike(Class::Restore);
             self.judge_database()?;
         }
         Ok(())
@@ -129,15 +92,15 @@ impl World {
     /// No more faults; whoever has halted starts anew.
     pub(crate) fn heal(&mut self) -> Checked {
         self.disk.heal();
-        self.is_frozen = false;
+        self.run.is_frozen = false;
         {
             let mut state = self.database.state();
             state.is_down = false;
             state.fate = None;
         }
-        self.swarm.rot = 0;
-        self.swarm.read_error = 0;
-        self.swarm.clock_jump = 0;
+        for class in [Class::Rot, Class::ReadError, Class::ClockJump, Class::Misplaced] {
+            self.run.swarm.switch_off(class);
+        }
         self.restart(true)
     }
 
@@ -157,24 +120,24 @@ impl World {
         })?;
         self.node = None;
         self.ends_at = None;
-        let step = self.step;
-        self.clients.hang_up(step, &mut self.rng);
-        if self.rng.chance(self.swarm.zombie) {
+        let step = self.run.step;
+        self.clients.hang_up(step, &mut self.run.rng);
+        self.keep_older();
+        if self.run.chance(Class::Late) {
             self.database.leave_behind();
         }
         if is_power_cut {
-            let seed = self.rng.next();
+            let seed = self.run.rng.next();
             self.disk.crash(seed);
-            self.faults.power_cuts += 1;
         } else {
             self.disk.memory.kill();
-            self.faults.kills += 1;
         }
-        if self.rng.chance(self.swarm.clock_jump) {
+        if self.run.chance(Class::ClockJump) {
             self.jump();
         }
         self.rot()?;
-        if self.rng.chance(self.swarm.read_error) {
+        self.misplace()?;
+        if self.run.chance(Class::ReadError) {
             self.fail_read()?;
         }
         self.recover()
@@ -182,28 +145,36 @@ impl World {
 
     /// The clock after a stop: hours later, or up to five seconds earlier.
     fn jump(&mut self) {
-        self.faults.clock_jumps += 1;
-        if self.rng.chance(300) {
-            let back = self.rng.below(5 * SECOND);
+        self.run.strike(Class::ClockJump);
+        if self.run.rng.chance(300) {
+            let back = self.run.rng.below(5 * SECOND);
             self.clock.fetch_sub(back, Ordering::Relaxed);
         } else {
-            let most = if self.rng.chance(200) { 20 * 3_600 * SECOND } else { 30 * SECOND };
-            let ahead = self.rng.below(most);
+            let most = if self.run.rng.chance(200) { 20 * 3_600 * SECOND } else { 30 * SECOND };
+            let ahead = self.run.rng.below(most);
             self.clock.fetch_add(ahead, Ordering::Relaxed);
-            self.simulated_ns += ahead;
+            self.run.simulated_ns += ahead;
         }
     }
 
-    fn attempt(&self) -> Result<(Node, crate::node::Found), journal::RecoverError> {
-        Node::recover(&self.disk, &self.database, &self.clock, self.bug)
+    /// A start; `true` if the database is asked before.
+    pub(crate) fn attempt(&self, asks: bool) -> Result<(Node, Found), RecoverError> {
+        Node::recover(&self.disk, &self.database, &self.clock, self.run.bug, asks)
     }
 
-    fn recover(&mut self) -> Checked {
+    pub(crate) fn recover(&mut self) -> Checked {
         let last_epoch = self.epoch;
-        let (node, found) = match self.attempt() {
+        let mut attempt = self.attempt(true);
+        if attempt.is_err() && self.is_foreign() {
+            // The database says that more was durable: by the journal of the other leader.
+            self.run.faults.see("starts refused for the other leader's settlement");
+            attempt = self.attempt(false);
+        }
+        let (node, found) = match attempt {
             Ok(recovered) => recovered,
             Err(error) => return broken("I3", format!("the journal is refused: {error}")),
         };
+        self.is_fenced = false;
         self.judge.compare(&found.hashes)?;
         hold(node.epoch > last_epoch, "I10", || {
             format!("epoch {} follows {last_epoch}", node.epoch)
@@ -215,7 +186,7 @@ impl World {
         hold(found.image_digest == self.judge.image_digest(), "I9", || {
             "the recovered state is not the state of the replay".to_owned()
         })?;
-        self.judge.settled(&self.database.state().tables)?;
+        self.judge_database()?;
         let now_ns = self.now_ns();
         if self.node().open(now_ns) {
             self.epoch = self.node().epoch;
@@ -227,19 +198,19 @@ impl World {
     /// byte is then repaired from a copy.
     fn rot(&mut self) -> Checked {
         let proven = self.judge.proven().len();
-        if proven == 0 || !self.rng.chance(self.swarm.rot) {
+        if proven == 0 || !self.run.chance(Class::Rot) {
             return Ok(());
         }
-        let place = self.judge.proven()[self.rng.pick(proven)];
-        let offset = place.offset + self.rng.below(place.len);
-        let mask = 1 << self.rng.below(8);
+        let place = self.judge.proven()[self.run.rng.pick(proven)];
+        let offset = place.offset + self.run.rng.below(place.len);
+        let mask = 1 << self.run.rng.below(8);
         self.disk.memory.flip(place.segment, offset, mask);
-        self.faults.rot += 1;
-        match self.attempt() {
+        self.run.strike(Class::Rot);
+        match self.attempt(true) {
             Ok((_, found)) => self.judge.compare(&found.hashes)?,
             Err(error) => {
-                self.faults.rot_refused += 1;
-                if self.bug == Some(Bug::TruncateAtRot) {
+                self.run.faults.see("starts refused for rot");
+                if self.run.bug == Some(Bug::TruncateAtRot) {
                     self.disk.cut_off(place.segment, place.offset);
                     return Ok(());
                 }
@@ -252,9 +223,9 @@ impl World {
     }
 
     fn fail_read(&mut self) -> Checked {
-        self.faults.read_errors += 1;
+        self.run.strike(Class::ReadError);
         self.disk.fail_next_read();
-        match self.attempt() {
+        match self.attempt(true) {
             Err(error) if error.kind() == FaultKind::Io => Ok(()),
             Err(error) => broken("F7", format!("a read error is told as {error}")),
             Ok(_) => broken("F7", "a journal that cannot be read was served with"),

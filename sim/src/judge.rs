@@ -3,7 +3,7 @@
 //! It reads the journal's bytes, never the running engine, and keeps the naive model of the money
 //! rules beside a replay of its own. Invariant: it has judged records 1 to `index`, each once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::Options;
@@ -13,6 +13,7 @@ use protocol::cut::{AccountRow, Effects, SupplyRow};
 use protocol::effect::Effect;
 use protocol::reply::Outcome;
 use protocol::{Command, Request, Role, Status};
+use settlement::Watermark;
 
 use crate::disk::SimDisk;
 use crate::model::Model;
@@ -71,6 +72,9 @@ pub(crate) struct Judge {
     by_id: BTreeMap<(u128, u128), u64>,
     by_intent: BTreeMap<u64, u64>,
     answers: BTreeMap<(u128, u128), Answer>,
+    /// Every record that was judged: those that the journal has retired, too.
+    log: Vec<(RecordHeader, Vec<u8>)>,
+    known: BTreeSet<[u8; 32]>,
 }
 
 impl Judge {
@@ -88,7 +92,24 @@ impl Judge {
             by_id: BTreeMap::new(),
             by_intent: BTreeMap::new(),
             answers: BTreeMap::new(),
+            log: Vec::new(),
+            known: BTreeSet::new(),
         }
+    }
+
+    /// Another judge of the same records, which the clients have told the same.
+    pub(crate) fn again(&self) -> Checked<Self> {
+        let mut again = Self { answers: self.answers.clone(), ..Self::new() };
+        for (header, payload) in &self.log {
+            again.judge(header, payload)?;
+        }
+        Ok(again)
+    }
+
+    /// Whether a record of this journal is where `mark` stands.
+    pub(crate) fn stands_at(&self, mark: &Watermark) -> bool {
+        self.known.contains(&mark.chain_hash)
+            && self.digest(mark.through().0) == Some(mark.run_digest)
     }
 
     /// Records judged.
@@ -141,6 +162,8 @@ impl Judge {
             _ => {}
         }
         self.hashes.push(header.hash);
+        self.known.insert(header.hash);
+        self.log.push((*header, payload.to_vec()));
         let (segment, offset, len) = (header.segment, header.offset, header.record_len());
         self.places.push(Place { segment, offset, len });
         self.proven = self.proven.max(header.durable_index);

@@ -12,43 +12,57 @@
 //!
 //! # Invariants
 //!
-//! * A run depends on its seed and planted bug alone: the same pair gives the same trace hash.
+//! * A run depends on its case alone: the same case gives the same trace hash.
 //! * Acknowledged outcomes are judged by the naive model of the money rules, not by the engine.
 #![forbid(unsafe_code)]
 
 mod bug;
+mod case;
+mod class;
 mod clients;
 mod disk;
 mod faults;
+mod front;
 mod history;
 mod judge;
+mod misplace;
 #[path = "../../engine/tests/model/mod.rs"]
 #[allow(dead_code, reason = "the engine's own tests use more of the model than the judge does")]
 mod model;
 mod node;
+mod rival;
 mod rng;
+mod shrink;
 mod sql;
-mod swarm;
 mod world;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use bug::Bug;
-pub use faults::Faults;
+pub use case::Case;
+pub use class::{Class, Faults};
 pub use judge::Violation;
+pub use shrink::shrink;
+
+/// Cases that once failed, one a line: the case, a colon, and why.
+pub const REGRESSIONS: &str = include_str!("../regressions.txt");
 
 /// What became of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Its seed.
-    pub seed: u64,
+    /// What was run.
+    pub case: Case,
     /// Rolling hash of everything that happened.
     pub trace: u64,
     /// The first rule that did not hold.
     pub violation: Option<Violation>,
     /// Steps and rounds.
     pub steps: u64,
+    /// Steps of the phase with faults.
+    pub faulty_steps: u64,
+    /// What clients wanted.
+    pub intents: u64,
     /// Simulated nanoseconds.
     pub simulated_ns: u64,
     /// Requests answered.
@@ -57,16 +71,15 @@ pub struct Report {
     pub outcomes: BTreeMap<&'static str, u64>,
     /// Faults that struck.
     pub faults: Faults,
-    /// The seed's switches.
-    pub switches: String,
+    /// The classes that could strike: rate, times, first and last step.
+    pub table: String,
 }
 
-/// Runs one seed; a panic of the frame's own assertions is a violation like any other.
+/// Runs one case; a panic of the frame's own assertions is a violation like any other.
 #[must_use]
-pub fn run(seed: u64, bug: Option<Bug>) -> Report {
-    let mut world = world::World::new(seed, bug);
-    let switches = world.swarm.to_string();
-    let ended = catch_unwind(AssertUnwindSafe(|| world.run()));
+pub fn run(case: &Case) -> Report {
+    let mut world = world::World::new(case);
+    let ended = catch_unwind(AssertUnwindSafe(|| world.play()));
     let violation = match ended {
         Ok(checked) => checked.err(),
         Err(panic) => {
@@ -76,15 +89,33 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Report {
             Some(Violation { rule: "assertion", detail })
         }
     };
+    let run = world.run;
     Report {
-        seed,
-        trace: world.trace.0,
+        case: run.case,
+        trace: run.trace.0,
         violation,
-        steps: world.step,
-        simulated_ns: world.simulated_ns,
-        acknowledged: world.acknowledged,
-        outcomes: world.outcomes,
-        faults: world.faults,
-        switches,
+        steps: run.step,
+        faulty_steps: run.faulty_steps,
+        intents: world.clients.intents.len() as u64,
+        simulated_ns: run.simulated_ns,
+        acknowledged: run.acknowledged,
+        outcomes: run.outcomes,
+        table: run.faults.table(&run.swarm),
+        faults: run.faults,
     }
+}
+
+/// The cases that once failed, each with why.
+///
+/// # Errors
+///
+/// The line that is none.
+pub fn regressions() -> Result<Vec<(Case, &'static str)>, String> {
+    let lines = REGRESSIONS.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (case, why) = line.split_once(": ").ok_or_else(|| format!("{line}: no reason"))?;
+            Ok((case.parse()?, why))
+        })
+        .collect()
 }

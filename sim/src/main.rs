@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sim::{Bug, Faults, Report, run};
+use sim::{Bug, Case, Faults, Report, run};
 
 /// The seed that is running, for a build whose panics end the process.
 static SEED: AtomicU64 = AtomicU64::new(0);
@@ -15,18 +15,24 @@ static SEED: AtomicU64 = AtomicU64::new(0);
 /// Runs the frame's own code under every fault, from seeds.
 #[derive(Parser)]
 struct Arguments {
-    /// One seed, with all that is to be said of it.
+    /// One seed, or a case as the shrinker prints it, with all that is to be said of it.
     #[arg(long)]
-    seed: Option<u64>,
+    seed: Option<Case>,
     /// Seeds A..B, B not included.
     #[arg(long, value_parser = range)]
     seeds: Option<(u64, u64)>,
     /// Fresh seeds for so many minutes, from the first of `--seeds` or the time of day on.
     #[arg(long)]
     minutes: Option<u64>,
-    /// Runs each seed twice; the trace hashes must agree.
+    /// Runs the first so many seeds twice, all if no number is given; the traces must agree.
+    #[arg(long, num_args = 0..=1, default_missing_value = "18446744073709551615")]
+    twice: Option<u64>,
+    /// Runs every case that once failed before anything else.
     #[arg(long)]
-    twice: bool,
+    regressions: bool,
+    /// Makes the first case that fails as small as it can be.
+    #[arg(long)]
+    shrink: bool,
     /// Plants a bug.
     #[arg(long, value_parser = bug)]
     bug: Option<Bug>,
@@ -57,7 +63,7 @@ struct Sums {
     acknowledged: u64,
     faults: Faults,
     outcomes: BTreeMap<&'static str, u64>,
-    failed: Vec<u64>,
+    failed: Vec<Case>,
 }
 
 impl Sums {
@@ -69,14 +75,15 @@ impl Sums {
         for (&name, count) in &report.outcomes {
             *self.outcomes.entry(name).or_default() += count;
         }
+        let case = &report.case;
         if let Some(violation) = &report.violation {
-            println!("seed {}: {}: {}", report.seed, violation.rule, violation.detail);
-            self.failed.push(report.seed);
+            println!("seed {case}: {}: {}", violation.rule, violation.detail);
+            self.failed.push(case.clone());
         }
         if let Some(twin) = twin.filter(|twin| twin.trace != report.trace) {
             let (one, other) = (report.trace, twin.trace);
-            println!("seed {}: two runs differ: {one:016x} and {other:016x}", report.seed);
-            self.failed.push(report.seed);
+            println!("seed {case}: two runs differ: {one:016x} and {other:016x}");
+            self.failed.push(case.clone());
         }
     }
 
@@ -110,7 +117,9 @@ fn find_bugs(only: Option<Bug>) -> bool {
         for begin in 0..5 {
             let first = begin * 1_000_000;
             let found = (0..MOST).find_map(|at| {
-                run(first + at, Some(bug)).violation.map(|violation| (at + 1, violation.rule))
+                run(&Case::new(first + at, Some(bug)))
+                    .violation
+                    .map(|violation| (at + 1, violation.rule))
             });
             counts.push(found.map_or(u64::MAX, |(count, _)| count));
             rules.extend(found.map(|(_, rule)| rule));
@@ -139,41 +148,82 @@ fn hook_panics(is_quiet: bool) {
     }));
 }
 
+/// The cases to run: an endless row if there is a time to end by.
+fn cases(arguments: &Arguments) -> Result<Box<dyn Iterator<Item = Case>>, String> {
+    let bug = arguments.bug;
+    if let Some(case) = &arguments.seed {
+        return Ok(Box::new(std::iter::once(Case { bug, ..case.clone() })));
+    }
+    let (from, to) = arguments.seeds.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let first = now.map_or(0, |now| now.as_secs() << 20);
+        (first, first + 100)
+    });
+    let to = if arguments.minutes.is_some() { u64::MAX } else { to };
+    println!("seeds from {from}");
+    let old = if arguments.regressions { sim::regressions()? } else { Vec::new() };
+    let old = old.into_iter().map(move |(case, _)| Case { bug, ..case });
+    Ok(Box::new(old.chain((from..to).map(move |seed| Case::new(seed, bug)))))
+}
+
+fn explain(report: &Report) {
+    let Report { case, steps, trace, table, .. } = report;
+    println!("seed {case}, {steps} steps, trace {trace:016x}\n{table}");
+}
+
+/// Makes a case that failed as small as it can be, and says how it is repeated.
+fn tell(case: &Case, shrinks: bool) {
+    let repeat = "again: cargo run --profile sim -p sim --";
+    println!("{repeat} {}", case.arguments());
+    if !shrinks {
+        println!("with --shrink it is made as small as it can be");
+        return;
+    }
+    let Some((least, report)) = sim::shrink(case) else {
+        println!("it does not fail by itself");
+        return;
+    };
+    let violation = report.violation.as_ref().expect("the shrinker returns what fails");
+    println!("\nshrunk: {}: {}", violation.rule, violation.detail);
+    explain(&report);
+    println!("{repeat} {}", least.arguments());
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    hook_panics(arguments.seed.is_none());
+    hook_panics(arguments.seed.is_none() || arguments.shrink);
     if arguments.bugs {
         return if find_bugs(arguments.bug) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let (from, to) = match (arguments.seed, arguments.seeds) {
-        (Some(seed), _) => (seed, seed + 1),
-        (None, Some(seeds)) => seeds,
-        (None, None) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            let first = now.map_or(0, |now| now.as_secs() << 20);
-            (first, if arguments.minutes.is_some() { u64::MAX } else { first + 100 })
+    let cases = match cases(&arguments) {
+        Ok(cases) => cases,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
         }
     };
-    let to = if arguments.minutes.is_some() { u64::MAX } else { to };
     let begun = Instant::now();
     let mut sums = Sums::default();
-    for seed in from..to {
+    for case in cases {
         let is_over = |minutes: u64| begun.elapsed() >= Duration::from_secs(60 * minutes);
         if arguments.minutes.is_some_and(is_over) {
             break;
         }
-        SEED.store(seed, Ordering::Relaxed);
-        let report = run(seed, arguments.bug);
-        let twin = arguments.twice.then(|| run(seed, arguments.bug));
+        SEED.store(case.seed, Ordering::Relaxed);
+        let report = run(&case);
+        let is_twice = arguments.twice.is_some_and(|first| sums.seeds < first);
+        let twin = is_twice.then(|| run(&case));
         sums.take(&report, twin.as_ref());
         if arguments.seed.is_some() {
-            println!("seed {seed}, {} steps, trace {:016x}", report.steps, report.trace);
-            print!("switches:\n{}", report.switches);
+            explain(&report);
+        }
+        if arguments.shrink && !sums.failed.is_empty() {
+            break;
         }
     }
     sums.print(begun.elapsed());
-    if let Some(seed) = sums.failed.first() {
-        println!("again: cargo run --profile sim -p sim -- --seed {seed}");
+    if let Some(case) = sums.failed.first() {
+        tell(case, arguments.shrink);
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -101,9 +101,10 @@ impl Node {
         database: &Database,
         clock: &Arc<AtomicU64>,
         bug: Option<Bug>,
+        asks: bool,
     ) -> Result<(Self, Found), RecoverError> {
         let stored = database.state();
-        let mark = stored.tables.watermark.clone().filter(|_| !stored.is_down);
+        let mark = stored.tables.watermark.clone().filter(|_| asks && !stored.is_down);
         drop(stored);
         let mut replayer = Replayer::new(Options { history: true, effects_max: 256 });
         let mut hashes = Vec::new();

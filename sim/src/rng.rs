@@ -12,6 +12,12 @@ impl Rng {
         Self(seed ^ 0x5afe_c0de_0b5e_55ed)
     }
 
+    /// Another generator of the same seed, which draws nothing from this one.
+    pub(crate) const fn stream(seed: u64, stream: u64) -> Self {
+        let mut rng = Self::new(seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95));
+        Self(rng.next())
+    }
+
     pub(crate) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -57,7 +57,10 @@ pub(crate) struct State {
     /// Highest sequence that was ever committed.
     pub(crate) committed_ever: u64,
     pub(crate) commits: u64,
-    /// Lost answers and broken transactions.
+    /// Highest epoch that settled, and an older one that did after it.
+    pub(crate) owner: u64,
+    pub(crate) intruder: Option<(u64, u64)>,
+    /// Lost answers and broken transactions since they were counted.
     pub(crate) struck: (u64, u64),
 }
 
@@ -88,6 +91,8 @@ impl Database {
     pub(crate) fn restore(&self) -> bool {
         let mut state = self.state();
         let Some(backup) = state.backup.clone() else { return false };
+        // With the newer rows it has lost the newer epoch.
+        state.owner = backup.watermark.as_ref().map_or(0, |mark| mark.epoch);
         state.tables = backup;
         true
     }
@@ -96,6 +101,12 @@ impl Database {
     pub(crate) fn leave_behind(&self) {
         let mut state = self.state();
         state.late = state.last.take();
+    }
+
+    /// Whoever had a transaction under way is gone with it.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state();
+        (state.last, state.late) = (None, None);
     }
 
     /// The transaction of a dead process arrives.
@@ -138,6 +149,11 @@ impl State {
         self.tables.effects.extend(late.effects);
         self.committed_ever = self.committed_ever.max(late.target.through().0);
         self.cached = Some(late.target.clone());
+        let epoch = late.target.epoch;
+        if epoch < self.owner && self.intruder.is_none() {
+            self.intruder = Some((epoch, self.owner));
+        }
+        self.owner = self.owner.max(epoch);
         self.tables.watermark = Some(late.target);
         self.commits += 1;
     }
@@ -170,6 +186,11 @@ impl SimSql {
             Some(Bug::CachedWatermark) => {
                 compare(expected, state.cached.as_ref(), target).map(|()| true)
             }
+            Some(Bug::EpochIgnored | Bug::EpochTaken) => {
+                let ageless = state.tables.watermark.clone();
+                let ageless = ageless.map(|mark| Watermark { epoch: 0, ..mark });
+                compare(expected, ageless.as_ref(), target).map(|()| true)
+            }
             _ => compare(expected, state.tables.watermark.as_ref(), target).map(|()| true),
         }
     }
@@ -195,7 +216,9 @@ impl Sink for SimSql {
             return Err(unavailable(io::ErrorKind::ConnectionReset));
         }
         let is_cached = self.bug == Some(Bug::CachedWatermark) && state.cached.is_some();
-        Ok(if is_cached { state.cached.clone() } else { state.tables.watermark.clone() })
+        let mark = if is_cached { state.cached.clone() } else { state.tables.watermark.clone() };
+        let is_ageless = matches!(self.bug, Some(Bug::EpochIgnored | Bug::EpochTaken));
+        Ok(mark.map(|mark| if is_ageless { Watermark { epoch: 0, ..mark } } else { mark }))
     }
 
     fn commit(
@@ -209,9 +232,12 @@ impl Sink for SimSql {
         if state.is_down {
             return Err(unavailable(io::ErrorKind::ConnectionReset));
         }
-        let target = batch.target();
+        let mut target = batch.target();
         if !self.check(&state, expected, &target)? {
             return Ok(());
+        }
+        if self.bug == Some(Bug::EpochTaken) {
+            target.epoch = target.epoch.max(state.owner);
         }
         let mut written = Vec::new();
         effects.deliver(&mut |block| {

@@ -1,26 +1,24 @@
 //! One run: the loop that moves every part of one frame, in an order that its seed draws, through
 //! faults first and then healed, while the judge looks on.
 //!
-//! It has no clock, no thread and no file. Invariant: what happens depends on the seed and the
-//! planted bug alone.
+//! It has no clock, no thread and no file. Invariant: what happens depends on the case alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use protocol::reply::{Decoded, Outcome, decode};
-use protocol::{Kind, Status};
-use ring::Ticket;
+use protocol::Status;
 
 use crate::bug::Bug;
-use crate::clients::{Clients, Sent};
+use crate::case::Case;
+use crate::class::{Class, Faults, Swarm};
+use crate::clients::Clients;
 use crate::disk::SimDisk;
-use crate::faults::Faults;
 use crate::judge::{Checked, Judge, broken, hold};
 use crate::node::{Node, REQUESTS_MAX, create};
+use crate::rival::Episode;
 use crate::rng::{Rng, Trace};
 use crate::sql::Database;
-use crate::swarm::Swarm;
 
 const SECOND: u64 = 1_000_000_000;
 const START: u64 = 1_700_000_000 * SECOND;
@@ -30,12 +28,90 @@ const ROUNDS_MAX: u64 = 600;
 /// What a client was told of a read: owner's liquid and held, and when.
 type Told = (u64, (i128, u128));
 
-pub(crate) struct World {
+/// What belongs to the run, whichever of two leaders moves.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) case: Case,
     pub(crate) rng: Rng,
+    /// Generators of single classes, which disturb no other draw.
+    own: BTreeMap<Class, Rng>,
     pub(crate) swarm: Swarm,
     pub(crate) bug: Option<Bug>,
     pub(crate) trace: Trace,
     pub(crate) faults: Faults,
+    pub(crate) is_frozen: bool,
+    pub(crate) step: u64,
+    /// Steps of the phase with faults.
+    pub(crate) faulty_steps: u64,
+    pub(crate) simulated_ns: u64,
+    pub(crate) acknowledged: u64,
+    /// Commands answered, by what became of them.
+    pub(crate) outcomes: BTreeMap<&'static str, u64>,
+    pub(crate) episode: Option<Episode>,
+}
+
+impl Run {
+    fn new(case: &Case) -> Self {
+        let mut rng = Rng::new(case.seed);
+        let mut swarm = Swarm::draw(&mut rng, case.seed);
+        for &class in &case.off {
+            swarm.switch_off(class);
+        }
+        Self {
+            case: case.clone(),
+            rng,
+            own: BTreeMap::new(),
+            swarm,
+            bug: case.bug,
+            trace: Trace::default(),
+            faults: Faults::default(),
+            is_frozen: false,
+            step: 0,
+            faulty_steps: 0,
+            simulated_ns: 0,
+            acknowledged: 0,
+            outcomes: BTreeMap::new(),
+            episode: None,
+        }
+    }
+
+    /// Rate of a class now.
+    pub(crate) fn rate(&self, class: Class) -> u64 {
+        if self.case.from.is_some_and(|from| self.step < from) { 0 } else { self.swarm.rate(class) }
+    }
+
+    /// Whether a class strikes now.
+    pub(crate) fn chance(&mut self, class: Class) -> bool {
+        self.chance_of(class, 1)
+    }
+
+    /// The same for something that is so many times as rare.
+    pub(crate) fn chance_of(&mut self, class: Class, rarer: u64) -> bool {
+        let rate = self.rate(class) / rarer;
+        self.rng.chance(rate)
+    }
+
+    /// The generator of one class.
+    pub(crate) fn own(&mut self, class: Class) -> &mut Rng {
+        let seed = self.case.seed;
+        self.own.entry(class).or_insert_with(|| Rng::stream(seed, class as u64))
+    }
+
+    /// Whether a class with a generator of its own strikes now.
+    pub(crate) fn chance_own(&mut self, class: Class) -> bool {
+        let rate = self.rate(class);
+        self.own(class).chance(rate)
+    }
+
+    pub(crate) fn strike(&mut self, class: Class) {
+        self.faults.strike(class, self.step);
+    }
+}
+
+/// One leader with its disk and its clients, and what it shares with the other one, if there is
+/// one.
+pub(crate) struct World {
+    pub(crate) run: Run,
     pub(crate) disk: SimDisk,
     pub(crate) database: Database,
     pub(crate) judge: Judge,
@@ -43,49 +119,41 @@ pub(crate) struct World {
     /// Taken out while the process is down.
     pub(crate) node: Option<Node>,
     pub(crate) clock: Arc<AtomicU64>,
-    pub(crate) is_frozen: bool,
-    pub(crate) step: u64,
-    pub(crate) simulated_ns: u64,
-    pub(crate) acknowledged: u64,
-    /// Commands answered, by what became of them.
-    pub(crate) outcomes: BTreeMap<&'static str, u64>,
     /// Epoch of the last process that has used one up or acknowledged a write.
     pub(crate) epoch: u64,
     /// Step at which a halted process ends.
     pub(crate) ends_at: Option<u64>,
-    requests: u64,
+    /// Settlement has ended, because another leader settles.
+    pub(crate) is_fenced: bool,
+    /// The other leader.
+    pub(crate) rival: Option<Box<Self>>,
+    /// What segments held before, when a process ended.
+    pub(crate) older: BTreeMap<u64, Vec<u8>>,
+    pub(crate) requests: u64,
     /// Highest sequence that a client was told.
-    told: u64,
+    pub(crate) told: u64,
     /// Memory of a gateway with a planted bug.
-    by_id: BTreeMap<(u128, u128), (Status, u16, u64)>,
-    reads: BTreeMap<u128, Told>,
+    pub(crate) by_id: BTreeMap<(u128, u128), (Status, u16, u64)>,
+    pub(crate) reads: BTreeMap<u128, Told>,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
-        let mut rng = Rng::new(seed);
-        let swarm = Swarm::draw(&mut rng);
-        let disk = SimDisk::new(bug);
+    pub(crate) fn new(case: &Case) -> Self {
+        let disk = SimDisk::new(case.bug);
         create(&disk, START);
         Self {
-            rng,
-            swarm,
-            bug,
-            trace: Trace::default(),
-            faults: Faults::default(),
+            run: Run::new(case),
             disk,
             database: Database::default(),
             judge: Judge::new(),
-            clients: Clients::new(START / 1_000_000),
+            clients: Clients::new(START / 1_000_000, case.intents),
             node: None,
             clock: Arc::new(AtomicU64::new(START + SECOND)),
-            is_frozen: false,
-            step: 0,
-            simulated_ns: 0,
-            acknowledged: 0,
-            outcomes: BTreeMap::new(),
             epoch: 0,
             ends_at: None,
+            is_fenced: false,
+            rival: None,
+            older: BTreeMap::new(),
             requests: 0,
             told: 0,
             by_id: BTreeMap::new(),
@@ -94,14 +162,19 @@ impl World {
     }
 
     /// The safety phase, then the liveness phase.
-    pub(crate) fn run(&mut self) -> Checked {
+    pub(crate) fn play(&mut self) -> Checked {
         self.start()?;
-        let steps = 300 + self.rng.below(500);
-        while self.step < steps {
-            self.step += 1;
+        let steps = 300 + self.run.rng.below(500);
+        self.run.faulty_steps = self.run.case.steps.map_or(steps, |most| most.min(steps));
+        while self.run.step < self.run.faulty_steps {
+            self.run.step += 1;
             self.inject()?;
-            self.act()?;
+            if !self.is_paused() {
+                self.act()?;
+            }
+            self.move_rival()?;
         }
+        self.end_rival()?;
         self.heal()?;
         let mut round = 0;
         while !self.is_finished() {
@@ -123,9 +196,9 @@ impl World {
     }
 
     pub(crate) fn advance(&mut self, ns: u64) {
-        if !self.is_frozen {
+        if !self.run.is_frozen {
             self.clock.fetch_add(ns, Ordering::Relaxed);
-            self.simulated_ns += ns;
+            self.run.simulated_ns += ns;
         }
     }
 
@@ -133,36 +206,47 @@ impl World {
         self.node.as_mut().expect("the process runs but during a restart")
     }
 
-    fn act(&mut self) -> Checked {
+    pub(crate) fn act(&mut self) -> Checked {
         self.advance(1_000_000);
-        let action = self.rng.below(100);
-        self.trace.mix(action);
+        let action = self.run.rng.below(100);
+        self.run.trace.mix(action);
         let now_ns = self.now_ns();
         match action {
             0..=29 => {
-                let (step, now_ms) = (self.step, now_ns / 1_000_000);
-                self.clients.think(&mut self.rng, &self.swarm, step, now_ms);
+                let (step, now_ms) = (self.run.step, now_ns / 1_000_000);
+                self.clients.think(&mut self.run.rng, &self.run.swarm, step, now_ms);
                 self.send_due()?;
             }
             30..=44 => {
                 self.node().prepare();
                 self.node().journal(now_ns);
             }
-            45..=61 if !self.rng.chance(self.swarm.slow_sync) => self.node().sync(),
+            45..=61 => {
+                if self.run.chance(Class::SlowSync) {
+                    self.run.strike(Class::SlowSync);
+                } else {
+                    self.node().sync();
+                }
+            }
             62..=82 => self.execute()?,
-            83..=94 if !self.rng.chance(self.swarm.sql_slow) => self.settle()?,
-            95..=99 => {
-                let ns = self.rng.below(2 * SECOND);
+            83..=94 => {
+                if self.run.chance(Class::SqlSlow) {
+                    self.run.strike(Class::SqlSlow);
+                } else {
+                    self.settle()?;
+                }
+            }
+            _ => {
+                let ns = self.run.rng.below(2 * SECOND);
                 self.advance(ns);
             }
-            _ => {}
         }
         Ok(())
     }
 
     /// Everything moves once.
     fn round(&mut self) -> Checked {
-        self.step += 1;
+        self.run.step += 1;
         self.advance(SECOND / 20);
         for _ in 0..REQUESTS_MAX {
             self.send_due()?;
@@ -186,7 +270,7 @@ impl World {
         format!("{marks:?}")
     }
 
-    fn execute(&mut self) -> Checked {
+    pub(crate) fn execute(&mut self) -> Checked {
         let now_ns = self.now_ns();
         self.node().execute(now_ns);
         let node = self.node();
@@ -202,11 +286,13 @@ impl World {
 
     pub(crate) fn settle(&mut self) -> Checked {
         let stop = self.node().settle();
-        let state = self.database.state();
-        (self.faults.lost_commits, self.faults.broken_commits) = state.struck;
-        drop(state);
+        self.count_commits();
         if let Some(stop) = stop {
-            return broken("I8", format!("settlement stopped: {}", stop.text()));
+            if !self.is_foreign() {
+                return broken("I8", format!("settlement stopped: {}", stop.text()));
+            }
+            self.is_fenced = true;
+            self.run.faults.see("settlement of one of two leaders stopped");
         }
         let marks = self.node().stages.marks.watermarks();
         let ever = self.database.state().committed_ever;
@@ -216,192 +302,26 @@ impl World {
         self.judge_database()
     }
 
+    fn count_commits(&mut self) {
+        let struck = std::mem::take(&mut self.database.state().struck);
+        (0..struck.0).for_each(|_| self.run.strike(Class::LostCommit));
+        (0..struck.1).for_each(|_| self.run.strike(Class::BrokenCommit));
+    }
+
+    /// The database is the fold of one journal: of this leader's, or of the other one's.
     pub(crate) fn judge_database(&mut self) -> Checked {
         let durable = self.node().stages.marks.durable_index();
         self.judge.walk(&self.disk, durable)?;
-        self.judge.settled(&self.database.state().tables)
-    }
-
-    /// Takes the replies that have come.
-    fn replies(&mut self) -> Checked {
-        let durable = self.node().stages.marks.durable_index();
-        while let Some(envelope) = self.node().queue.pop() {
-            let decoded = decode(&envelope.reply);
-            let place = envelope.place.index;
-            self.trace.mix_bytes(&envelope.reply);
-            let request = envelope.head.request;
-            self.node().pool.release(envelope);
-            hold(place <= durable, "I14", || {
-                format!("request {request} of record {place} is answered, durable is {durable}")
-            })?;
-            let Ok(decoded) = decoded else {
-                return broken("I5", format!("the reply to request {request} cannot be read"));
-            };
-            self.judge.walk(&self.disk, durable)?;
-            self.reply(request, &decoded)?;
+        let state = self.database.state();
+        if let Some((intruder, owner)) = state.intruder {
+            return broken("I10", format!("epoch {intruder} settled after epoch {owner} had"));
         }
-        Ok(())
-    }
-
-    fn reply(&mut self, request: u64, decoded: &Decoded) -> Checked {
-        let Some(Sent { intent, floor }) = self.clients.sent.remove(&request) else {
-            return broken("I5", format!("request {request} is answered twice"));
+        let is_other = |rival: &&Self| {
+            let mark = state.tables.watermark.as_ref();
+            mark.is_some_and(|mark| !self.judge.stands_at(mark) && rival.judge.stands_at(mark))
         };
-        self.acknowledged += 1;
-        self.clients.intents[intent].sent = None;
-        let first = decoded.head.first_sequence;
-        let epoch = self.node().epoch;
-        hold(decoded.head.epoch == epoch, "I10", || {
-            format!("request {request} is answered in epoch {}, not {epoch}", decoded.head.epoch)
-        })?;
-        if decoded.refused.is_some() {
-            self.clients.intents[intent].due = self.step + 10;
-            return Ok(());
-        }
-        if self.clients.intents[intent].is_read {
-            self.clients.intents[intent].is_done = true;
-            return self.read(intent, floor, decoded);
-        }
-        hold(first > floor, "I6", || {
-            format!("request {request} got sequence {first}, sent when {floor} was known")
-        })?;
-        self.epoch = epoch;
-        self.told = self.told.max(first + decoded.outcomes.len() as u64 - 1);
-        self.judge.acknowledged(request, &decoded.outcomes)?;
-        for outcome in &decoded.outcomes {
-            let name = if outcome.repeat { "repeat" } else { outcome.status.name() };
-            *self.outcomes.entry(name).or_default() += 1;
-        }
-        let is_open =
-            |outcome: &Outcome| matches!(outcome.status.number(), 301 | 304 | 401 | 408 | 410);
-        let is_done = !decoded.outcomes.iter().any(is_open);
-        let command = self.clients.intents[intent].slots[0];
-        let entry = &mut self.clients.intents[intent];
-        entry.is_done = is_done;
-        entry.due = self.step + 10;
-        if let (Some(id), [outcome]) = (entry.id(), &decoded.outcomes[..]) {
-            let Outcome { status, rate, sequence, .. } = *outcome;
-            self.judge.answered(id, (entry.body(), status, rate, sequence))?;
-            if status == Status::Ok {
-                self.by_id.insert(id, (status, rate, sequence));
-                if command.kind == Kind::Hold.number() {
-                    self.clients.holds.push(command);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, intent: usize, floor: u64, decoded: &Decoded) -> Checked {
-        let owner = self.clients.intents[intent].principal;
-        let sequence = decoded.head.first_sequence;
-        hold(sequence >= floor, "I6", || {
-            format!("a read saw {sequence}, sent when {floor} was known")
-        })?;
-        self.told = self.told.max(sequence);
-        let Some(answer) = decoded.answers.first().filter(|answer| answer.status == 0) else {
-            return Ok(());
-        };
-        let told = (answer.liquid(), answer.held);
-        self.reads.insert(owner, (sequence, told));
-        self.judge.read(owner, sequence, told)
-    }
-
-    /// Sends one intent that is due.
-    fn send_due(&mut self) -> Checked {
-        let Some(intent) = self.clients.due(self.step) else { return Ok(()) };
-        let mut asked = 0;
-        let wanted = self.clients.intents[intent].clone();
-        if let Some(done) = self.gateway_bug(intent)? {
-            self.clients.intents[intent].is_done = done;
-            return Ok(());
-        }
-        if wanted.is_keyed() {
-            let executed = self.node().stages.marks.watermarks().executed;
-            let found = self.database.find_key(wanted.principal, wanted.slots[0].id);
-            match found.as_ref().map(|found| found.used) {
-                _ if self.bug == Some(Bug::KeyUnasked) => asked = executed,
-                Some(Some((body, status, rate, sequence))) => {
-                    self.clients.intents[intent].is_done = true;
-                    return self.answer_from_history(intent, (body, status, rate, sequence));
-                }
-                _ => asked = found.map_or(0, |found| found.through),
-            }
-        }
-        let slots = u32::try_from(wanted.slots.len()).expect("few slots");
-        let Some(mut envelope) = self.node().pool.try_acquire(slots) else { return Ok(()) };
-        let request = self.requests + 1;
-        envelope.head.request = request;
-        envelope.head.principal = wanted.principal;
-        envelope.head.history_checked = asked;
-        envelope.head.role = wanted.role as u16;
-        envelope.head.slots = slots;
-        if wanted.is_read {
-            envelope.head.flags = protocol::request::flags::READ;
-        }
-        envelope.slots.extend_from_slice(&wanted.slots);
-        envelope.commands = wanted.commands;
-        envelope.ticket = Ticket { worker: 0, connection: 1, stream: request };
-        envelope.stamps.received = self.now_ns();
-        if let Err(envelope) = self.node().stages.publisher.try_publish(envelope) {
-            self.node().pool.release(envelope);
-            return Ok(());
-        }
-        self.requests = request;
-        self.trace.mix(request);
-        self.clients.sent.insert(request, Sent { intent, floor: self.told });
-        let entry = &mut self.clients.intents[intent];
-        (entry.sent, entry.tries) = (Some(request), entry.tries + 1);
-        Ok(())
-    }
-
-    /// The settled history answers a key that it knows.
-    fn answer_from_history(
-        &mut self,
-        intent: usize,
-        (body, status, rate, sequence): (u128, u16, u32, u64),
-    ) -> Checked {
-        let wanted = &self.clients.intents[intent];
-        let id = wanted.id().expect("a key is of one command");
-        if wanted.body() != body {
-            return Ok(());
-        }
-        let status = Status::from_number(status).expect("the history holds known statuses");
-        let rate = u16::try_from(rate).expect("the history holds rates");
-        self.judge.answered(id, (body, status, rate, sequence))
-    }
-
-    /// What gateways and clients with planted bugs do; `Some` if nothing is sent.
-    fn gateway_bug(&mut self, intent: usize) -> Checked<Option<bool>> {
-        let wanted = self.clients.intents[intent].clone();
-        match self.bug {
-            Some(Bug::AnswerById) => {
-                let known =
-                    wanted.id().and_then(|id| self.by_id.get(&id).map(|&known| (id, known)));
-                let Some((id, (status, rate, sequence))) = known else { return Ok(None) };
-                self.judge.answered(id, (wanted.body(), status, rate, sequence))?;
-                Ok(Some(true))
-            }
-            Some(Bug::StaleRead) if wanted.is_read => {
-                let Some(&(sequence, told)) = self.reads.get(&wanted.principal) else {
-                    return Ok(None);
-                };
-                self.judge.read(wanted.principal, sequence, told)?;
-                let floor = self.told;
-                hold(sequence >= floor, "I6", || {
-                    format!("a read saw {sequence}, sent when {floor} was known")
-                })?;
-                Ok(Some(true))
-            }
-            Some(Bug::NewIdOnRetry) if wanted.tries == 1 && !wanted.is_read => {
-                let id = self.clients.id(self.now_ns() / 1_000_000);
-                let entry = &mut self.clients.intents[intent];
-                if !entry.is_keyed() && entry.commands == 1 {
-                    entry.slots[0].id = id.0;
-                }
-                Ok(None)
-            }
-            _ => Ok(None),
-        }
+        let rival = self.rival.as_deref().filter(is_other);
+        let judge = rival.map_or(&self.judge, |rival| &rival.judge);
+        judge.settled(&state.tables)
     }
 }

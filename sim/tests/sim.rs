@@ -1,11 +1,15 @@
 //! Seeds in the tests: some dozens twice, every regression, every planted bug.
 
-use sim::{Bug, Report, run};
+use sim::{Bug, Case, Report, regressions, run, shrink};
 
 fn passes(seed: u64) -> Report {
-    let report = run(seed, None);
+    passes_case(&Case::new(seed, None))
+}
+
+fn passes_case(case: &Case) -> Report {
+    let report = run(case);
     let violation = &report.violation;
-    assert!(violation.is_none(), "seed {seed}: {violation:?}\nswitches:\n{}", report.switches);
+    assert!(violation.is_none(), "seed {case}: {violation:?}\n{}", report.table);
     report
 }
 
@@ -22,7 +26,7 @@ fn some_dozens_of_seeds_pass_and_repeat_themselves() {
 fn seeds_differ_and_do_something() {
     let reports: Vec<Report> = (100..108).map(passes).collect();
     for (at, report) in reports.iter().enumerate() {
-        assert!(report.acknowledged > 10, "seed {}: {report:?}", report.seed);
+        assert!(report.acknowledged > 10, "seed {}: {report:?}", report.case);
         assert!(reports[..at].iter().all(|other| other.trace != report.trace));
     }
     assert!(reports.iter().any(|report| report.faults.total() > 5));
@@ -30,18 +34,30 @@ fn seeds_differ_and_do_something() {
 
 #[test]
 fn every_regression_passes() {
-    let lines = include_str!("../regressions.txt").lines();
-    for line in lines.filter(|line| !line.starts_with('#')) {
-        let (seed, why) = line.split_once(' ').unwrap();
+    for (case, why) in regressions().unwrap() {
         assert!(!why.is_empty());
-        passes(seed.parse().unwrap());
+        passes_case(&case);
     }
 }
 
 #[test]
 fn every_planted_bug_is_found() {
     for &bug in Bug::ALL {
-        let found = (0..200).any(|seed| run(seed, Some(bug)).violation.is_some());
-        assert!(found, "{} is not found in 200 seeds", bug.name());
+        let found = (0..400).any(|seed| run(&Case::new(seed, Some(bug))).violation.is_some());
+        assert!(found, "{} is not found in 400 seeds", bug.name());
     }
+}
+
+#[test]
+fn a_failing_case_becomes_a_small_one_that_fails_alike() {
+    let fails = |seed| run(&Case::new(seed, Some(Bug::BatchNumber))).violation;
+    let (seed, violation) = (0..50).find_map(|seed| Some((seed, fails(seed)?))).unwrap();
+    let case = Case::new(seed, Some(Bug::BatchNumber));
+    let (least, report) = shrink(&case).unwrap();
+    assert_eq!(report.violation.unwrap().rule, violation.rule);
+    assert!(least.off.len() > 15, "{least} still has most classes");
+    assert!(least.steps.is_some_and(|steps| steps < 300), "{least} takes long");
+    let again: Case = least.to_string().parse().unwrap();
+    let again = run(&Case { bug: least.bug, ..again });
+    assert_eq!(again.trace, report.trace, "its text repeats it");
 }
