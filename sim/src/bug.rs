@@ -74,4 +74,22 @@ bugs! {
     EpochIgnored = "epoch-ignored";
     /// A leader that is fenced takes the newer epoch for its own and goes on.
     EpochTaken = "epoch-taken";
+    /// The remembered ids are not in a snapshot.
+    IdsUnsaved = "ids-unsaved";
+    /// A snapshot says that it stands one record earlier.
+    SnapshotIndex = "snapshot-index";
+    /// A snapshot holds what was written and not synced.
+    SnapshotAhead = "snapshot-ahead";
+    /// A snapshot gets its name before it was synced.
+    RenameUnsynced = "rename-unsynced";
+    /// The name of a new snapshot is not synced.
+    NamesUnsynced = "names-unsynced";
+    /// A snapshot is read back from the page cache.
+    CachedVerify = "cached-verify";
+    /// The two newest snapshots stay, whether they verify or not.
+    PruneUnverified = "prune-unverified";
+    /// The journal goes up to the newest snapshot.
+    RetireNewest = "retire-newest";
+    /// Retention does not ask what is settled.
+    RetireUnsettled = "retire-unsettled";
 }

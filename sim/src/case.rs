@@ -82,7 +82,9 @@ impl FromStr for Case {
                 "steps" => case.steps = Some(number(value)?),
                 "intents" => case.intents = Some(number(value)?),
                 _ => {
-                    return Err(format!("{name} is no switch; there are off, from, steps, intents"));
+                    return Err(format!(
+                        "{name} is no switch; there are off, from, steps, intents"
+                    ));
                 }
             }
         }

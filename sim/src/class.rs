@@ -101,6 +101,18 @@ classes! {
     Rival = "rival", Fault, 8;
     /// A block or segment of the stopped disk is at another one's place, or an older one is back.
     Misplaced = "misplaced", Fault, 400;
+    /// Snapshots are taken beside the run.
+    Snapshot = "snapshot", Habit, 60;
+    /// Retention removes what nobody needs.
+    Retention = "retention", Habit, 60;
+    /// Taking a snapshot breaks off: the process dies, or the disk refuses.
+    SnapshotStop = "snapshot-stop", Fault, 400;
+    /// The sync of a snapshot does nothing and says that it worked.
+    SnapshotLie = "snapshot-lie", Fault, 300;
+    /// One snapshot is damaged, or cannot be read, while the frame is down.
+    SnapshotRot = "snapshot-rot", Fault, 500;
+    /// Retention breaks off.
+    RetentionStop = "retention-stop", Fault, 300;
 }
 
 const CLASSES: usize = Class::ALL.len();

@@ -1,5 +1,6 @@
 //! The simulated disk: the journal's own disk in memory, with what it cannot do by itself: reads
-//! that fail while a journal is opened, directory entries that vanish, and planted bugs.
+//! that fail while a journal is opened, removals that fail, directory entries that vanish, and
+//! planted bugs; and beside it the directory of the snapshots.
 //! Invariant: without a bug it passes everything on unchanged but a read that is set to fail.
 
 use std::io;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use journal::{Live, MemoryStorage, SegmentRead, SegmentSync, Source, Storage, StorageError};
 
 use crate::bug::Bug;
+use crate::files::SimFiles;
 
 #[derive(Default)]
 struct State {
@@ -15,24 +17,29 @@ struct State {
     is_unreadable: bool,
     /// The last segment that was prepared, if nothing has made its name durable.
     unsynced_name: Option<u64>,
+    /// Removals that still succeed before every one fails.
+    removals: Option<u64>,
 }
 
 /// A disk; clones share it.
 #[derive(Clone)]
 pub(crate) struct SimDisk {
     pub(crate) memory: MemoryStorage,
+    pub(crate) files: SimFiles,
     state: Arc<Mutex<State>>,
     bug: Option<Bug>,
 }
 
 impl SimDisk {
     pub(crate) fn new(bug: Option<Bug>) -> Self {
-        Self { memory: MemoryStorage::new(), state: Arc::default(), bug }
+        let (memory, files) = (MemoryStorage::new(), SimFiles::new(bug));
+        Self { memory, files, state: Arc::default(), bug }
     }
 
     /// Another disk with the same segments, as a backup of the running frame has them.
     pub(crate) fn copy(&self) -> Self {
-        Self { memory: self.memory.copy(), state: Arc::default(), bug: self.bug }
+        let (memory, files) = (self.memory.copy(), self.files.copy());
+        Self { memory, files, state: Arc::default(), bug: self.bug }
     }
 
     /// Puts back exactly what `saved` holds.
@@ -57,6 +64,7 @@ impl SimDisk {
             let _ = self.memory.remove(number);
         }
         self.memory.crash(seed);
+        self.files.memory.crash(seed ^ 1);
     }
 
     /// The next segment opened for reading cannot be read.
@@ -64,9 +72,16 @@ impl SimDisk {
         self.state().is_unreadable = true;
     }
 
+    /// After so many removals of segments every one fails; `None`: none does.
+    pub(crate) fn fail_removals_after(&self, removals: Option<u64>) {
+        self.state().removals = removals;
+    }
+
     pub(crate) fn heal(&self) {
         self.state().is_unreadable = false;
         self.memory.set_capacity(u64::MAX);
+        self.state().removals = None;
+        self.files.heal();
     }
 
     /// Cuts the journal off at a place, as no recovery may.
@@ -126,6 +141,12 @@ impl Storage for SimDisk {
     }
 
     fn remove(&self, number: u64) -> Result<(), StorageError> {
+        let mut state = self.state();
+        if state.removals == Some(0) {
+            let (name, source) = (self.name(number), io::Error::from_raw_os_error(5));
+            return Err(StorageError::Io { action: "removing", name, offset: 0, source });
+        }
+        state.removals = state.removals.map(|left| left - 1);
         self.memory.remove(number)
     }
 }

@@ -5,12 +5,14 @@
 
 use std::sync::atomic::Ordering;
 
-use journal::{FaultKind, RecoverError};
+use std::sync::Arc;
+
+use journal::{FaultKind, Scrub};
 
 use crate::bug::Bug;
 use crate::class::Class;
 use crate::judge::{Checked, broken, hold};
-use crate::node::{Found, Node, SEGMENT};
+use crate::node::{Found, Node, Refusal, SEGMENT};
 use crate::sql::Fate;
 use crate::world::World;
 
@@ -52,6 +54,8 @@ impl World {
             self.run.strike(Class::ClockFreeze);
         }
         self.inject_sql()?;
+        self.take_snapshot()?;
+        self.retain()?;
         if self.rival.is_none() && self.run.chance_own(Class::Rival) {
             self.begin_rival()?;
         }
@@ -98,7 +102,8 @@ impl World {
             state.is_down = false;
             state.fate = None;
         }
-        for class in [Class::Rot, Class::ReadError, Class::ClockJump, Class::Misplaced] {
+        let breaking = [Class::Rot, Class::ReadError, Class::ClockJump, Class::Misplaced];
+        for class in breaking.into_iter().chain([Class::SnapshotRot]) {
             self.run.swarm.switch_off(class);
         }
         self.restart(true)
@@ -135,6 +140,7 @@ impl World {
         if self.run.chance(Class::ClockJump) {
             self.jump();
         }
+        self.judge_snapshots()?;
         self.rot()?;
         self.misplace()?;
         if self.run.chance(Class::ReadError) {
@@ -158,7 +164,7 @@ impl World {
     }
 
     /// A start; `true` if the database is asked before.
-    pub(crate) fn attempt(&self, asks: bool) -> Result<(Node, Found), RecoverError> {
+    pub(crate) fn attempt(&self, asks: bool) -> Result<(Node, Found), Refusal> {
         Node::recover(&self.disk, &self.database, &self.clock, self.run.bug, asks)
     }
 
@@ -175,12 +181,12 @@ impl World {
             Err(error) => return broken("I3", format!("the journal is refused: {error}")),
         };
         self.is_fenced = false;
-        self.judge.compare(&found.hashes)?;
+        self.judge.compare(&found)?;
         hold(node.epoch > last_epoch, "I10", || {
             format!("epoch {} follows {last_epoch}", node.epoch)
         })?;
         self.clock.fetch_max(found.last_ns, Ordering::Relaxed);
-        let through = found.hashes.len() as u64;
+        let through = found.through;
         self.node = Some(node);
         self.judge.walk(&self.disk, through)?;
         hold(found.image_digest == self.judge.image_digest(), "I9", || {
@@ -207,14 +213,18 @@ impl World {
         self.disk.memory.flip(place.segment, offset, mask);
         self.run.strike(Class::Rot);
         match self.attempt(true) {
-            Ok((_, found)) => self.judge.compare(&found.hashes)?,
+            Ok((_, found)) => {
+                self.run.faults.see("rot before the snapshot of a start");
+                self.judge.compare(&found)?;
+                self.scrub(place.segment)?;
+            }
             Err(error) => {
                 self.run.faults.see("starts refused for rot");
                 if self.run.bug == Some(Bug::TruncateAtRot) {
                     self.disk.cut_off(place.segment, place.offset);
                     return Ok(());
                 }
-                let is_named = matches!(error.kind(), FaultKind::Corrupt | FaultKind::Format);
+                let is_named = matches!(error.kind, FaultKind::Corrupt | FaultKind::Format);
                 hold(is_named, "F5", || format!("rot is refused as something else: {error}"))?;
             }
         }
@@ -222,11 +232,31 @@ impl World {
         Ok(())
     }
 
+    /// Rot in a sealed segment is found by reading all of them, whatever starts read.
+    fn scrub(&mut self, segment: u64) -> Checked {
+        if segment + 1 >= self.judge.last_segment() {
+            return Ok(());
+        }
+        let mut scrub = Scrub::new(Arc::new(self.disk.clone()));
+        loop {
+            match scrub.step(1 << 20) {
+                Err(_) => {
+                    self.run.faults.see("rot found by scrubbing");
+                    return Ok(());
+                }
+                Ok(step) if step.has_finished_pass => {
+                    return broken("F5", format!("scrubbing finds no rot in segment {segment}"));
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
     fn fail_read(&mut self) -> Checked {
         self.run.strike(Class::ReadError);
         self.disk.fail_next_read();
         match self.attempt(true) {
-            Err(error) if error.kind() == FaultKind::Io => Ok(()),
+            Err(error) if error.kind == FaultKind::Io => Ok(()),
             Err(error) => broken("F7", format!("a read error is told as {error}")),
             Ok(_) => broken("F7", "a journal that cannot be read was served with"),
         }

@@ -14,9 +14,11 @@ use protocol::effect::Effect;
 use protocol::reply::Outcome;
 use protocol::{Command, Request, Role, Status};
 use settlement::Watermark;
+use snapshot::Meta;
 
 use crate::disk::SimDisk;
 use crate::model::Model;
+use crate::node::{Found, OPTIONS};
 use crate::sql::Tables;
 
 /// A rule that does not hold.
@@ -44,6 +46,7 @@ struct Boundary {
     supply: Vec<SupplyRow>,
     effects: usize,
     digest: [u8; 16],
+    image: [u8; 32],
 }
 
 /// Where a record lies.
@@ -52,6 +55,11 @@ pub(crate) struct Place {
     pub(crate) segment: u64,
     pub(crate) offset: u64,
     pub(crate) len: u64,
+}
+
+/// Where a record is in a row of all.
+fn place_of(index: u64) -> usize {
+    usize::try_from(index - 1).expect("a count of records fits")
 }
 
 /// Body, status, rate and sequence of a remembered answer.
@@ -75,6 +83,8 @@ pub(crate) struct Judge {
     /// Every record that was judged: those that the journal has retired, too.
     log: Vec<(RecordHeader, Vec<u8>)>,
     known: BTreeSet<[u8; 32]>,
+    /// The first one that the journal holds.
+    first_segment: u64,
 }
 
 impl Judge {
@@ -94,12 +104,14 @@ impl Judge {
             answers: BTreeMap::new(),
             log: Vec::new(),
             known: BTreeSet::new(),
+            first_segment: 0,
         }
     }
 
     /// Another judge of the same records, which the clients have told the same.
     pub(crate) fn again(&self) -> Checked<Self> {
-        let mut again = Self { answers: self.answers.clone(), ..Self::new() };
+        let (answers, first_segment) = (self.answers.clone(), self.first_segment);
+        let mut again = Self { answers, first_segment, ..Self::new() };
         for (header, payload) in &self.log {
             again.judge(header, payload)?;
         }
@@ -232,21 +244,65 @@ impl Judge {
             format!("after record {} an account is below zero", header.index)
         })?;
         let (digest, effects) = (engine.run_digest(), self.effects.len());
-        let boundary = Boundary { rows, supply, effects, digest };
+        let boundary = Boundary { rows, supply, effects, digest, image: engine.image_digest() };
         self.boundaries.insert(engine.executed().0, boundary);
         Ok(())
     }
 
-    /// What recovery found must be all that was judged, unchanged; `found` are hashes from the
-    /// first record on.
-    pub(crate) fn compare(&self, found: &[[u8; 32]]) -> Checked {
-        for (at, hash) in self.hashes.iter().enumerate() {
-            hold(found.get(at) == Some(hash), "I3", || {
-                let there = if at < found.len() { "another" } else { "missing" };
-                format!("record {} was durable and is {there} after recovery", at + 1)
+    /// What recovery found must be all that was judged, unchanged.
+    pub(crate) fn compare(&self, found: &Found) -> Checked {
+        hold(found.through >= self.index(), "I3", || {
+            format!("record {} was durable, {} is the last one", self.index(), found.through)
+        })?;
+        for (index, hash) in (found.first..).zip(&found.hashes) {
+            let Some(known) = self.hashes.get(place_of(index)) else { return Ok(()) };
+            hold(known == hash, "I3", || {
+                format!("record {index} was durable and is another after recovery")
             })?;
         }
         Ok(())
+    }
+
+    /// A snapshot is of a record that was judged, and of the state behind it.
+    pub(crate) fn snapshot(&self, meta: &Meta) -> Checked {
+        let record = self.log.get(place_of(meta.index)).map(|(header, _)| header);
+        let boundary = self.boundaries.get(&meta.sequence.0);
+        let is_record = record.is_some_and(|header| {
+            let place = (header.hash, header.epoch, header.next_sequence());
+            place == (meta.chain_hash, meta.epoch, meta.sequence.0 + 1)
+        });
+        hold(is_record, "I9", || {
+            format!("a snapshot says that record {} ends at {:?}", meta.index, meta.sequence)
+        })?;
+        let digests = boundary.map(|boundary| (boundary.digest, boundary.image));
+        hold(digests == Some((meta.run_digest, meta.image_digest)), "I9", || {
+            format!("the snapshot at {:?} is not the state of the replay", meta.sequence)
+        })
+    }
+
+    /// A snapshot and the records behind it give the state of the whole journal.
+    pub(crate) fn goes_on(&self, mut read: snapshot::Reader) -> Checked {
+        let meta = read.meta();
+        let failed = |error: &dyn std::fmt::Display| Violation {
+            rule: "I9",
+            detail: format!("the snapshot at record {} does not go on: {error}", meta.index),
+        };
+        let engine = pipeline::load(&mut read, OPTIONS).map_err(|error| failed(&error))?;
+        let boundary = pipeline::Boundary { epoch: meta.epoch, chain_hash: meta.chain_hash };
+        let mut replayer = Replayer::resume(OPTIONS, engine, boundary, meta.index);
+        for (header, payload) in self.log.iter().skip(place_of(meta.index + 1)) {
+            replayer.apply(header, payload, |_| ()).map_err(|error| failed(&error))?;
+        }
+        let image = replayer.engine().map(engine::Engine::image_digest);
+        let is_same = meta.index > self.index() || image == Some(self.image_digest());
+        hold(is_same, "I9", || {
+            format!("the snapshot at record {} leads to another state", meta.index)
+        })
+    }
+
+    /// The journal begins with this segment now.
+    pub(crate) const fn forget_before(&mut self, segment: u64) {
+        self.first_segment = segment;
     }
 
     /// The digest at a sequence, if a record ends there.
@@ -259,10 +315,16 @@ impl Judge {
         self.replayer.engine().expect("the genesis record was judged").image_digest()
     }
 
-    /// Records that the journal itself proves to have been durable.
+    /// Records that the journal holds and itself proves to have been durable.
     pub(crate) fn proven(&self) -> &[Place] {
         let proven = usize::try_from(self.proven).expect("a count of records fits");
-        &self.places[..proven.min(self.places.len())]
+        let proven = &self.places[..proven.min(self.places.len())];
+        &proven[proven.partition_point(|place| place.segment < self.first_segment)..]
+    }
+
+    /// The segment of the last record.
+    pub(crate) fn last_segment(&self) -> u64 {
+        self.places.last().map_or(0, |place| place.segment)
     }
 
     /// A client was told this of its request.

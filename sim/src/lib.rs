@@ -6,8 +6,8 @@
 //!                          └── SimDisk ◄──┘        Runner/Settler ─► database ─┘
 //! ```
 //!
-//! The stages, journal, recovery, Replayer and settlement are those of production; only the disk,
-//! the database, the clock and the clients are simulated. It opens no file or socket, reads no
+//! The stages, journal, snapshots, recovery, retention, the past and settlement are those of
+//! production; only the disk, the database, the clock and the clients are simulated. It opens no file or socket, reads no
 //! clock and starts no thread.
 //!
 //! # Invariants
@@ -22,6 +22,7 @@ mod class;
 mod clients;
 mod disk;
 mod faults;
+mod files;
 mod front;
 mod history;
 mod judge;
@@ -33,6 +34,7 @@ mod node;
 mod rival;
 mod rng;
 mod shrink;
+mod snapshots;
 mod sql;
 mod world;
 

@@ -33,11 +33,11 @@ impl World {
         match self.attempt(true) {
             Ok((_, found)) => {
                 self.run.faults.see("misplaced and harmless");
-                self.judge.compare(&found.hashes)?;
+                self.judge.compare(&found)?;
             }
             Err(error) => {
                 self.run.faults.see("starts refused for something misplaced");
-                let is_told = !matches!(error.kind(), FaultKind::Io | FaultKind::Locked);
+                let is_told = !matches!(error.kind, FaultKind::Io | FaultKind::Locked);
                 hold(is_told, "F6", || format!("{what} is refused as something else: {error}"))?;
             }
         }

@@ -4,19 +4,24 @@
 //! It starts no thread; each part moves when the world says so. Invariant: a node that is dropped
 //! leaves nothing behind but what the disk and the database hold.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
-use engine::Options;
-use journal::{Config, Entry, Expect, Journal, Kind, PrepareError, Preparer, RecoverError};
-use pipeline::{Control, ControlHandle, Marks, Now, Progress, Replayer, Stages, Wiring, assemble};
+use engine::{Engine, Options};
+use journal::{Config, Entry, FaultKind, Journal, Kind, PrepareError, Preparer, Reader, Storage};
+use pipeline::{
+    Control, ControlHandle, Marks, Now, Past, Progress, Recovered, Replayer, Settled, Sources,
+    Stages, StartError, Wiring, assemble, recover,
+};
 use protocol::Sequence;
 use protocol::cut::Cut;
 use protocol::genesis::{Genesis, Mode, RULES};
 use protocol::parameter::{Parameter, Parameters};
 use ring::{Pool, PoolConfig, ReplyQueue};
 use settlement::{Handle, Hooks, Inbox, Runner, Settings, Status, Stop, Watermark};
+use snapshot::Catalogue;
 
 use crate::bug::Bug;
 use crate::disk::SimDisk;
@@ -26,7 +31,8 @@ use crate::sql::{Database, SimSql};
 pub(crate) const SEGMENT: Config = Config { segment_size: 64 * 1024 };
 /// Requests in flight.
 pub(crate) const REQUESTS_MAX: usize = 48;
-const FRAME: u128 = 0xf7a3e;
+pub(crate) const OPTIONS: Options = Options { history: true, effects_max: 256 };
+pub(crate) const FRAME: u128 = 0xf7a3e;
 
 fn genesis() -> Genesis {
     let parameters = [
@@ -75,9 +81,36 @@ pub(crate) fn create(disk: &SimDisk, now_ns: u64) {
 
 /// What recovery met on its way.
 pub(crate) struct Found {
+    /// Index of the record with the first hash.
+    pub(crate) first: u64,
+    /// Of the records that were read behind the snapshot.
     pub(crate) hashes: Vec<[u8; 32]>,
+    /// Index of the last record.
+    pub(crate) through: u64,
     pub(crate) last_ns: u64,
     pub(crate) image_digest: [u8; 32],
+}
+
+/// Why a frame does not start.
+pub(crate) struct Refusal {
+    pub(crate) kind: FaultKind,
+    text: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<StartError> for Refusal {
+    fn from(error: StartError) -> Self {
+        let kind = match &error {
+            StartError::Journal(source) | StartError::NoBase { source, .. } => source.kind(),
+            _ => FaultKind::Io,
+        };
+        Self { kind, text: error.to_string() }
+    }
 }
 
 pub(crate) struct Node {
@@ -91,6 +124,8 @@ pub(crate) struct Node {
     handle: Handle,
     inbox: Inbox,
     cuts: Receiver<Cut>,
+    /// What this process knows of the snapshots.
+    pub(crate) catalogue: Arc<Catalogue>,
     bug: Option<Bug>,
 }
 
@@ -102,37 +137,37 @@ impl Node {
         clock: &Arc<AtomicU64>,
         bug: Option<Bug>,
         asks: bool,
-    ) -> Result<(Self, Found), RecoverError> {
+    ) -> Result<(Self, Found), Refusal> {
         let stored = database.state();
         let mark = stored.tables.watermark.clone().filter(|_| asks && !stored.is_down);
         drop(stored);
-        let mut replayer = Replayer::new(Options { history: true, effects_max: 256 });
-        let mut hashes = Vec::new();
-        let now_ns = clock.load(Ordering::Relaxed);
-        let expect = Expect {
-            rules_max: RULES,
-            durable_sequence_floor: mark.as_ref().map_or(0, |mark| mark.through().0),
-            ..Expect::default()
-        };
-        let storage = Arc::new(disk.clone());
-        let recovered = Journal::recover_with(storage, SEGMENT, expect, &mut |header, payload| {
-            let mut header = *header;
-            hashes.push(header.hash);
-            if bug == Some(Bug::ReplayClock) && header.kind() == Some(Kind::Commands) {
-                header.timestamp_ns = now_ns + header.index;
-            }
-            replayer.apply(&header, payload, |_| ())?;
-            if mark.as_ref().is_some_and(|mark| is_at(mark, &replayer)) {
-                replayer.engine_mut().expect("a record was applied").discard_changes();
-            }
-            Ok(())
+        let settled = mark.map(|mark| Settled {
+            frame: mark.frame,
+            through: mark.through(),
+            chain_hash: mark.chain_hash,
+            run_digest: mark.run_digest,
         });
-        let (journal, report) = recovered?;
-        let boundary = replayer.boundary();
-        let engine = replayer.into_engine().expect("a journal begins with its genesis");
+        let catalogue = Arc::new(Catalogue::new(disk.files.clone(), FRAME));
+        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+        let mut met = Vec::new();
+        let recovered = recover(
+            Sources {
+                storage: Arc::clone(&storage),
+                catalogue: &catalogue,
+                config: SEGMENT,
+                options: OPTIONS,
+            },
+            settled.as_ref(),
+            &mut |header| met.push((header.index, header.hash)),
+        )?;
+        let Recovered { journal, report, mut engine, boundary, .. } = recovered;
+        if bug == Some(Bug::ReplayClock) {
+            engine = replayed_late(&storage, report.last.index, clock)?.unwrap_or(engine);
+        }
         let image_digest = engine.image_digest();
         let epoch = report.last.epoch + u64::from(bug != Some(Bug::SameEpoch));
-        let history = SimHistory::new(disk.clone(), journal.watermarks());
+        let history =
+            SimHistory::new(Past::new(storage, Arc::clone(&catalogue)), journal.watermarks());
         let (appender, syncer, preparer) = journal.split();
         let pool = Pool::new(PoolConfig { bytes_max: 64 << 20, requests_max: REQUESTS_MAX });
         let queue = Arc::new(ReplyQueue::new(REQUESTS_MAX));
@@ -157,7 +192,13 @@ impl Node {
         let settings = Settings::new(FRAME, epoch, true, Sequence(report.last.settled_sequence));
         let sink = SimSql::new(database.clone(), bug);
         let runner = Runner::new(settings, sink, history, hooks, Arc::new(Status::default()));
-        let found = Found { hashes, last_ns: report.last.timestamp_ns, image_digest };
+        let found = Found {
+            first: met.first().map_or(report.last.index + 1, |&(index, _)| index),
+            hashes: met.into_iter().map(|(_, hash)| hash).collect(),
+            through: report.last.index,
+            last_ns: report.last.timestamp_ns,
+            image_digest,
+        };
         let is_halted = false;
         let node = Self {
             stages,
@@ -170,6 +211,7 @@ impl Node {
             handle,
             inbox,
             cuts,
+            catalogue,
             bug,
         };
         Ok((node, found))
@@ -215,12 +257,27 @@ impl Node {
     }
 }
 
-fn is_at(mark: &Watermark, replayer: &Replayer) -> bool {
-    replayer.engine().is_some_and(|engine| {
-        mark.through() == engine.executed()
-            && mark.chain_hash == replayer.boundary().chain_hash
-            && mark.run_digest == engine.run_digest()
-    })
+/// What a replay with a planted bug makes of a whole journal: records are stamped with its own time.
+fn replayed_late(
+    storage: &Arc<dyn Storage>,
+    through: u64,
+    clock: &AtomicU64,
+) -> Result<Option<Engine>, Refusal> {
+    let mut replayer = Replayer::new(OPTIONS);
+    let now_ns = clock.load(Ordering::Relaxed);
+    let Ok(mut reader) = Reader::open_range(Arc::clone(storage), 1, through) else {
+        return Ok(None);
+    };
+    while let Ok(Some((header, payload))) = reader.next() {
+        let mut header = *header;
+        if header.kind() == Some(Kind::Commands) {
+            header.timestamp_ns = now_ns + header.index;
+        }
+        let applied = replayer.apply(&header, payload, |_| ());
+        let refusal = |text: String| Refusal { kind: FaultKind::Corrupt, text };
+        applied.map_err(|error| refusal(error.to_string()))?;
+    }
+    Ok(replayer.into_engine())
 }
 
 struct SimHooks {

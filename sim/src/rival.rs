@@ -64,6 +64,7 @@ impl World {
             is_fenced: false,
             rival: None,
             older: self.older.clone(),
+            known: self.known.clone(),
             requests: self.requests,
             told: self.told,
             by_id: self.by_id.clone(),

@@ -51,6 +51,9 @@ pub(crate) struct State {
     pub(crate) is_down: bool,
     pub(crate) fate: Option<Fate>,
     backup: Option<Tables>,
+    /// A copy of the newest state, and whether an older one was put back since it was reached.
+    newest: Tables,
+    is_older: bool,
     last: Option<Late>,
     late: Option<Late>,
     cached: Option<Watermark>,
@@ -93,6 +96,7 @@ impl Database {
         let Some(backup) = state.backup.clone() else { return false };
         // With the newer rows it has lost the newer epoch.
         state.owner = backup.watermark.as_ref().map_or(0, |mark| mark.epoch);
+        state.is_older = true;
         state.tables = backup;
         true
     }
@@ -101,6 +105,17 @@ impl Database {
     pub(crate) fn leave_behind(&self) {
         let mut state = self.state();
         state.late = state.last.take();
+    }
+
+    /// The operator has a newer copy than the one that was put back; `false` if none was.
+    pub(crate) fn put_newest_back(&self) -> bool {
+        let mut state = self.state();
+        let is_older = std::mem::take(&mut state.is_older);
+        if is_older {
+            state.tables = state.newest.clone();
+            state.owner = state.tables.watermark.as_ref().map_or(0, |mark| mark.epoch);
+        }
+        is_older
     }
 
     /// Whoever had a transaction under way is gone with it.
@@ -156,6 +171,11 @@ impl State {
         self.owner = self.owner.max(epoch);
         self.tables.watermark = Some(late.target);
         self.commits += 1;
+        let through = |tables: &Tables| tables.watermark.as_ref().map(Watermark::through);
+        if through(&self.tables) >= through(&self.newest) {
+            self.newest = self.tables.clone();
+            self.is_older = false;
+        }
     }
 }
 

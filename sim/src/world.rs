@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::Status;
+use settlement::Stop;
 
 use crate::bug::Bug;
 use crate::case::Case;
@@ -18,6 +19,7 @@ use crate::judge::{Checked, Judge, broken, hold};
 use crate::node::{Node, REQUESTS_MAX, create};
 use crate::rival::Episode;
 use crate::rng::{Rng, Trace};
+use crate::snapshots::Known;
 use crate::sql::Database;
 
 const SECOND: u64 = 1_000_000_000;
@@ -129,6 +131,7 @@ pub(crate) struct World {
     pub(crate) rival: Option<Box<Self>>,
     /// What segments held before, when a process ended.
     pub(crate) older: BTreeMap<u64, Vec<u8>>,
+    pub(crate) known: Known,
     pub(crate) requests: u64,
     /// Highest sequence that a client was told.
     pub(crate) told: u64,
@@ -154,6 +157,7 @@ impl World {
             is_fenced: false,
             rival: None,
             older: BTreeMap::new(),
+            known: Known::default(),
             requests: 0,
             told: 0,
             by_id: BTreeMap::new(),
@@ -288,6 +292,10 @@ impl World {
         let stop = self.node().settle();
         self.count_commits();
         if let Some(stop) = stop {
+            if stop == Stop::JournalTooShort && self.database.put_newest_back() {
+                self.run.faults.see("older databases that the journal no longer reaches");
+                return self.restart(false);
+            }
             if !self.is_foreign() {
                 return broken("I8", format!("settlement stopped: {}", stop.text()));
             }
