@@ -1,7 +1,7 @@
 //! What of the past may go: a plan without a disk, and its execution.
 //!
 //! It refuses to guess: a claim that no snapshot meets keeps everything. Invariant: behind every
-//! snapshot that stays lies the whole journal, at least two of them verify, and from one of them
+//! snapshot that stays lies the whole journal, at least two of them verify, and from two of them
 //! everything that SQL has not settled can be rebuilt.
 
 use journal::{ReadError, Retired, Storage};
@@ -14,7 +14,7 @@ use snapshot::{Catalogue, KEPT_MIN, Meta, Pruned, Pruning, SnapshotError};
 pub enum Holder {
     /// Fewer than two snapshots can be used.
     Snapshots,
-    /// SQL has not settled what a newer snapshot holds.
+    /// SQL has not settled what newer snapshots hold.
     Settlement,
     /// It is younger than the operator wants to keep.
     Age,
@@ -64,8 +64,8 @@ pub struct Kept {
 #[must_use]
 pub fn plan(claims: &Claims<'_>) -> Kept {
     let index_of = |meta: Option<&Meta>| meta.map_or(0, |meta| meta.index);
-    let newest = |is_met: &dyn Fn(&Meta) -> bool| {
-        index_of(claims.snapshots.iter().find(|meta| is_met(meta)))
+    let newest = |nth: usize, is_met: &dyn Fn(&Meta) -> bool| {
+        index_of(claims.snapshots.iter().filter(|meta| is_met(meta)).nth(nth))
     };
     let covered = index_of(claims.snapshots.get(KEPT_MIN - 1));
     let holder = Some(Holder::Snapshots).filter(|_| covered == 0);
@@ -76,9 +76,10 @@ pub fn plan(claims: &Claims<'_>) -> Kept {
         }
     };
     if let Some(settled) = claims.settled {
-        hold(newest(&|meta| meta.sequence <= settled), Holder::Settlement);
+        // With one alone, a damage to it would leave postings that nothing can rebuild.
+        hold(newest(KEPT_MIN - 1, &|meta| meta.sequence <= settled), Holder::Settlement);
     }
-    hold(newest(&|meta| meta.timestamp_ns <= claims.keep_after_ns), Holder::Age);
+    hold(newest(0, &|meta| meta.timestamp_ns <= claims.keep_after_ns), Holder::Age);
     if let Some(&slowest) = claims.followers.iter().min() {
         hold(slowest, Holder::Follower);
     }

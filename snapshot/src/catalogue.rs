@@ -275,8 +275,9 @@ impl Catalogue {
 
     /// Removes the snapshots that nothing needs when the journal's records below the floor are not
     /// needed. What stays of those that count: the newest [`KEPT_MIN`]; the base, which is the
-    /// newest one at or below the floor; and of those between them the first of each day. On
-    /// return the names of all that stay are durable.
+    /// newest one at or below the floor, else the oldest; the next newer one, in case the base is
+    /// damaged; and of those between them the first of each day. On return the names of all that
+    /// stay are durable.
     ///
     /// # Errors
     ///
@@ -334,10 +335,12 @@ impl Catalogue {
 
 /// Which of the snapshots stay; they are sorted, newest first.
 fn needed(metas: &[Meta], floor: u64) -> impl Iterator<Item = bool> {
-    let base = metas.iter().position(|meta| meta.index <= floor).unwrap_or(metas.len());
+    let oldest = metas.len().saturating_sub(1);
+    let base = metas.iter().position(|meta| meta.index <= floor).unwrap_or(oldest);
     metas.iter().enumerate().map(move |(at, meta)| {
         let day = |meta: &Meta| meta.timestamp_ns / DAY_NS;
         let is_first = metas.get(at + 1).is_none_or(|older| day(older) != day(meta));
-        at < KEPT_MIN || at == base || (at < base && is_first)
+        // The next newer one stands in for the base.
+        at < KEPT_MIN || at == base || at + 1 == base || (at < base && is_first)
     })
 }

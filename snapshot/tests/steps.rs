@@ -125,8 +125,8 @@ fn pruning_keeps_the_base_and_the_first_of_each_day() {
     assert_eq!(days(64), [72, 64]);
     assert_eq!(days(63), [72, 64, 56]);
     assert_eq!(days(40), [72, 64, 48, 40], "the base is kept wherever it lies in its day");
-    assert_eq!(days(31), [72, 64, 48, 24]);
-    assert_eq!(days(0), [72, 64, 48, 24, 0]);
+    assert_eq!(days(31), [72, 64, 48, 32, 24], "and the next one stands in for it");
+    assert_eq!(days(0), [72, 64, 48, 24, 8, 0]);
 }
 
 #[test]
