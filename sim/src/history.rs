@@ -21,7 +21,9 @@ impl SimHistory {
 
 fn unread(error: PastError, wanted: Sequence) -> HistoryError {
     match error {
-        PastError::Gone { first, .. } => HistoryError::TooShort { first, wanted },
+        PastError::Gone { first, refused, .. } if refused.is_empty() => {
+            HistoryError::TooShort { first, wanted }
+        }
         error => HistoryError::Read(Box::new(error)),
     }
 }

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 use engine::{Engine, Options};
-use journal::{Config, Entry, FaultKind, Journal, Kind, PrepareError, Preparer, Reader, Storage};
+use journal::{
+    Config, Entry, FaultKind, Journal, Kind, PrepareError, Preparer, Reader, RecordHeader, Storage,
+};
 use pipeline::{
     Control, ControlHandle, Marks, Now, Past, Progress, Recovered, Replayer, Settled, Sources,
     Stages, StartError, Wiring, assemble, recover,
@@ -126,6 +128,8 @@ pub(crate) struct Node {
     cuts: Receiver<Cut>,
     /// What this process knows of the snapshots.
     pub(crate) catalogue: Arc<Catalogue>,
+    /// What settlement shows.
+    pub(crate) status: Arc<Status>,
     bug: Option<Bug>,
 }
 
@@ -138,36 +142,13 @@ impl Node {
         bug: Option<Bug>,
         asks: bool,
     ) -> Result<(Self, Found), Refusal> {
-        let stored = database.state();
-        let mark = stored.tables.watermark.clone().filter(|_| asks && !stored.is_down);
-        drop(stored);
-        let settled = mark.map(|mark| Settled {
-            frame: mark.frame,
-            through: mark.through(),
-            chain_hash: mark.chain_hash,
-            run_digest: mark.run_digest,
-        });
         let catalogue = Arc::new(Catalogue::new(disk.files.clone(), FRAME));
-        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
-        let mut met = Vec::new();
-        let recovered = recover(
-            Sources {
-                storage: Arc::clone(&storage),
-                catalogue: &catalogue,
-                config: SEGMENT,
-                options: OPTIONS,
-            },
-            settled.as_ref(),
-            &mut |header| met.push((header.index, header.hash)),
-        )?;
-        let Recovered { journal, report, mut engine, boundary, .. } = recovered;
-        if bug == Some(Bug::ReplayClock) {
-            engine = replayed_late(&storage, report.last.index, clock)?.unwrap_or(engine);
-        }
-        let image_digest = engine.image_digest();
+        let settled = settled(database).filter(|_| asks);
+        let (recovered, found) = find(disk, &catalogue, settled.as_ref(), clock, bug)?;
+        let Recovered { journal, report, engine, boundary, .. } = recovered;
         let epoch = report.last.epoch + u64::from(bug != Some(Bug::SameEpoch));
-        let history =
-            SimHistory::new(Past::new(storage, Arc::clone(&catalogue)), journal.watermarks());
+        let past = Past::new(Arc::new(disk.clone()), Arc::clone(&catalogue));
+        let history = SimHistory::new(past, journal.watermarks());
         let (appender, syncer, preparer) = journal.split();
         let pool = Pool::new(PoolConfig { bytes_max: 64 << 20, requests_max: REQUESTS_MAX });
         let queue = Arc::new(ReplyQueue::new(REQUESTS_MAX));
@@ -190,15 +171,9 @@ impl Node {
             clock: Arc::clone(clock),
         };
         let settings = Settings::new(FRAME, epoch, true, Sequence(report.last.settled_sequence));
+        let status = Arc::new(Status::default());
         let sink = SimSql::new(database.clone(), bug);
-        let runner = Runner::new(settings, sink, history, hooks, Arc::new(Status::default()));
-        let found = Found {
-            first: met.first().map_or(report.last.index + 1, |&(index, _)| index),
-            hashes: met.into_iter().map(|(_, hash)| hash).collect(),
-            through: report.last.index,
-            last_ns: report.last.timestamp_ns,
-            image_digest,
-        };
+        let runner = Runner::new(settings, sink, history, hooks, Arc::clone(&status));
         let is_halted = false;
         let node = Self {
             stages,
@@ -212,6 +187,7 @@ impl Node {
             inbox,
             cuts,
             catalogue,
+            status,
             bug,
         };
         Ok((node, found))
@@ -255,6 +231,44 @@ impl Node {
         }
         self.runner.turn(&self.inbox)
     }
+}
+
+/// What SQL says, if it answers.
+fn settled(database: &Database) -> Option<Settled> {
+    let state = database.state();
+    let mark = state.tables.watermark.as_ref().filter(|_| !state.is_down)?;
+    let (chain_hash, run_digest) = (mark.chain_hash, mark.run_digest);
+    Some(Settled { frame: mark.frame, through: mark.through(), chain_hash, run_digest })
+}
+
+/// Recovers, and notes what was met on the way.
+fn find(
+    disk: &SimDisk,
+    catalogue: &Catalogue,
+    settled: Option<&Settled>,
+    clock: &AtomicU64,
+    bug: Option<Bug>,
+) -> Result<(Recovered, Found), Refusal> {
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    let mut met = Vec::new();
+    let mut watch = |header: &RecordHeader| met.push((header.index, header.hash));
+    let sources =
+        Sources { storage: Arc::clone(&storage), catalogue, config: SEGMENT, options: OPTIONS };
+    let mut recovered = recover(sources, settled, &mut watch)?;
+    let last = recovered.report.last;
+    if let Some(Bug::ReplayClock) = bug
+        && let Some(engine) = replayed_late(&storage, last.index, clock)?
+    {
+        recovered.engine = engine;
+    }
+    let found = Found {
+        first: met.first().map_or(last.index + 1, |&(index, _)| index),
+        hashes: met.into_iter().map(|(_, hash)| hash).collect(),
+        through: last.index,
+        last_ns: last.timestamp_ns,
+        image_digest: recovered.engine.image_digest(),
+    };
+    Ok((recovered, found))
 }
 
 /// What a replay with a planted bug makes of a whole journal: records are stamped with its own time.

@@ -135,7 +135,10 @@ impl World {
             catalogue.trust(name);
         }
         let snapshots = catalogue.verified().map_err(unread)?;
-        let settled = Sequence(self.node().stages.marks.watermarks().settled);
+        let settled = match self.run.bug {
+            Some(Bug::RetireOnceSettled) => Sequence(self.node().stages.marks.watermarks().settled),
+            _ => self.node().status.settled(),
+        };
         let keep_after_ns = self.now_ns().saturating_sub(self.keep_ns());
         let is_asked = self.run.bug != Some(Bug::RetireUnsettled);
         let settled = is_asked.then_some(settled);
@@ -199,15 +202,19 @@ impl World {
     fn judge_retired(&mut self, keep_after_ns: u64) -> Checked {
         let first = journal::first_record(&self.disk).map_err(unread)?;
         self.judge.forget_before(first.segment);
-        let ever = self.database.state().committed_ever;
+        let settled = self.node().status.settled();
         let bases = self.whole()?;
         let bases = bases.iter().map(|(_, meta)| meta);
         let bases: Vec<&Meta> = bases.filter(|meta| meta.index + 1 >= first.index).collect();
         hold(bases.len() >= KEPT_MIN, "J9", || {
             format!("the journal begins at {}, and {} snapshots reach it", first.index, bases.len())
         })?;
-        hold(bases.iter().any(|meta| meta.sequence.0 <= ever), "J9", || {
-            format!("the journal begins at sequence {}, settled is {ever}", first.first_sequence)
+        let before = bases.iter().filter(|meta| meta.sequence <= settled).count();
+        hold(before >= KEPT_MIN, "J9", || {
+            let first = first.first_sequence;
+            format!(
+                "the journal begins at {first}, settled is {settled}, {before} snapshots before"
+            )
         })?;
         hold(bases.iter().any(|meta| meta.timestamp_ns <= keep_after_ns), "J9", || {
             format!("the journal begins at {}, younger than what is to be kept", first.index)
@@ -244,8 +251,10 @@ impl World {
     }
 
     fn damage(&mut self, whole: &[(String, Meta)]) -> Checked {
-        let is_complete = self.first_kept()? == 1;
-        let is_spare = whole.len() >= KEPT_MIN || is_complete;
+        // One more damage than there are snapshots to spare would be another promise.
+        let settled = self.database.state().tables.watermark.as_ref().map_or(0, |m| m.through().0);
+        let settled = whole.iter().filter(|(_, meta)| meta.sequence.0 <= settled).count();
+        let is_spare = settled >= KEPT_MIN || self.first_kept()? == 1;
         if !is_spare || !self.run.chance_own(Class::SnapshotRot) {
             return Ok(());
         }
