@@ -92,6 +92,4 @@ bugs! {
     RetireNewest = "retire-newest";
     /// Retention does not ask what is settled.
     RetireUnsettled = "retire-unsettled";
-    /// Retention goes by what was settled once, though an older database was put back.
-    RetireOnceSettled = "retire-once-settled";
 }

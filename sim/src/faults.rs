@@ -106,6 +106,7 @@ impl World {
         for class in breaking.into_iter().chain([Class::SnapshotRot]) {
             self.run.swarm.switch_off(class);
         }
+        self.mend_database()?;
         self.restart(true)
     }
 

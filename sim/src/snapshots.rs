@@ -135,10 +135,7 @@ impl World {
             catalogue.trust(name);
         }
         let snapshots = catalogue.verified().map_err(unread)?;
-        let settled = match self.run.bug {
-            Some(Bug::RetireOnceSettled) => Sequence(self.node().stages.marks.watermarks().settled),
-            _ => self.node().status.settled(),
-        };
+        let settled = self.node().status.settled();
         let keep_after_ns = self.now_ns().saturating_sub(self.keep_ns());
         let is_asked = self.run.bug != Some(Bug::RetireUnsettled);
         let settled = is_asked.then_some(settled);
@@ -192,6 +189,17 @@ impl World {
         }
         let base = entries.get(KEPT_MIN - 1).and_then(|entry| entry.meta.as_ref().ok());
         Ok(base.is_some_and(|meta| journal::retire(&self.disk, meta.index).is_ok()))
+    }
+
+    /// The operator puts a newer database in place if the journal cannot make up for the older one.
+    pub(crate) fn mend_database(&mut self) -> Checked {
+        let mark = self.database.state().tables.watermark.clone();
+        let through = mark.map_or(0, |mark| mark.through().0);
+        let reaches = self.whole()?.iter().any(|(_, meta)| meta.sequence.0 <= through);
+        if !reaches && self.first_kept()? > 1 && self.database.put_newest_back() {
+            self.run.faults.see("older databases that the journal no longer reaches");
+        }
+        Ok(())
     }
 
     fn first_kept(&self) -> Checked<u64> {

@@ -28,7 +28,8 @@ usage: cargo xtask COMMAND
   test               every test: documentation, loom models, all suites with a real PostgreSQL
   check              read-only gate: fmt, clippy, tidy, policy, doc
   fix                what a machine can mend: fmt, clippy --fix
-  ci                 check + bench-smoke + test, with a table of times at the end
+  ci                 check + bench-smoke + simulate + test, with a table of times at the end
+  simulate           the simulator for BEZANT_SIM_MINUTES (3) of fresh seeds
   bench-smoke        every benchmark once, in the bench profile
   figures [ROW]      the end-to-end figures of docs/performance.md; takes minutes
   conformance [N]    schemathesis, sslyze and openssl against a running frame's HTTPS door
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         ["fix"] => suite::fix(),
         ["ci"] => suite::ci(),
         ["bench-smoke"] => suite::bench_smoke(),
+        ["simulate"] => suite::simulate(),
         ["figures"] => figures::run_rows(None),
         ["figures", row] => figures::run_rows(Some(row)),
         ["conformance"] => conformance::conformance(None),

@@ -1,7 +1,7 @@
 //! The commands made of steps: test, check, fix, ci, and running one command beside PostgreSQL.
 //!
 //! Refuses to skip in silence: what is not there yet or not installed is said. Invariant: `ci` is
-//! `check`, `bench-smoke` and `test`, nothing else.
+//! `check`, `bench-smoke`, `simulate` and `test`, nothing else.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +10,9 @@ use std::process::Command;
 use crate::postgres::Cluster;
 use crate::steps::{Steps, cargo, has_subcommand, run};
 use crate::{examples, metadata, policy, tidy, tracer};
+
+/// How long the simulator runs, unless `BEZANT_SIM_MINUTES` says otherwise.
+const SIM_MINUTES: u64 = 3;
 
 /// Everything that can pass or fail.
 pub(crate) fn test() -> Result<(), String> {
@@ -30,6 +33,7 @@ pub(crate) fn ci() -> Result<(), String> {
     let mut steps = Steps::default();
     add_checks(&mut steps);
     steps.step("bench-smoke", bench_smoke);
+    steps.step("simulator", simulate);
     add_tests(&mut steps);
     steps.finish()
 }
@@ -52,6 +56,18 @@ pub(crate) fn bench_smoke() -> Result<(), String> {
         return Ok(());
     }
     run(cargo().args(["bench", "-p", "benches", "--benches", "--", "--test"]))
+}
+
+/// The simulator for some minutes of fresh seeds, the first of them twice, and before them every
+/// case that once failed. A seed that fails is made as small as it can be and printed.
+pub(crate) fn simulate() -> Result<(), String> {
+    let minutes = match std::env::var("BEZANT_SIM_MINUTES") {
+        Ok(text) => text.parse::<u64>().map_err(|e| format!("BEZANT_SIM_MINUTES={text}: {e}"))?,
+        Err(_) => SIM_MINUTES,
+    };
+    let mut sim = cargo();
+    sim.args(["run", "--profile", "sim", "-p", "sim", "--", "--regressions", "--shrink"]);
+    run(sim.args(["--twice", "200", "--minutes", &minutes.to_string()]))
 }
 
 /// Runs one command with a throw-away PostgreSQL in its environment.
