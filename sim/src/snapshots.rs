@@ -142,6 +142,7 @@ impl World {
         let claims = Claims { snapshots: &snapshots, settled, keep_after_ns, followers: &[] };
         let kept = plan(&claims);
         let first = self.first_kept()?;
+        self.run.strike(Class::Retention);
         self.break_retention();
         let done = match self.run.bug {
             Some(Bug::RetireNewest) => {

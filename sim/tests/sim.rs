@@ -1,6 +1,6 @@
 //! Seeds in the tests: some dozens twice, every regression, every planted bug.
 
-use sim::{Bug, Case, Report, regressions, run, shrink};
+use sim::{Bug, Case, Class, Faults, Report, regressions, run, shrink};
 
 fn passes(seed: u64) -> Report {
     passes_case(&Case::new(seed, None))
@@ -30,6 +30,27 @@ fn seeds_differ_and_do_something() {
         assert!(reports[..at].iter().all(|other| other.trace != report.trace));
     }
     assert!(reports.iter().any(|report| report.faults.total() > 5));
+}
+
+#[test]
+fn every_fault_strikes() {
+    let mut sum = Faults::default();
+    for seed in 200..300 {
+        sum.add(&passes(seed).faults);
+    }
+    let habits = ["duplicates", "other-bodies", "keys", "reads", "boundaries"];
+    for class in Class::ALL.iter().filter(|class| !habits.contains(&class.name())) {
+        assert!(sum.times(*class) > 0, "{} never strikes", class.name());
+    }
+    for what in [
+        "journals shortened",
+        "rot found by scrubbing",
+        "second leaders that took over",
+        "settlement of one of two leaders stopped",
+        "starts refused for something misplaced",
+    ] {
+        assert!(sum.seen(what) > 0, "{what}: never seen");
+    }
 }
 
 #[test]
