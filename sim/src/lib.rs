@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The stages, journal, snapshots, recovery, retention, the past and settlement are those of
-//! production; only the disk, the database, the clock and the clients are simulated. It opens no file or socket, reads no
-//! clock and starts no thread.
+//! production; only the disk, the database, the clock and the clients are simulated. It opens no
+//! file or socket, reads no clock and starts no thread.
 //!
 //! # Invariants
 //!

@@ -271,7 +271,7 @@ fn find(
     Ok((recovered, found))
 }
 
-/// What a replay with a planted bug makes of a whole journal: records are stamped with its own time.
+/// What a replay with a planted bug makes of a whole journal: records are stamped anew.
 fn replayed_late(
     storage: &Arc<dyn Storage>,
     through: u64,

@@ -134,8 +134,8 @@ impl World {
         for (name, _) in &before {
             catalogue.trust(name);
         }
-        let snapshots = catalogue.verified().map_err(unread)?;
-        let settled = self.node().status.settled();
+        let snapshots = pipeline::usable(&self.disk, &catalogue).map_err(unread)?;
+        let settled = self.node().status.stored();
         let keep_after_ns = self.now_ns().saturating_sub(self.keep_ns());
         let is_asked = self.run.bug != Some(Bug::RetireUnsettled);
         let settled = is_asked.then_some(settled);
@@ -211,7 +211,7 @@ impl World {
     fn judge_retired(&mut self, keep_after_ns: u64) -> Checked {
         let first = journal::first_record(&self.disk).map_err(unread)?;
         self.judge.forget_before(first.segment);
-        let settled = self.node().status.settled();
+        let settled = self.node().status.stored();
         let bases = self.whole()?;
         let bases = bases.iter().map(|(_, meta)| meta);
         let bases: Vec<&Meta> = bases.filter(|meta| meta.index + 1 >= first.index).collect();
