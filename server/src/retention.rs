@@ -101,7 +101,7 @@ mod tests {
         let floor =
             |sink, stored| plan(&config(sink), &snapshots, Sequence(stored), u64::MAX).floor;
         assert_eq!(floor("sqlite", 400), 30);
-        assert_eq!(floor("sqlite", 250), 20, "an older copy");
+        assert_eq!(floor("sqlite", 250), 10, "an older copy");
         assert_eq!(floor("sqlite", 0), 0, "an emptied one");
         assert_eq!(floor("none", 0), 30);
     }
