@@ -36,6 +36,9 @@ const GROUP_MAX: usize = 512;
 const SUCCEED_AGAIN: u64 = 1 << 20;
 /// How often counted events are told.
 const SUMMARY: Duration = Duration::from_secs(10);
+/// How often a log that cannot be written is tried again when there is nothing new to write: a
+/// frame that is not ready for its sake may be sent nothing.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The running log.
 #[derive(Debug)]
@@ -214,7 +217,9 @@ impl Writer {
         let mut group = Vec::with_capacity(GROUP_MAX);
         let mut summary_ms = clock::monotonic_ms();
         loop {
-            match self.receiver.recv_timeout(SUMMARY) {
+            let is_failing = self.shared.is_failing.load(Ordering::Relaxed);
+            let wait = if is_failing { RETRY } else { SUMMARY };
+            match self.receiver.recv_timeout(wait) {
                 Ok(entry) => group.push(entry),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -246,11 +251,11 @@ impl Writer {
     }
 
     fn write(&mut self, group: &[Entry]) {
-        if group.is_empty() {
+        let lost = self.shared.lost.load(Ordering::Relaxed);
+        if group.is_empty() && lost == self.told_lost {
             return;
         }
         let (mut last, mut bytes) = (self.held.last, Vec::new());
-        let lost = self.shared.lost.load(Ordering::Relaxed);
         let mut lines = group.len() as u64;
         if lost > self.told_lost {
             let count = lost - self.told_lost;

@@ -151,11 +151,15 @@ fn a_full_disk_is_said_counted_and_overcome() {
     writer.write(&entry());
     writer.write(&entry());
     assert!(log.figures().is_failing);
+    writer.write(&[]);
     assert_eq!(log.figures().lost, 2);
     writer.file = fs::OpenOptions::new().append(true).open(dir.path().join(chain::FILE)).unwrap();
-    writer.write(&entry());
+    // With nothing new to write: what was lost is told, and it is known to be over.
+    writer.write(&[]);
     assert!(!log.figures().is_failing);
+    writer.write(&[]);
     let lines = lines(dir.path());
+    assert_eq!(lines.len(), 2);
     assert_eq!((lines[1]["event"].as_str(), lines[1]["count"].as_u64()), (Some("lost"), Some(2)));
     assert!(verify(dir.path()).is_ok());
 }
