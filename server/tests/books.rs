@@ -53,6 +53,26 @@ pub(crate) async fn drive_at<T>(
     result
 }
 
+/// Drives the load until `end` has come over the frame, which says no goodbye. An error of the load
+/// says that the end came before the connections.
+pub(crate) async fn drive_to_the_end<T>(
+    target: &Target,
+    driver: &mut Driver,
+    end: impl Future<Output = T>,
+) -> T {
+    let progress = Arc::clone(&driver.progress);
+    let ended = async {
+        let result = end.await;
+        progress.disconnect();
+        result
+    };
+    let (driven, result) = tokio::join!(driver.drive(target), ended);
+    if let Err(error) = driven {
+        println!("no load: {error}");
+    }
+    result
+}
+
 /// Waits until `count` more commands are executed.
 pub(crate) async fn executed(progress: &Progress, count: u64) {
     let enough = progress.executed.load(Ordering::Relaxed) + count;

@@ -1,6 +1,8 @@
 //! SIGKILL at chosen system calls, those that make things durable or visible among them: whatever
-//! was acknowledged before is there after, and the start itself may be killed as well.
+//! was acknowledged before is there after, and the start itself may be killed as well, and a
+//! snapshot being written, and retention in the middle of what it removes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use loadgen::{Driver, Load, Mix, ProcessError, Target};
 
 use crate::books;
 use crate::frame::Frame;
+use crate::medium;
+use crate::upkeep::{self, EAGER, FAILED, TAKEN};
 
 /// System calls that are about to happen when the process dies, and which of its thread's
 /// calls it is.
@@ -61,6 +65,84 @@ fn a_kill_at_any_of_these_calls_loses_nothing() {
         assert!(met > POINTS.len() / 2, "only {met} points were met");
         frame.is_sound();
     });
+}
+
+/// What is about to happen to a snapshot, in the process that takes it.
+const SNAPSHOT_POINTS: &[(&str, u32)] = &[
+    ("openat", 1),
+    ("pwrite64", 1),
+    ("pwrite64", 2),
+    ("fsync,fdatasync", 1),
+    ("pread64", 1),
+    ("rename", 1),
+];
+/// Which of the files that nobody needs is about to be removed.
+const RETENTION_POINTS: &[u32] = &[1, 2, 3, 5];
+/// A load during which segments are retired.
+const LONG: Load =
+    Load { batch: 500, commands_max: u64::MAX, time_max: Duration::from_secs(10), ..BULKY };
+
+#[test]
+fn a_kill_inside_a_snapshot_costs_that_snapshot_only() {
+    books::run(async {
+        let mut frame = Frame::with(&[], &EAGER);
+        let file = frame.home.data_dir.join("snapshots/snapshot.tmp");
+        frame.start();
+        let mut driver = Driver::prepare(&frame.target(), books::SMALL).await.unwrap();
+        upkeep::drive_until(&frame, &mut driver, TAKEN, 1.0).await;
+        frame.stop();
+        for &(call, nth) in SNAPSHOT_POINTS {
+            let injury = format!("signal=KILL:when={nth}");
+            frame.injure_files(call, &injury, std::slice::from_ref(&file));
+            frame.start();
+            upkeep::drive_until(&frame, &mut driver, FAILED, 1.0).await;
+            println!("{call} {nth}: {} taken", frame.figure(TAKEN));
+            frame.take().kill();
+            frame.heal();
+            frame.start();
+            upkeep::drive_until(&frame, &mut driver, TAKEN, 1.0).await;
+            books::agree(&frame, &mut driver).await;
+            frame.stop();
+            frame.ends_with(0, &["snapshot", "verify"]);
+        }
+        frame.is_sound();
+    });
+}
+
+#[test]
+fn a_kill_while_the_past_is_removed_loses_nothing() {
+    books::run(async {
+        let mut frame = Frame::with(&[], &EAGER);
+        frame.start();
+        let mut driver = Driver::prepare(&frame.target(), LONG).await.unwrap();
+        upkeep::drive_until(&frame, &mut driver, TAKEN, 2.0).await;
+        frame.stop();
+        for &nth in RETENTION_POINTS {
+            let injury = format!("signal=KILL:when={nth}");
+            frame.injure_files("unlink", &injury, &past_files(&frame));
+            let end = run_to_the_point(&frame, &mut driver).await;
+            println!("unlink {nth}: {end:?}, {} unknown", driver.unknown());
+            assert_ne!(end, End::NotMet, "unlink {nth}");
+            frame.heal();
+            frame.start();
+            books::agree(&frame, &mut driver).await;
+            frame.stop();
+            frame.ends_with(0, &["snapshot", "verify"]);
+        }
+        frame.is_sound();
+        let oldest = medium::number(&medium::segments(&frame.journal_dir())[0]);
+        assert!(oldest > 1, "nothing was retired");
+    });
+}
+
+/// The segments that there are and will be, and the snapshots that there are.
+fn past_files(frame: &Frame) -> Vec<PathBuf> {
+    let journal = frame.journal_dir();
+    let oldest = medium::number(&medium::segments(&journal)[0]);
+    let segment = |number| journal.join(format!("{number:020}.segment"));
+    let snapshots = std::fs::read_dir(frame.home.data_dir.join("snapshots")).unwrap();
+    let taken = snapshots.map(|entry| entry.unwrap().path());
+    (oldest..oldest + 30).map(segment).chain(taken).collect()
 }
 
 #[derive(Debug, PartialEq, Eq)]

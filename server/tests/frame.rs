@@ -65,19 +65,48 @@ impl Frame {
     }
 
     /// From the next start on the frame's system call `call` fails, waits or kills as strace is
-    /// told by `injury`. The tracer is there before the frame makes itself undumpable, so that this
-    /// takes no privilege, and it is a child of the frame and not the other way round, so that
-    /// signals meet the frame.
+    /// told by `injury`.
     pub(crate) fn injure(&mut self, call: &str, injury: &str) {
+        self.injure_files(call, injury, &[]);
+    }
+
+    /// The same for calls on one of `files` only, if there are any. The tracer is there before the
+    /// frame makes itself undumpable, so that this takes no privilege, and it is a child of the
+    /// frame and not the other way round, so that signals meet the frame.
+    pub(crate) fn injure_files(&mut self, call: &str, injury: &str, files: &[PathBuf]) {
         let path = self.beside("injured");
         let bezant = env!("CARGO_BIN_EXE_bezant");
+        let traced = self.traced();
+        // What an earlier one met.
+        let _ = std::fs::remove_file(&traced);
+        let traced = traced.display();
+        let only: String = files.iter().map(|file| format!(" -P {}", file.display())).collect();
         let script = format!(
-            "#!/bin/sh\nexec strace -D -f -q -o /dev/null -e trace={call} \
+            "#!/bin/sh\nexec strace -D -f -q -ttt -o {traced}{only} -e trace={call} \
              -e inject={call}:{injury} {bezant} \"$@\"\n"
         );
         std::fs::write(&path, script).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
         self.home.binary = path;
+    }
+
+    /// What the tracer saw.
+    fn traced(&self) -> PathBuf {
+        self.beside("traced")
+    }
+
+    /// Time from the first injured call to the end of the process, as the tracer saw it.
+    pub(crate) fn end_after_injury(&self) -> Duration {
+        let mut took = None;
+        until("the tracer has seen the end", || {
+            let seen = std::fs::read_to_string(self.traced()).unwrap_or_default();
+            let at = |line: &str| line.split_whitespace().nth(1)?.parse::<f64>().ok();
+            let injured = seen.lines().find(|line| line.contains("(INJECTED)")).and_then(at);
+            let ended = seen.lines().last().filter(|line| line.contains("+++")).and_then(at);
+            took = injured.zip(ended).map(|(injured, ended)| ended - injured);
+            took.is_some()
+        });
+        Duration::from_secs_f64(took.unwrap_or_default())
     }
 
     /// From the next start on it is itself again.
@@ -102,6 +131,11 @@ impl Frame {
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("it started although it should not"),
         }
+    }
+
+    /// A process that was started in another way.
+    pub(crate) fn adopt(&mut self, process: FrameProcess) {
+        self.process = Some(process);
     }
 
     pub(crate) fn process(&mut self) -> &mut FrameProcess {

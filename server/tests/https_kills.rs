@@ -1,7 +1,6 @@
 //! SIGKILL under load over HTTPS: answers that never came are resolved by their ids, and the books
 //! agree. The same over QUIC, more often, is in `kill_loop`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use loadgen::{Door, Driver, Load, Mix, Random};
@@ -22,16 +21,13 @@ fn kills_under(load: Load) {
         let mut random = Random::new(load.seed);
         let mut lost = 0;
         for round in 1..=KILLS {
-            let target = frame.target();
-            let (process, progress) = (frame.take(), Arc::clone(&driver.progress));
+            let (target, process) = (frame.target(), frame.take());
             let after_ms = LOAD_MS.start + random.below(LOAD_MS.end - LOAD_MS.start);
-            let kill = async move {
+            books::drive_to_the_end(&target, &mut driver, async {
                 tokio::time::sleep(Duration::from_millis(after_ms)).await;
                 tokio::task::spawn_blocking(move || process.kill()).await.unwrap();
-                progress.disconnect();
-            };
-            let (driven, ()) = tokio::join!(driver.drive(&target), kill);
-            driven.unwrap();
+            })
+            .await;
             lost += driver.unknown();
             frame.start();
             let (repeated, fresh) = driver.resolve(&frame.target()).await.unwrap();

@@ -1,77 +1,116 @@
 //! SIGKILL at any moment loses nothing that was acknowledged and doubles nothing that was repeated:
-//! the frame is killed under load again and again, and an outside book that knows only the answers
-//! finds every account as it must be.
+//! the frame is killed under load again and again, with snapshots, retention and settlement at
+//! their busiest, and an outside book that knows only the answers finds every account as it must
+//! be. Every third time the process that takes a snapshot is killed before.
 //!
-//! `BEZANT_TEST_KILL_ROUNDS` says how often (30).
+//! `BEZANT_TEST_KILL_ROUNDS` says how often (20).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use loadgen::{Driver, Load, Mix, Random};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::books;
-use crate::frame::{Frame, number};
+use crate::frame::Frame;
 use crate::medium;
+use crate::rounds::Rounds;
+use crate::upkeep::{EAGER, snapshot_of};
 
 /// Accounts are compared after each so many rounds, and after the last.
 const COMPARE_EVERY: u64 = 5;
+/// Rounds on one frame: its database grows with each.
+const ROUNDS_ON_ONE: u64 = 50;
 /// Load before a kill, in milliseconds.
 const LOAD_MS: std::ops::Range<u64> = 200..800;
+/// Longest wait for a snapshot that is to be killed.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(2);
+/// Life of a snapshot before it is killed, in milliseconds.
+const SNAPSHOT_MS: u64 = 60;
 
 #[test]
 fn kills_under_load_lose_and_double_nothing() {
-    let rounds = number("BEZANT_TEST_KILL_ROUNDS", 30);
+    let mut rounds = Rounds::of("kill", 20);
     books::run(async move {
-        let mut frame = Frame::with(&[], &["settlement.history=full"]);
-        frame.start();
-        let mut driver = Driver::prepare(&frame.target(), books::SMALL).await.unwrap();
         let mut random = Random::new(0x5eed);
-        let mut lost = 0;
-        for round in 1..=rounds {
-            let after_ms = LOAD_MS.start + random.below(LOAD_MS.end - LOAD_MS.start);
-            kill_under_load(&mut frame, &mut driver, Duration::from_millis(after_ms)).await;
-            let unknown = driver.unknown();
-            lost += unknown;
-            let started = Instant::now();
-            frame.start();
-            let recovery = started.elapsed();
-            let (repeated, fresh) = driver.resolve(&frame.target()).await.unwrap();
-            println!(
-                "round {round}: killed after {after_ms} ms with {unknown} requests unanswered; \
-                 serving after {} ms; {repeated} commands had been executed, {fresh} had not; \
-                 {} executed so far",
-                recovery.as_millis(),
-                driver.measured.executed,
-            );
-            if round % COMPARE_EVERY == 0 || round == rounds {
-                books::agree(&frame, &mut driver).await;
-            }
+        let mut seen = Seen::default();
+        let mut done = 0;
+        while done < rounds.count() {
+            let some = ROUNDS_ON_ONE.min(rounds.count() - done);
+            on_one_frame(&mut rounds, some, &mut random, &mut seen).await;
+            done += some;
         }
-        assert!(lost > 0, "no kill met a request under way");
-        assert!(driver.measured.executed > rounds * 100, "there was load");
-        frame.wait_settled();
-        frame.stop();
-        frame.is_sound();
-        let segments = medium::records(&frame.journal_dir()).last().unwrap().segment;
-        assert!(segments > rounds / 10, "{segments} segments: kills met few rolls");
+        assert!(rounds.unanswered() > 0, "no kill met a request under way");
+        let Seen { acknowledged, segments, retired, snapshots_killed } = seen;
+        assert!(acknowledged > done * 100, "there was load");
+        assert!(segments > done / 10, "{segments} segments: kills met few rolls");
+        assert!(retired > 0 || segments < 6, "none of {segments} segments was retired");
+        rounds.passed(
+            acknowledged,
+            &format!("{segments} segments, {retired} retired; {snapshots_killed} snapshots killed"),
+        );
     });
 }
 
-/// Drives the load and kills the frame in the middle of it.
-async fn kill_under_load(frame: &mut Frame, driver: &mut Driver, after: Duration) {
-    let target = frame.target();
-    let process = frame.take();
-    let progress = Arc::clone(&driver.progress);
-    let kill = async move {
-        tokio::time::sleep(after).await;
-        tokio::task::spawn_blocking(move || process.kill()).await.unwrap();
-        progress.disconnect();
-    };
-    // An error says that the kill came before the connections: a round without load.
-    let (driven, ()) = tokio::join!(driver.drive(&target), kill);
-    if let Err(error) = driven {
-        println!("no load: {error}");
+#[derive(Default)]
+struct Seen {
+    acknowledged: u64,
+    segments: u64,
+    retired: u64,
+    snapshots_killed: u64,
+}
+
+/// Kills one frame again and again; in the end everything about it must agree.
+async fn on_one_frame(rounds: &mut Rounds, count: u64, random: &mut Random, seen: &mut Seen) {
+    let mut frame = Frame::with(&[], &EAGER);
+    frame.set("settlement.history=full");
+    frame.start();
+    let mut driver = Driver::prepare(&frame.target(), books::SMALL).await.unwrap();
+    for round in 1..=count {
+        let after_ms = LOAD_MS.start + random.below(LOAD_MS.end - LOAD_MS.start);
+        let later_ms = random.below(SNAPSHOT_MS);
+        let target = frame.target();
+        books::drive_to_the_end(&target, &mut driver, async {
+            tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            if round % 3 == 0 {
+                seen.snapshots_killed += kill_snapshot(&frame, later_ms).await;
+            }
+            let process = frame.take();
+            tokio::task::spawn_blocking(move || process.kill()).await.unwrap();
+        })
+        .await;
+        let started = Instant::now();
+        frame.start();
+        let ready_ms = started.elapsed().as_millis();
+        let what = rounds.resolve(&frame.target(), &mut driver).await;
+        println!("round {round}: killed after {after_ms} ms; up after {ready_ms} ms; {what}");
+        if round % COMPARE_EVERY == 0 || round == count {
+            books::agree(&frame, &mut driver).await;
+        }
     }
+    frame.wait_settled();
+    frame.stop();
+    frame.is_sound();
+    let segments = medium::segments(&frame.journal_dir());
+    seen.acknowledged += driver.measured.executed;
+    seen.segments += medium::number(&segments[segments.len() - 1]);
+    seen.retired += medium::number(&segments[0]) - 1;
+}
+
+/// Kills the process that takes a snapshot, if one comes in time, a little later.
+async fn kill_snapshot(frame: &Frame, later_ms: u64) -> u64 {
+    let started = Instant::now();
+    while started.elapsed() < SNAPSHOT_PATIENCE {
+        if let Some(process) = snapshot_of(frame) {
+            tokio::time::sleep(Duration::from_millis(later_ms)).await;
+            let id = process.file_name().unwrap().to_str().unwrap().parse().unwrap();
+            let id = Pid::from_raw(id).unwrap();
+            // It may be done.
+            return u64::from(kill_process(id, Signal::KILL).is_ok());
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    0
 }
 
 /// The judge itself: a frame that had lost one acknowledged record would be found out.

@@ -18,9 +18,14 @@ pub(crate) fn segments(journal: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Headers of all records, in order.
+/// The number in a segment's name.
+pub(crate) fn number(segment: &Path) -> u64 {
+    segment.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+/// Headers of all records that the journal still holds, in order.
 pub(crate) fn records(journal: &Path) -> Vec<RecordHeader> {
-    let mut reader = Reader::open(Arc::new(MappedStorage::new(journal)), 1).unwrap();
+    let mut reader = Reader::open_first(Arc::new(MappedStorage::new(journal))).unwrap();
     let mut headers = Vec::new();
     while let Some((header, _)) = reader.next().unwrap() {
         headers.push(*header);

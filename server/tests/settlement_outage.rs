@@ -2,7 +2,8 @@
 //! or be ahead of the journal: payments go on, nothing is settled twice, and what does not belong
 //! together is refused.
 //!
-//! `BEZANT_TEST_OUTAGE_S` says how long SQL is down (30).
+//! `BEZANT_TEST_OUTAGE_S` says how long SQL is down (30), `BEZANT_TEST_POSTGRES_ROUNDS` how often
+//! it crashes in the middle of the load (6).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,11 @@ use rusqlite::Connection;
 use crate::books;
 use crate::cluster::Cluster;
 use crate::frame::{Frame, copy_dir, number, until};
+use crate::rounds::Rounds;
+use crate::upkeep::EAGER;
 
 /// A load that leaves the machine to others.
 const LIGHT: Load = Load { batch: 8, connections: 1, in_flight: 1, ..books::SMALL };
-/// Crashes of the server in the middle of the load.
-const CRASHES: u32 = 6;
 
 fn on_postgres(cluster: &Cluster) -> Frame {
     let address = format!("settlement.postgres={}", cluster.address());
@@ -69,16 +70,18 @@ fn sql_stopped_under_load_stops_nobody_and_is_caught_up() {
 
 #[test]
 fn sql_crashing_in_mid_transaction_settles_nothing_twice() {
+    let rounds = Rounds::of("postgres", 6);
     let cluster = Cluster::start();
     books::run(async {
         let mut frame = on_postgres(&cluster);
+        EAGER.iter().for_each(|setting| frame.set(setting));
         frame.set("settlement.history=full");
         frame.start();
         let mut driver = Driver::prepare(&frame.target(), LIGHT).await.unwrap();
         let progress = Arc::clone(&driver.progress);
         books::drive_until(&frame, &mut driver, async {
-            for crash in 0..CRASHES {
-                books::executed(&progress, 50 + u64::from(crash) * 37).await;
+            for crash in 0..rounds.count() {
+                books::executed(&progress, 50 + crash % 8 * 37).await;
                 if crash % 2 == 0 {
                     cluster.crash();
                 } else {
@@ -100,6 +103,8 @@ fn sql_crashing_in_mid_transaction_settles_nothing_twice() {
              WHERE first <> before + 1",
         );
         assert_eq!(doubled, "0", "batches follow one another without a gap");
+        let batches = cluster.ask("SELECT max(batch) FROM bezant.settlement_batches");
+        rounds.passed(driver.measured.executed, &format!("{batches} transactions of settlement"));
     });
 }
 

@@ -19,16 +19,16 @@ const BULKY: Load =
 pub(crate) const LEAN: Load =
     Load { accounts: 100, batch: 8, connections: 1, in_flight: 2, ..books::SMALL };
 /// A snapshot each second or segment, and nothing kept that is not needed.
-const EAGER: [&str; 4] = [
+pub(crate) const EAGER: [&str; 4] = [
     "snapshot.interval_s=1",
     "snapshot.journal_mib=8",
     "retention.keep_h=0",
     "scrub.mib_per_s=1024",
 ];
 /// None by itself.
-const NEVER: [&str; 2] = ["snapshot.interval_s=0", "snapshot.journal_mib=0"];
+pub(crate) const NEVER: [&str; 2] = ["snapshot.interval_s=0", "snapshot.journal_mib=0"];
 pub(crate) const TAKEN: &str = "bezant_snapshots_total{result=\"ok\"}";
-const FAILED: &str = "bezant_snapshots_total{result=\"failed\"}";
+pub(crate) const FAILED: &str = "bezant_snapshots_total{result=\"failed\"}";
 
 /// Drives the load until the figure `name` is at least `enough`.
 pub(crate) async fn drive_until(frame: &Frame, driver: &mut Driver, name: &str, enough: f64) {
@@ -158,7 +158,7 @@ fn a_frame_whose_snapshots_are_killed_goes_on() {
 }
 
 /// The process that takes a snapshot of `frame`.
-fn snapshot_of(frame: &Frame) -> Option<PathBuf> {
+pub(crate) fn snapshot_of(frame: &Frame) -> Option<PathBuf> {
     let dir = frame.home.data_dir.display().to_string();
     let mut processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let found = processes.find(|process| {
