@@ -3,6 +3,7 @@
 //! Refuses to be a build system: every command is a short list of ordinary tool calls, printed
 //! before they run. Invariant: what a person runs here is exactly what CI runs.
 
+mod chaos;
 mod code;
 mod conformance;
 mod edges;
@@ -33,6 +34,8 @@ usage: cargo xtask COMMAND
   bench-smoke        every benchmark once, in the bench profile
   figures [ROW]      the end-to-end figures of docs/performance.md; takes minutes
   conformance [N]    schemathesis, sslyze and openssl against a running frame's HTTPS door
+  chaos KIND [--rounds N]  kill, sync-error, postgres, full-disk, power or all: long rounds of the
+                     tests that kill processes and break disks, in the release profile
   tidy               the repository's own rules: crate edges, heads, lengths, words, unsafe
   policy             licences, sources, versions and bans of the dependencies
   postgres -- CMD…   run CMD with a throw-away PostgreSQL in its environment
@@ -52,6 +55,8 @@ fn main() -> ExitCode {
         ["figures", row] => figures::run_rows(Some(row)),
         ["conformance"] => conformance::conformance(None),
         ["conformance", examples] => conformance::conformance(Some(examples)),
+        ["chaos", what] => chaos::chaos(what, None),
+        ["chaos", what, "--rounds", rounds] => chaos::chaos(what, Some(rounds)),
         ["tidy"] => tidy::run(),
         ["policy"] => policy::run(),
         ["postgres", "--", command @ ..] if !command.is_empty() => suite::with_postgres(command),
