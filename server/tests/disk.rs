@@ -7,14 +7,20 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::cluster::is_root;
 
 /// A disk is full when it takes nothing in so many tries in a row.
 const QUIET_TRIES: u32 = 6;
 /// The pause between them.
-const TRY_EVERY: Duration = Duration::from_millis(50);
+const TRY_EVERY: Duration = Duration::from_millis(20);
+/// Longest wait for whoever still has a file open on a disk that is to be taken away: a process
+/// that ends with its parent ends a little after it.
+const UMOUNT_PATIENCE: Duration = Duration::from_secs(20);
 /// `EXT4_IOC_SHUTDOWN`, which any language may call; the flag says what still reaches the disk.
 const SHUTDOWN: &str = "import fcntl, os, struct, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
@@ -68,6 +74,11 @@ impl Disk {
         Ok(Self { at: at.to_owned(), image: None })
     }
 
+    /// What it is.
+    pub(crate) const fn kind(&self) -> &'static str {
+        if self.image.is_some() { "ext4" } else { "tmpfs" }
+    }
+
     fn mount(&mut self) -> Result<(), String> {
         let image = self.image.as_ref().expect("a tmpfs is mounted once");
         run(Command::new("mount").args(["-t", "ext4", "-o", "loop"]).arg(image).arg(&self.at))
@@ -83,42 +94,100 @@ impl Disk {
         run(Command::new("sync").arg("-f").arg(&self.at)).unwrap();
     }
 
+    /// Whether this machine can cut the power of a disk, tried on one of its own at `at`. The error
+    /// says what is missing.
+    pub(crate) fn can_be_cut(at: &Path) -> Result<(), String> {
+        let mut disk = Self::ext4(at, 16)?;
+        disk.cut(Cut::AtOnce)?;
+        disk.restore();
+        Ok(())
+    }
+
     /// From now on nothing reaches the disk any more, and every access fails.
     pub(crate) fn cut(&self, cut: Cut) -> Result<(), String> {
         let flag = (cut as u8).to_string();
         run(Command::new("python3").args(["-c", SHUTDOWN]).arg(&self.at).arg(flag))
     }
 
-    /// The power is back: what the disk has is all there is. Nobody may have a file open.
+    /// The power is back: what the disk has is all there is. Whoever has a file open is waited for.
     pub(crate) fn restore(&mut self) {
-        run(Command::new("umount").arg(&self.at)).unwrap();
+        let started = Instant::now();
+        while let Err(why) = run(Command::new("umount").arg(&self.at)) {
+            assert!(started.elapsed() < UMOUNT_PATIENCE, "{why}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         self.mount().unwrap();
     }
 
-    /// Takes all space that is left; returns the file that holds it.
-    pub(crate) fn fill(&self) -> PathBuf {
+    /// Takes all space that is left, and what becomes free later, until the filler is gone.
+    pub(crate) fn fill(&self) -> Filler {
         let path = self.at.join("filler");
-        let mut file = File::create(&path).unwrap();
-        // A segment that could not be prepared gives back what it had got, and the file system
-        // what it had put by: it is full when nothing comes for a while.
-        let mut quiet = 0;
-        while quiet < QUIET_TRIES {
-            quiet += 1;
-            for len in [1 << 20, 4_096, 1] {
-                while file.write_all(&vec![0x55; len]).is_ok() {
-                    quiet = 0;
-                }
-            }
-            file.sync_all().unwrap();
+        let file = File::create(&path).unwrap();
+        let state = Arc::new(State::default());
+        let thread = std::thread::spawn({
+            let state = Arc::clone(&state);
+            move || state.keep_full(file)
+        });
+        let filler = Filler { path, state, thread: Some(thread) };
+        while filler.state.quiet.load(Ordering::Relaxed) < QUIET_TRIES {
             std::thread::sleep(TRY_EVERY);
         }
-        path
+        filler
     }
 
     /// On a full disk: takes the rest of a log's last block.
     pub(crate) fn fill_up(&self, log: &str) {
         let mut log = File::options().append(true).open(self.at.join(log)).unwrap();
         while log.write_all(b"\n").is_ok() {}
+    }
+}
+
+/// The file that keeps a disk full. A segment that could not be prepared gives back what it had
+/// got, as does a snapshot that failed, and retention what was removed: it takes all of it. Gone
+/// with its guard.
+pub(crate) struct Filler {
+    path: PathBuf,
+    state: Arc<State>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct State {
+    is_over: AtomicBool,
+    /// Tries in a row in which nothing was taken.
+    quiet: AtomicU32,
+}
+
+impl State {
+    fn keep_full(&self, mut file: File) {
+        let blocks = [vec![0x55; 1 << 20], vec![0x55; 4_096], vec![0x55]];
+        while !self.is_over.load(Ordering::Relaxed) {
+            let mut has_grown = false;
+            for block in &blocks {
+                while file.write_all(block).is_ok() {
+                    has_grown = true;
+                }
+            }
+            if has_grown {
+                self.quiet.store(0, Ordering::Relaxed);
+                // What was put by for later writes is free again only now. Room for the disk's own
+                // bookkeeping may be missing; there are more tries.
+                let _ = file.sync_all();
+            } else {
+                self.quiet.fetch_add(1, Ordering::Relaxed);
+            }
+            std::thread::sleep(TRY_EVERY);
+        }
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        self.state.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -26,6 +26,10 @@ const STEADY: Load = Load { batch: 64, connections: 1, in_flight: 4, ..books::SM
 #[test]
 fn a_power_cut_under_load_loses_nothing() {
     let mut rounds = Rounds::of("power", 4);
+    let trial = tempfile::tempdir().unwrap();
+    if let Err(why) = Disk::can_be_cut(&trial.path().join("trial")) {
+        return rounds.not_run(&why);
+    }
     books::run(async move {
         let mut random = Random::new(0xdead_beef);
         let (mut acknowledged, mut done) = (0, 0);
@@ -33,10 +37,7 @@ fn a_power_cut_under_load_loses_nothing() {
             let some = ROUNDS_ON_ONE.min(rounds.count() - done);
             // Half of the disks with snapshots and retention, the other half without.
             let has_snapshots = (done / ROUNDS_ON_ONE).is_multiple_of(2);
-            match on_one_disk(&mut rounds, some, has_snapshots, &mut random).await {
-                Ok(count) => acknowledged += count,
-                Err(why) => return rounds.not_run(&why),
-            }
+            acknowledged += on_one_disk(&mut rounds, some, has_snapshots, &mut random).await;
             done += some;
         }
         assert!(rounds.unanswered() > 0, "no cut met a request under way");
@@ -50,12 +51,12 @@ async fn on_one_disk(
     count: u64,
     has_snapshots: bool,
     random: &mut Random,
-) -> Result<u64, String> {
+) -> u64 {
     // The database lies on the same disk: it may not know more than the journal either.
     let mut frame = Frame::unmade(&["settlement.interval_ms=20", "settlement.history=full"]);
     let upkeep: &[&str] = if has_snapshots { &EAGER } else { &NEVER };
     upkeep.iter().for_each(|setting| frame.set(setting));
-    let mut disk = Disk::ext4(&frame.home.data_dir, MIB)?;
+    let mut disk = Disk::ext4(&frame.home.data_dir, MIB).unwrap();
     frame.home.init(&[]).unwrap();
     frame.start();
     let mut driver = Driver::prepare(&frame.target(), STEADY).await.unwrap();
@@ -80,5 +81,5 @@ async fn on_one_disk(
     frame.wait_settled();
     frame.stop();
     frame.is_sound();
-    Ok(driver.measured.executed)
+    driver.measured.executed
 }

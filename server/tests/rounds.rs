@@ -54,15 +54,16 @@ impl Rounds {
     pub(crate) fn passed(self, acknowledged: u64, seen: &str) {
         let Self { name, count, started, repeated, fresh } = self;
         let seconds = started.elapsed().as_secs();
+        let seen = format!("{repeated} + {fresh} unanswered; {seen}");
         report(&format!(
-            "| {name} | {count} | {acknowledged} | {repeated} + {fresh} | 0 | 0 | {seconds} | \
-             {seen} |"
+            "| `chaos {name}` | {count} | {acknowledged} | 0 | 0 | {seconds} | {seen} |"
         ));
     }
 
     /// Says that nothing was shown, and why.
     pub(crate) fn not_run(&self, why: &str) {
-        report(&format!("| {} | 0 | | | | | | NOT RUN: {why} |", self.name));
+        let why = why.replace(['\n', '|'], " ");
+        report(&format!("| `chaos {}` | 0 | | | | | NOT RUN: {why} |", self.name));
     }
 }
 

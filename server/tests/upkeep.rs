@@ -159,14 +159,16 @@ fn a_frame_whose_snapshots_are_killed_goes_on() {
 
 /// The process that takes a snapshot of `frame`.
 pub(crate) fn snapshot_of(frame: &Frame) -> Option<PathBuf> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    processes.map(|process| process.path()).find(|process| takes_snapshot_of(frame, process))
+}
+
+/// Whether the process there is, right now, the one that takes a snapshot of `frame`.
+pub(crate) fn takes_snapshot_of(frame: &Frame, process: &Path) -> bool {
     let dir = frame.home.data_dir.display().to_string();
-    let mut processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let found = processes.find(|process| {
-        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        line.starts_with("bezant snapshot create") && line.contains(&dir)
-    });
-    found.map(|process| process.path())
+    let line = std::fs::read(process.join("cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    line.starts_with("bezant snapshot create") && line.contains(&dir)
 }
 
 /// Whether a process is gone, or waits for nobody but whoever inherited it.

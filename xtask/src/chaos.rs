@@ -20,16 +20,19 @@ struct Kind {
 }
 
 const KINDS: [Kind; 5] = [
-    Kind { name: "kill", test: "kill_loop::kills_under_load", rounds: 100 },
+    Kind { name: "kill", test: "kill_loop::kills_under_load", rounds: 500 },
     Kind { name: "sync-error", test: "sync_errors::a_failed_sync", rounds: 50 },
     Kind { name: "postgres", test: "settlement_outage::sql_crashing", rounds: 100 },
     Kind { name: "full-disk", test: "full_disk::a_full_disk", rounds: 20 },
     Kind { name: "power", test: "power::a_power_cut", rounds: 20 },
 ];
 
-const HEAD: &str = "\
-| kind | rounds | acknowledged | unanswered | lost | doubled | seconds | seen |
-|---|---|---|---|---|---|---|---|";
+/// Above the rows that the tests leave.
+pub(crate) const HEAD: &str = "\
+| command | rounds | acknowledged | lost | doubled | seconds | seen |
+|---|---|---|---|---|---|---|";
+/// In a row, that nothing was shown.
+const NOT_RUN: &str = "NOT RUN";
 
 /// Runs the kinds that `what` names, each for `rounds` or as long as it is run unasked.
 pub(crate) fn chaos(what: &str, rounds: Option<&str>) -> Result<(), String> {
@@ -65,7 +68,18 @@ fn test(kind: Kind, rounds: u64, report: &Path) -> Result<(), String> {
     test.args(["test", "--release", "-p", "server", "--test", "main", "--"]);
     test.args(["--nocapture", kind.test]);
     test.env(variable(kind), rounds.to_string()).env("BEZANT_TEST_REPORT", report);
-    run(&mut test)
+    run(&mut test)?;
+    is_shown(kind, &fs::read_to_string(report).unwrap_or_default())
+}
+
+/// A test that was not run has not failed, but what was asked for has.
+fn is_shown(kind: Kind, rows: &str) -> Result<(), String> {
+    let head = format!("| `chaos {}` |", kind.name);
+    match rows.lines().rfind(|row| row.starts_with(&head)) {
+        None => Err(format!("{} has left no row", kind.test)),
+        Some(row) if row.contains(NOT_RUN) => Err(row.to_owned()),
+        Some(_) => Ok(()),
+    }
 }
 
 /// What tells the test how often.
@@ -73,7 +87,8 @@ fn variable(kind: Kind) -> String {
     format!("BEZANT_TEST_{}_ROUNDS", kind.name.replace('-', "_").to_uppercase())
 }
 
-fn remove(report: &Path) -> Result<(), String> {
+/// Forgets the rows of an earlier run.
+pub(crate) fn remove(report: &Path) -> Result<(), String> {
     match fs::remove_file(report) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(format!("{}: {error}", report.display()))
@@ -92,6 +107,16 @@ mod tests {
         assert_eq!(chosen("power").unwrap()[0].test, "power::a_power_cut");
         let Err(error) = chosen("thunder") else { panic!("it is not there") };
         assert!(error.contains("sync-error") && error.contains("thunder"), "{error}");
+    }
+
+    #[test]
+    fn what_was_not_run_or_left_no_row_has_failed() {
+        let [kill, .., power] = KINDS;
+        let rows = "| `chaos kill` | 5 | 9 | 0 | 0 | 1 | 0 + 1 unanswered; |\n\
+                    | `chaos power` | 0 | | | | | NOT RUN: no loop device |\n";
+        assert_eq!(is_shown(kill, rows), Ok(()));
+        assert!(is_shown(power, rows).unwrap_err().contains("no loop device"));
+        assert!(is_shown(kill, "").unwrap_err().contains("no row"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::postgres::Cluster;
 use crate::steps::{Steps, cargo, has_subcommand, run};
-use crate::{examples, metadata, policy, tidy, tracer};
+use crate::{chaos, examples, metadata, policy, tidy, tracer};
 
 /// How long the simulator runs, unless `BEZANT_SIM_MINUTES` says otherwise.
 const SIM_MINUTES: u64 = 3;
@@ -116,10 +116,13 @@ fn loom() -> Result<(), String> {
 /// Unit and integration tests of every crate, with PostgreSQL beside them.
 fn suites() -> Result<(), String> {
     tracer::ensure()?;
-    let python = examples::ensure(&metadata::read(false)?.target)?;
+    let target = metadata::read(false)?.target;
+    let python = examples::ensure(&target)?;
+    let report = target.join("suites.md");
+    chaos::remove(&report)?;
     let cluster = Cluster::start()?;
     let mut test = cargo();
-    test.env("BEZANT_TEST_PYTHON", python);
+    test.env("BEZANT_TEST_PYTHON", python).env("BEZANT_TEST_REPORT", &report);
     if has_subcommand("nextest") {
         test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
     } else {
@@ -128,7 +131,10 @@ fn suites() -> Result<(), String> {
         );
         test.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
     }
-    run(test.envs(cluster.variables()))
+    let done = run(test.envs(cluster.variables()));
+    // The runner swallows what a passing test prints: what was not run must be seen all the same.
+    println!("\n{}\n{}", chaos::HEAD, fs::read_to_string(&report).unwrap_or_default());
+    done
 }
 
 /// Whether a file below `folder` satisfies `wanted`; a folder that is not there holds nothing.
