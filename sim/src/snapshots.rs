@@ -130,6 +130,8 @@ impl World {
         let durable = self.node().stages.marks.durable_index();
         self.judge.walk(&self.disk, durable)?;
         let before = self.whole()?;
+        // One that was given up after its rename has taken a damaged one's name and place.
+        self.known.damaged.retain(|name| before.iter().all(|(whole, _)| whole != name));
         let catalogue = Arc::clone(&self.node().catalogue);
         for (name, _) in &before {
             catalogue.trust(name);
