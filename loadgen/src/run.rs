@@ -27,6 +27,10 @@ const SETUP_BATCH: usize = 4_096;
 const SETUP_IN_FLIGHT: usize = 8;
 /// Differences told in words.
 const EXAMPLES_MAX: usize = 5;
+/// How late a frame on a busy machine may be with expiries, beyond half a second.
+const EXPIRY_LATE_MAX: Duration = Duration::from_secs(10);
+/// From one comparison to the next meanwhile.
+const EXPIRY_LOOK: Duration = Duration::from_millis(250);
 
 /// Why a run ended early.
 #[derive(Debug)]
@@ -364,19 +368,33 @@ impl Driver {
         Ok((repeated, fresh))
     }
 
-    /// Waits until left holds have expired, then compares every account with the frame's.
+    /// Waits until left holds have expired, then compares every account with the frame's. A frame
+    /// that has had no time to let them expire yet is given some.
     ///
     /// # Errors
     ///
     /// When the frame cannot be read.
     pub async fn compare(&mut self, target: &Target) -> Result<Agreement, RunError> {
         assert!(self.unknown.is_empty(), "resolve unknown outcomes first");
+        let mut patience = Duration::ZERO;
         if self.planners.iter().any(Planner::has_expiring) {
             tokio::time::sleep(Duration::from_millis(u64::from(EXPIRING_MS) + 500)).await;
             for planner in &mut self.planners {
                 planner.expire(&mut lock(&self.model));
             }
+            patience = EXPIRY_LATE_MAX;
         }
+        let started = Instant::now();
+        loop {
+            let agreement = self.compare_now(target).await?;
+            if agreement.differences == 0 || started.elapsed() >= patience {
+                return Ok(agreement);
+            }
+            tokio::time::sleep(EXPIRY_LOOK).await;
+        }
+    }
+
+    async fn compare_now(&self, target: &Target) -> Result<Agreement, RunError> {
         let client = connect(target.addr, &target.registry, Options::default()).await?;
         let mut agreement = Agreement {
             accounts: self.load.accounts,

@@ -147,8 +147,11 @@ async fn fill_at(stage: Stage) -> Result<(u64, &'static str), String> {
         })
         .await;
     }
-    let refusals: Vec<_> = driver.measured.refused.keys().copied().collect();
-    assert_eq!(refusals, ["journal_full"], "{stage:?}");
+    let refused = &driver.measured.refused;
+    assert!(refused.contains_key("journal_full"), "{stage:?}: {refused:?}");
+    // A limit that the load may reach by itself.
+    let others = |name: &&str| !["journal_full", "holds_per_debtor"].contains(name);
+    assert_eq!(refused.keys().copied().find(others), None, "{stage:?}");
     books::agree(&frame, &mut driver).await;
     frame.wait_settled();
     frame.stop();
