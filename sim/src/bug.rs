@@ -66,6 +66,10 @@ bugs! {
     KeyUnasked = "key-unasked";
     /// A gateway answers repeats of an id from its own memory, whatever their body.
     AnswerById = "answer-by-id";
+    /// A gateway sends a request under the identity of another connection.
+    IdentityMixed = "identity-mixed";
+    /// A gateway takes whoever asks for the owner of the account.
+    OwnerBelieved = "owner-believed";
     /// A read is answered by an older state.
     StaleRead = "stale-read";
     /// A client that was not answered sends the command again under a new id.

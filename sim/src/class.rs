@@ -113,6 +113,8 @@ classes! {
     SnapshotRot = "snapshot-rot", Fault, 500;
     /// Retention breaks off.
     RetentionStop = "retention-stop", Fault, 300;
+    /// A client asks for what is not its own.
+    Stranger = "stranger", Habit, 100;
 }
 
 const CLASSES: usize = Class::ALL.len();

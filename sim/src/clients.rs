@@ -172,6 +172,36 @@ impl Clients {
         self.want_money(rng, (from, to), amount, (step, now_ms));
     }
 
+    /// Somebody wants what is not theirs.
+    pub(crate) fn intrude(&mut self, rng: &mut Rng, step: u64, now_ms: u64) {
+        if self.open() >= OPEN_MAX || self.intents.len() >= self.most {
+            return;
+        }
+        let n = rng.below(AGENTS);
+        let (from, to) = (agent(n), agent((n + 1 + rng.below(AGENTS - 1)) % AGENTS));
+        let amount = u128::from(1 + rng.below(3_000));
+        let id = self.id(now_ms);
+        let pay = Command::transfer(id, from, to, ASSET, amount);
+        let (principal, role, command) = match rng.below(7) {
+            0 => (to, Role::Agent, pay),
+            1 => (MINT, Role::Mint, pay),
+            // It hosts nobody.
+            2 => (from, Role::Registry, pay),
+            3 => (to, Role::Agent, Command::hold(id, from, to, ASSET, amount, 1_000)),
+            4 => (to, Role::Agent, Command::issue(id, to, ASSET, amount)),
+            5 if !self.holds.is_empty() => {
+                let hold = self.holds[rng.pick(self.holds.len())];
+                let claimed = Command { credit: hold.debit, ..hold };
+                (hold.debit, Role::Agent, Command::capture(id, &claimed, None))
+            }
+            _ => {
+                let read = Command::new(Kind::ReadAccount, CommandId(0));
+                (to, Role::Agent, Command { debit: from, asset: ASSET, ..read })
+            }
+        };
+        self.want(principal, role, vec![command], step);
+    }
+
     /// The first account has most of the traffic.
     fn hot(&self, rng: &mut Rng) -> u128 {
         let n = if rng.chance(600) { 0 } else { rng.below(AGENTS) };

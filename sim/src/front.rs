@@ -4,7 +4,7 @@
 //! it.
 
 use protocol::reply::{Decoded, Outcome, decode};
-use protocol::{Kind, Status};
+use protocol::{Kind, Role, Status};
 use ring::Ticket;
 
 use crate::bug::Bug;
@@ -84,7 +84,8 @@ impl World {
     }
 
     fn read(&mut self, intent: usize, floor: u64, decoded: &Decoded) -> Checked {
-        let owner = self.clients.intents[intent].principal;
+        let wanted = &self.clients.intents[intent];
+        let (asking, owner) = (wanted.principal, wanted.slots[0].debit);
         let sequence = decoded.head.first_sequence;
         hold(sequence >= floor, "I6", || {
             format!("a read saw {sequence}, sent when {floor} was known")
@@ -93,6 +94,7 @@ impl World {
         let Some(answer) = decoded.answers.first().filter(|answer| answer.status == 0) else {
             return Ok(());
         };
+        hold(asking == owner, "I12", || format!("{asking:x} has read the account of {owner:x}"))?;
         let told = (answer.liquid(), answer.held);
         self.reads.insert(owner, (sequence, told));
         self.judge.read(owner, sequence, told)
@@ -126,9 +128,10 @@ impl World {
         let Some(mut envelope) = self.node().pool.try_acquire(slots) else { return Ok(()) };
         let request = self.requests + 1;
         envelope.head.request = request;
-        envelope.head.principal = wanted.principal;
+        let (principal, role) = self.caller(intent);
+        envelope.head.principal = principal;
         envelope.head.history_checked = asked;
-        envelope.head.role = wanted.role as u16;
+        envelope.head.role = role as u16;
         envelope.head.slots = slots;
         if wanted.is_read {
             envelope.head.flags = protocol::request::flags::READ;
@@ -142,6 +145,7 @@ impl World {
             return Ok(());
         }
         self.requests = request;
+        self.judge.sent(request, wanted.principal, wanted.role);
         self.run.trace.mix(request);
         self.clients.sent.insert(request, Sent { intent, floor: self.told });
         let entry = &mut self.clients.intents[intent];
@@ -163,6 +167,25 @@ impl World {
         let status = Status::from_number(status).expect("the history holds known statuses");
         let rate = u16::try_from(rate).expect("the history holds rates");
         self.judge.answered(id, (body, status, rate, sequence))
+    }
+
+    /// By whose authority a gateway sends an intent: its own, unless a bug is planted.
+    fn caller(&self, intent: usize) -> (u128, Role) {
+        let wanted = &self.clients.intents[intent];
+        match self.run.bug {
+            Some(Bug::IdentityMixed) => {
+                let other = &self.clients.intents[intent.saturating_sub(1)];
+                (other.principal, other.role)
+            }
+            Some(Bug::OwnerBelieved) if wanted.role == Role::Agent => {
+                let command = &wanted.slots[0];
+                let is_capture = command.kind == Kind::Capture.number();
+                let is_release = command.kind == Kind::Release.number();
+                let is_paid = is_capture || is_release;
+                (if is_paid { wanted.principal } else { command.debit }, wanted.role)
+            }
+            _ => (wanted.principal, wanted.role),
+        }
     }
 
     /// What gateways and clients with planted bugs do; `Some` if nothing is sent.

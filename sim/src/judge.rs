@@ -19,6 +19,7 @@ use snapshot::Meta;
 use crate::disk::SimDisk;
 use crate::model::Model;
 use crate::node::{Found, OPTIONS};
+use crate::rights::Rights;
 use crate::sql::Tables;
 
 /// A rule that does not hold.
@@ -80,6 +81,7 @@ pub(crate) struct Judge {
     by_id: BTreeMap<(u128, u128), u64>,
     by_intent: BTreeMap<u64, u64>,
     answers: BTreeMap<(u128, u128), Answer>,
+    rights: Rights,
     /// Every record that was judged: those that the journal has retired, too.
     log: Vec<(RecordHeader, Vec<u8>)>,
     known: BTreeSet<[u8; 32]>,
@@ -102,6 +104,7 @@ impl Judge {
             by_id: BTreeMap::new(),
             by_intent: BTreeMap::new(),
             answers: BTreeMap::new(),
+            rights: Rights::default(),
             log: Vec::new(),
             known: BTreeSet::new(),
             first_segment: 0,
@@ -110,8 +113,9 @@ impl Judge {
 
     /// Another judge of the same records, which the clients have told the same.
     pub(crate) fn again(&self) -> Checked<Self> {
-        let (answers, first_segment) = (self.answers.clone(), self.first_segment);
-        let mut again = Self { answers, first_segment, ..Self::new() };
+        let (answers, rights) = (self.answers.clone(), self.rights.again());
+        let first_segment = self.first_segment;
+        let mut again = Self { answers, rights, first_segment, ..Self::new() };
         for (header, payload) in &self.log {
             again.judge(header, payload)?;
         }
@@ -202,11 +206,13 @@ impl Judge {
         if request.role == Role::Engine as u16 {
             return Ok(());
         }
+        self.rights.is_of_its_sender(request)?;
         for (entry, outcome) in protocol::request::Commands::new(slots).zip(&outcomes) {
             let command = entry.expect("the journal holds whole commands").command;
             if outcome.status != Status::Ok || outcome.repeat {
                 continue;
             }
+            self.rights.took_effect(request, command)?;
             let sequence = outcome.sequence;
             let twice = self.by_id.insert((request.principal, command.id), sequence);
             hold(twice.is_none(), "I4", || {
@@ -325,6 +331,11 @@ impl Judge {
     /// The segment of the last record.
     pub(crate) fn last_segment(&self) -> u64 {
         self.places.last().map_or(0, |place| place.segment)
+    }
+
+    /// A door has taken a request from whom it knows to be this.
+    pub(crate) fn sent(&mut self, request: u64, principal: u128, role: Role) {
+        self.rights.sent(request, principal, role);
     }
 
     /// A client was told this of its request.

@@ -31,6 +31,7 @@ mod misplace;
 #[allow(dead_code, reason = "the engine's own tests use more of the model than the judge does")]
 mod model;
 mod node;
+mod rights;
 mod rival;
 mod rng;
 mod shrink;

@@ -219,6 +219,10 @@ impl World {
             0..=29 => {
                 let (step, now_ms) = (self.run.step, now_ns / 1_000_000);
                 self.clients.think(&mut self.run.rng, &self.run.swarm, step, now_ms);
+                if self.run.chance_own(Class::Stranger) {
+                    self.run.strike(Class::Stranger);
+                    self.clients.intrude(self.run.own(Class::Stranger), step, now_ms);
+                }
                 self.send_due()?;
             }
             30..=44 => {
