@@ -76,6 +76,7 @@ pub struct Choice {
 /// The first thing that is not as the header says, or does not verify.
 pub fn load(reader: &mut Reader, options: Options) -> Result<Engine, CheckError> {
     let meta = reader.meta();
+    reader.read_ahead();
     let mut failed = None;
     let read = Engine::read_state(options, &mut |bytes: &mut [u8]| {
         failed = reader.fill(bytes).err();

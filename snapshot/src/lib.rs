@@ -6,6 +6,7 @@
 //! a reader has been verified; at least [`KEPT_MIN`] verified snapshots survive pruning.
 
 mod catalogue;
+mod chunks;
 mod error;
 mod files;
 mod format;

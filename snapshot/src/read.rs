@@ -6,18 +6,19 @@
 
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
+use crate::chunks::{AHEAD_MIN, Ahead, Chunks, Source};
 use crate::error::{Doing as _, SnapshotError};
 use crate::files::{FileRead, Files};
-use crate::format::{CHUNK_BYTES, FORMAT, HASH_BYTES, HEADER_BYTES, Header, MAGIC, Meta, hash_of};
+use crate::format::{FORMAT, HASH_BYTES, HEADER_BYTES, Header, MAGIC, Meta, hash_of};
 
 /// An open snapshot whose header and table verify.
 pub struct Reader {
-    file: Box<dyn FileRead>,
     place: String,
     header: Header,
-    table: Vec<[u8; 32]>,
-    /// Next chunk to read.
-    next: usize,
+    file_bytes: u64,
+    source: Source,
+    /// Chunks that are still to be loaded.
+    chunks_left: usize,
     chunk: Vec<u8>,
     /// Bytes of the chunk that were handed over.
     used: usize,
@@ -82,8 +83,10 @@ impl Reader {
         if hash_of(table.as_bytes()) != header.table_hash {
             return Err(SnapshotError::damaged(place, at, "the table is not what was written"));
         }
-        let left = header.body_bytes.get();
-        Ok(Self { file, place, header, table, next: 0, chunk: Vec::new(), used: 0, left })
+        let (left, file_bytes) = (header.body_bytes.get(), file.bytes());
+        let source = Chunks { file, place: place.clone(), body_bytes: left, table, next: 0 };
+        let (source, chunk) = (Source::Here(source), Vec::new());
+        Ok(Self { place, header, file_bytes, source, chunks_left: chunks, chunk, used: 0, left })
     }
 
     /// Of what it is.
@@ -137,7 +140,7 @@ impl Reader {
         if self.left > 0 {
             return Err(self.length());
         }
-        Ok(Verified { meta: self.meta(), file_bytes: self.file.bytes() })
+        Ok(Verified { meta: self.meta(), file_bytes: self.file_bytes })
     }
 
     /// Reads and verifies all that is left.
@@ -146,7 +149,7 @@ impl Reader {
     ///
     /// The first chunk that does not verify.
     pub fn verify(mut self) -> Result<Verified, SnapshotError> {
-        while self.next < self.table.len() {
+        while self.chunks_left > 0 {
             self.load()?;
         }
         self.left = 0;
@@ -162,7 +165,7 @@ impl Reader {
     /// The first chunk that does not verify.
     pub fn verify_step(&mut self, bytes_max: u64) -> Result<u64, SnapshotError> {
         let mut bytes = 0;
-        while self.next < self.table.len() && (bytes == 0 || bytes < bytes_max) {
+        while self.chunks_left > 0 && (bytes == 0 || bytes < bytes_max) {
             self.load()?;
             self.used = self.chunk.len();
             bytes += self.chunk.len() as u64;
@@ -173,8 +176,19 @@ impl Reader {
 
     /// Bytes of the whole file.
     #[must_use]
-    pub fn file_bytes(&self) -> u64 {
-        self.file.bytes()
+    pub const fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// From now on a thread of its own reads and verifies, some chunks ahead of whoever asks. What
+    /// is short, or no thread can be had for, goes on as before.
+    pub fn read_ahead(&mut self) {
+        if self.chunks_left >= AHEAD_MIN
+            && matches!(self.source, Source::Here(_))
+            && let Some(ahead) = Ahead::start()
+        {
+            ahead.take_over(&mut self.source);
+        }
     }
 
     fn length(&self) -> SnapshotError {
@@ -183,17 +197,11 @@ impl Reader {
     }
 
     fn load(&mut self) -> Result<(), SnapshotError> {
-        let from = self.next as u64 * CHUNK_BYTES as u64;
-        let len = (self.header.body_bytes.get() - from).min(CHUNK_BYTES as u64);
-        self.chunk.resize(len as usize, 0);
-        self.used = 0;
-        let offset = HEADER_BYTES + from;
-        self.file.read_at(offset, &mut self.chunk).doing("reading", || self.place.clone())?;
-        if hash_of(&self.chunk) != self.table[self.next] {
-            let place = self.place.clone();
-            return Err(SnapshotError::damaged(place, offset, "the chunk is not what was written"));
+        if !self.source.read(&mut self.chunk)? {
+            return Err(self.length());
         }
-        self.next += 1;
+        self.used = 0;
+        self.chunks_left -= 1;
         Ok(())
     }
 }

@@ -88,3 +88,43 @@ fn a_reader_gives_no_more_than_there_is() {
     reader.fill(&mut [0; 4]).unwrap();
     assert!(matches!(reader.finish(), Err(SnapshotError::Length { .. })));
 }
+
+#[test]
+fn reading_ahead_gives_the_same_and_tells_the_same() {
+    let disk = MemoryFiles::new();
+    let catalogue = catalogue(&disk);
+    let bytes = body(20 * CHUNK_BYTES + 7);
+    let name = take(&catalogue, 10, &bytes).unwrap();
+    let ahead = || {
+        let mut reader = catalogue.open(&name).unwrap();
+        reader.read_ahead();
+        // A second time it changes nothing.
+        reader.read_ahead();
+        reader
+    };
+    let mut found = vec![0; bytes.len()];
+    let mut reader = ahead();
+    for part in found.chunks_mut(300_001) {
+        reader.fill(part).unwrap();
+    }
+    assert!(found == bytes && reader.left() == 0);
+    assert!(matches!(reader.fill(&mut [0]), Err(SnapshotError::Length { .. })));
+    assert_eq!(reader.finish().unwrap(), catalogue.verify(&name).unwrap());
+    assert_eq!(ahead().verify().unwrap(), catalogue.verify(&name).unwrap());
+    // Half way it is given up.
+    ahead().fill(&mut found[..CHUNK_BYTES]).unwrap();
+
+    let place = 18 * CHUNK_BYTES + 256;
+    edit(&disk, &name, |file| file[place + 5] ^= 1);
+    let mut reader = ahead();
+    let (whole, rest) = found.split_at_mut(18 * CHUNK_BYTES);
+    whole.fill(0);
+    reader.fill(whole).unwrap();
+    assert!(*whole == bytes[..whole.len()]);
+    let error = reader.fill(rest).expect_err("a byte is wrong");
+    assert!(
+        matches!(error, SnapshotError::Damaged { offset, .. } if offset == place as u64),
+        "{error}"
+    );
+    assert!(ahead().verify().is_err());
+}
