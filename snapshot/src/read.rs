@@ -197,10 +197,15 @@ impl Reader {
     }
 
     fn load(&mut self) -> Result<(), SnapshotError> {
-        if !self.source.read(&mut self.chunk)? {
+        let read = self.source.read(&mut self.chunk);
+        self.used = 0;
+        if !matches!(read, Ok(true)) {
+            // Nothing that does not verify is handed over to who asks again.
+            self.chunk.clear();
+        }
+        if !read? {
             return Err(self.length());
         }
-        self.used = 0;
         self.chunks_left -= 1;
         Ok(())
     }

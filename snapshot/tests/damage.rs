@@ -126,5 +126,13 @@ fn reading_ahead_gives_the_same_and_tells_the_same() {
         matches!(error, SnapshotError::Damaged { offset, .. } if offset == place as u64),
         "{error}"
     );
+    assert!(reader.fill(&mut [0]).is_err(), "nothing comes behind it");
     assert!(ahead().verify().is_err());
+
+    let mut reader = catalogue.open(&name).unwrap();
+    reader.fill(&mut found[..18 * CHUNK_BYTES]).unwrap();
+    for _ in 0..2 {
+        let again = reader.fill(&mut [0]);
+        assert!(matches!(again, Err(SnapshotError::Damaged { .. })), "whoever asks again");
+    }
 }
