@@ -56,6 +56,17 @@ async fn open_one(frame: &Frame, owner: u128) {
     must(&north, client::Command::open(north.ids().next_id(), owner, NATIVE)).await;
 }
 
+/// Takes so many snapshots of the stopped frame, each of another state.
+fn snapshots(frame: &mut Frame, count: u128) {
+    for owner in 0..count {
+        frame.start();
+        books::run(open_one(frame, OWNER + owner));
+        frame.wait_settled();
+        frame.stop();
+        frame.ends_with(0, &["snapshot", "create"]);
+    }
+}
+
 const OWNER: u128 = 0x0190_0000_0000_7000_8000_0000_0000_0100;
 
 #[test]
@@ -78,7 +89,7 @@ fn nothing_goes_that_a_restored_database_needs() {
         let connection = Connection::open(frame.sqlite()).unwrap();
         connection.execute("VACUUM INTO ?1", [older.to_str().unwrap()]).unwrap();
         drop(connection);
-        // It can be looked at, and nothing can be written to it.
+        // It can be read, and no batch can be settled to it.
         let stuck = "CREATE TRIGGER stuck BEFORE INSERT ON settlement_watermark \
                      BEGIN SELECT RAISE(ABORT, 'stuck'); END";
         Connection::open(&older).unwrap().execute_batch(stuck).unwrap();
@@ -118,11 +129,9 @@ fn nothing_goes_that_a_restored_database_needs() {
 #[test]
 fn a_replay_that_does_not_agree_is_an_alarm_while_it_lasts() {
     books::run(async {
-        let settings = ["snapshot.interval_s=1", "scrub.mib_per_s=0"];
+        let settings = ["snapshot.interval_s=0", "snapshot.journal_mib=0", "scrub.mib_per_s=0"];
         let mut frame = Frame::with(&[], &settings);
-        frame.set("snapshot.journal_mib=0");
         let dir = frame.home.data_dir.join("snapshots");
-        frame.set("snapshot.interval_s=0");
         frame.start();
         let mut driver = Driver::prepare(&frame.target(), FEW).await.unwrap();
         let progress = Arc::clone(&driver.progress);
@@ -160,13 +169,7 @@ fn a_replay_that_does_not_agree_is_an_alarm_while_it_lasts() {
 #[test]
 fn a_newest_snapshot_that_cannot_be_used_is_replaced_on_an_idle_frame() {
     let mut frame = Frame::with(&[], &["snapshot.journal_mib=0", "scrub.mib_per_s=1024"]);
-    for owner in 0..2 {
-        frame.start();
-        books::run(open_one(&frame, OWNER + owner));
-        frame.wait_settled();
-        frame.stop();
-        frame.ends_with(0, &["snapshot", "create"]);
-    }
+    snapshots(&mut frame, 2);
     let newest = names(&frame)[0].clone();
     let file = frame.home.data_dir.join("snapshots").join(&newest);
     medium::change(&file, 700, 1, |bytes| bytes[0] ^= 4);
@@ -184,13 +187,7 @@ fn a_newest_snapshot_that_cannot_be_used_is_replaced_on_an_idle_frame() {
 #[test]
 fn without_retention_snapshots_are_pruned_all_the_same() {
     let mut frame = Frame::with(&[], &["retention.enabled=false", "retention.keep_h=0"]);
-    for owner in 0..4 {
-        frame.start();
-        books::run(open_one(&frame, OWNER + owner));
-        frame.wait_settled();
-        frame.stop();
-        frame.ends_with(0, &["snapshot", "create"]);
-    }
+    snapshots(&mut frame, 4);
     assert_eq!(names(&frame).len(), 2);
     frame.is_sound();
 }
