@@ -3,43 +3,62 @@
 //! Keys are exact: nobody's count is anybody else's. The invariant: an eviction may lower a price,
 //! never raise one.
 //!
-//! A set is 24 words: 8 keys, 8 windows, 8 counts (current, previous in 32 bits each, which stop
-//! at their largest value).
+//! A set is three cache lines: 8 keys, 8 windows, 8 counts (current, previous in 32 bits each, which
+//! stop at their largest value).
 
-use alloc::vec;
 use alloc::vec::Vec;
+
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::limits::PAIR_WAYS;
 
-const SET_WORDS: usize = 3 * PAIR_WAYS;
-const LINE_WORDS: usize = 8;
-const WINDOW_AT: usize = PAIR_WAYS;
-const COUNT_AT: usize = 2 * PAIR_WAYS;
+/// Entries of the pairs that compete. Not aligned by its type: an allocator gives large tables whole
+/// pages, and zeroed memory of a larger alignment would be touched at once.
+#[derive(Clone, Copy, Debug, FromZeros, IntoBytes)]
+#[repr(C)]
+struct Set {
+    /// Debtor + 1 and creditor; 0 of a free slot.
+    keys: [u64; PAIR_WAYS],
+    windows: [u64; PAIR_WAYS],
+    counts: [u64; PAIR_WAYS],
+}
+
+impl Set {
+    /// The lowest slot with `key`.
+    #[inline]
+    fn position(&self, key: u64) -> Option<usize> {
+        // Without branches: where the key is, if anywhere, cannot be foretold.
+        let is_there = |slot: usize| u32::from(self.keys[slot] == key) << slot;
+        let found = (0..PAIR_WAYS).fold(0, |found, slot| found | is_there(slot));
+        (found != 0).then_some(found.trailing_zeros() as usize % PAIR_WAYS)
+    }
+}
 
 /// One entry, as it is saved for an undo.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    at: usize,
+    set: usize,
+    slot: usize,
     key: u64,
     window: u64,
     count: u64,
 }
 
-/// A pair looked up: its set, its key, and its slot if it has one.
+/// A pair looked up: its set, its key, its slot if it has one, and its earlier payments in the
+/// sliding window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     set: usize,
     key: u64,
     slot: Option<usize>,
+    /// Payments in the present window and in the one before.
+    counts: (u64, u64),
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Velocity {
-    words: Vec<u64>,
-    /// Where the first set begins, so that each fills whole cache lines.
-    start: usize,
-    sets_bits: u32,
+    sets: Vec<Set>,
     window_ms: u64,
     /// Index of the present window.
     window: u64,
@@ -51,20 +70,15 @@ const fn sets_bits(capacity: usize) -> u32 {
     capacity.div_ceil(PAIR_WAYS).next_power_of_two().trailing_zeros()
 }
 
-/// Words for the sets and a cache line, and where the first set begins.
-fn allocate(sets_bits: u32) -> (Vec<u64>, usize) {
-    let words = vec![0; (SET_WORDS << sets_bits) + LINE_WORDS];
-    let start = words.as_ptr().align_offset(LINE_WORDS * size_of::<u64>());
-    // Where that is unknown, any place will do: it is unobservable.
-    (words, start % LINE_WORDS)
+/// Sets that are empty; their memory is touched when they are.
+fn allocate(sets_bits: u32) -> Vec<Set> {
+    Set::new_vec_zeroed(1 << sets_bits).expect("memory for the pairs, as much as the genesis says")
 }
 
 impl Velocity {
     /// A table for `capacity` pairs.
     pub(crate) fn new(capacity: usize, window_ms: u64) -> Self {
-        let sets_bits = sets_bits(capacity);
-        let (words, start) = allocate(sets_bits);
-        Self { words, start, sets_bits, window_ms, window: 0, elapsed_ms: 0 }
+        Self { sets: allocate(sets_bits(capacity)), window_ms, window: 0, elapsed_ms: 0 }
     }
 
     /// Time moves on.
@@ -76,7 +90,7 @@ impl Velocity {
     /// Another window empties the table.
     pub(crate) fn set_window(&mut self, window_ms: u64, now_ms: u64) {
         if window_ms != self.window_ms {
-            self.words.fill(0);
+            self.sets.fill(Set::new_zeroed());
             self.window_ms = window_ms;
             self.advance(now_ms);
         }
@@ -86,64 +100,54 @@ impl Velocity {
     /// and slots. `hash_of` gives the hash of a pair by its accounts.
     pub(crate) fn grow(&mut self, capacity: usize, hash_of: impl Fn(u32, u32) -> u64) {
         let bits = sets_bits(capacity);
-        if bits <= self.sets_bits {
+        if 1 << bits <= self.sets.len() {
             return;
         }
-        let (words, start) = allocate(bits);
-        let old = core::mem::replace(&mut self.words, words);
-        let old_sets = old.get(self.start..).unwrap_or_default();
-        (self.start, self.sets_bits) = (start, bits);
-        for set in old_sets.chunks_exact(SET_WORDS) {
-            for slot in 0..PAIR_WAYS {
-                let key = set[slot];
-                if key == 0 {
-                    continue;
-                }
-                let (debtor, creditor) = accounts_of(key);
-                let base = self.base(hash_of(debtor, creditor));
-                let free = self.words[base..base + PAIR_WAYS]
-                    .iter()
-                    .position(|&key| key == 0)
-                    .expect("a set takes its entries from one old set only");
-                self.words[base + free] = key;
-                self.words[base + WINDOW_AT + free] = set[WINDOW_AT + slot];
-                self.words[base + COUNT_AT + free] = set[COUNT_AT + slot];
+        let old = core::mem::replace(&mut self.sets, allocate(bits));
+        for set in &old {
+            for slot in (0..PAIR_WAYS).filter(|&slot| set.keys[slot] != 0) {
+                let (debtor, creditor) = accounts_of(set.keys[slot]);
+                let place = self.place(hash_of(debtor, creditor));
+                let new = &mut self.sets[place];
+                let free = new.position(0).expect("a set takes its entries from one old set only");
+                new.keys[free] = set.keys[slot];
+                new.windows[free] = set.windows[slot];
+                new.counts[free] = set.counts[slot];
             }
         }
     }
 
     /// The set is named by the lowest bits, so that growing splits sets and never mixes them.
-    const fn base(&self, hash: u64) -> usize {
-        let set = hash & ((1 << self.sets_bits) - 1);
-        (set as usize).wrapping_mul(SET_WORDS).wrapping_add(self.start)
+    const fn place(&self, hash: u64) -> usize {
+        hash as usize & (self.sets.len() - 1)
     }
 
     /// Reads what a search for `hash` would read.
+    #[inline]
     pub(crate) fn peek(&self, hash: u64) -> u64 {
-        let base = self.base(hash);
-        match self.words.get(base..base + SET_WORDS) {
-            Some(set) => set[0] ^ set[WINDOW_AT] ^ set[COUNT_AT],
-            None => 0,
-        }
+        let set = &self.sets[self.place(hash)];
+        set.keys[0] ^ set.windows[0] ^ set.counts[0]
     }
 
     /// Looks up the pair of two accounts.
     #[inline]
     pub(crate) fn find(&self, hash: u64, debtor: u32, creditor: u32) -> Pair {
-        let set = self.base(hash);
+        let place = self.place(hash);
+        let set = &self.sets[place];
         let key = ((u64::from(debtor) + 1) << 32) | u64::from(creditor);
-        let slot = self.words[set..set + PAIR_WAYS].iter().position(|&other| other == key);
-        Pair { set, key, slot }
+        let slot = set.position(key);
+        let counts = slot.map_or((0, 0), |slot| self.counts(set, slot));
+        Pair { set: place, key, slot, counts }
     }
 
     /// Earlier payments of the pair in the sliding window.
     #[inline]
-    pub(crate) fn estimate(&self, pair: &Pair) -> u64 {
-        pair.slot.map_or(0, |slot| self.estimate_at(pair.set + slot))
+    pub(crate) const fn estimate(&self, pair: &Pair) -> u64 {
+        self.estimate_of(pair.counts)
     }
 
-    fn estimate_at(&self, at: usize) -> u64 {
-        let (current, previous) = self.counts(at);
+    #[inline]
+    const fn estimate_of(&self, (current, previous): (u64, u64)) -> u64 {
         if previous == 0 {
             return current;
         }
@@ -151,10 +155,10 @@ impl Velocity {
     }
 
     /// Counts of the present window and the one before; both less than 2^32.
-    fn counts(&self, at: usize) -> (u64, u64) {
-        let window = self.words[at + WINDOW_AT];
-        let count = self.words[at + COUNT_AT];
-        let (current, previous) = (count >> 32, count & u64::from(u32::MAX));
+    #[inline]
+    const fn counts(&self, set: &Set, slot: usize) -> (u64, u64) {
+        let (window, count) = (set.windows[slot], set.counts[slot]);
+        let (current, previous) = (count >> 32, count & u32::MAX as u64);
         if window == self.window {
             (current, previous)
         } else if window + 1 == self.window {
@@ -164,45 +168,43 @@ impl Velocity {
         }
     }
 
-    /// Counts one more payment of the pair; returns what was there before.
+    /// Counts one more payment of the pair, which is as it was looked up; returns what was there
+    /// before.
+    #[inline]
     pub(crate) fn add(&mut self, pair: &Pair) -> Entry {
         let slot = pair.slot.unwrap_or_else(|| self.victim(pair.set));
-        let at = pair.set + slot;
+        let set = &mut self.sets[pair.set];
         let before = Entry {
-            at,
-            key: self.words[at],
-            window: self.words[at + WINDOW_AT],
-            count: self.words[at + COUNT_AT],
+            set: pair.set,
+            slot,
+            key: set.keys[slot],
+            window: set.windows[slot],
+            count: set.counts[slot],
         };
-        let (current, previous) = if pair.slot.is_some() { self.counts(at) } else { (0, 0) };
+        let (current, previous) = pair.counts;
         let current = (current + 1).min(u64::from(u32::MAX));
-        self.words[at] = pair.key;
-        self.words[at + WINDOW_AT] = self.window;
-        self.words[at + COUNT_AT] = (current << 32) | previous;
+        set.keys[slot] = pair.key;
+        set.windows[slot] = self.window;
+        set.counts[slot] = (current << 32) | previous;
         before
     }
 
     /// The lowest free slot, or the lowest with the smallest estimate.
+    #[inline]
     fn victim(&self, set: usize) -> usize {
-        let mut best = (u64::MAX, 0);
-        for slot in 0..PAIR_WAYS {
-            let at = set + slot;
-            if self.words[at] == 0 {
-                return slot;
-            }
-            let estimate = self.estimate_at(at);
-            if estimate < best.0 {
-                best = (estimate, slot);
-            }
-        }
-        best.1
+        let set = &self.sets[set];
+        set.position(0).unwrap_or_else(|| {
+            let estimate = |&slot: &usize| self.estimate_of(self.counts(set, slot));
+            (0..PAIR_WAYS).min_by_key(estimate).expect("a set has slots")
+        })
     }
 
     /// Puts back what [`Self::add`] returned.
     pub(crate) fn restore(&mut self, entry: Entry) {
-        self.words[entry.at] = entry.key;
-        self.words[entry.at + WINDOW_AT] = entry.window;
-        self.words[entry.at + COUNT_AT] = entry.count;
+        let set = &mut self.sets[entry.set];
+        set.keys[entry.slot] = entry.key;
+        set.windows[entry.slot] = entry.window;
+        set.counts[entry.slot] = entry.count;
     }
 
     /// Puts an entry that is read back where it was, by its set and slot.
@@ -215,29 +217,26 @@ impl Velocity {
         count: u64,
     ) -> Result<(), &'static str> {
         let pair = self.find(hash, accounts[0], accounts[1]);
-        let set = hash & ((1 << self.sets_bits) - 1);
-        if place / PAIR_WAYS as u64 != set || pair.slot.is_some() {
+        if place / PAIR_WAYS as u64 != pair.set as u64 || pair.slot.is_some() {
             return Err("it is not in its set, or there twice");
         }
         if window > self.window || count >> 32 == 0 {
             return Err("its count is of the future, or of nothing");
         }
-        let at = pair.set + (place % PAIR_WAYS as u64) as usize;
-        self.words[at] = pair.key;
-        self.words[at + WINDOW_AT] = window;
-        self.words[at + COUNT_AT] = count;
+        let (set, slot) = (&mut self.sets[pair.set], (place % PAIR_WAYS as u64) as usize);
+        set.keys[slot] = pair.key;
+        set.windows[slot] = window;
+        set.counts[slot] = count;
         Ok(())
     }
 
     /// Every entry as set and slot, debtor, creditor, window, count.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u32, u32, u64, u64)> {
-        let sets = self.words.get(self.start..).unwrap_or_default();
-        sets.chunks_exact(SET_WORDS).enumerate().flat_map(|(set, words)| {
-            (0..PAIR_WAYS).filter(|&slot| words[slot] != 0).map(move |slot| {
-                let (debtor, creditor) = accounts_of(words[slot]);
-                let place = (set * PAIR_WAYS + slot) as u64;
-                let window = words[WINDOW_AT + slot];
-                (place, debtor, creditor, window, words[COUNT_AT + slot])
+        self.sets.iter().enumerate().flat_map(|(place, set)| {
+            (0..PAIR_WAYS).filter(|&slot| set.keys[slot] != 0).map(move |slot| {
+                let (debtor, creditor) = accounts_of(set.keys[slot]);
+                let place = (place * PAIR_WAYS + slot) as u64;
+                (place, debtor, creditor, set.windows[slot], set.counts[slot])
             })
         })
     }
