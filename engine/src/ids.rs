@@ -15,7 +15,7 @@ use crate::limits::{ID_CHUNK_ROWS, ID_TABLE_MS, SPARE_CHUNKS_MAX, SPARE_TABLES_M
 use crate::request::Stored;
 
 const SLICE_MS: u64 = 1_000;
-const TABLES_PER_SLICE: usize = (SLICE_MS / ID_TABLE_MS) as usize;
+const TABLES_PER_SLICE: u64 = SLICE_MS / ID_TABLE_MS;
 
 /// What became of one command: 40 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,17 +88,13 @@ struct Table {
     rows: Chunks<Row, ID_CHUNK_ROWS>,
 }
 
-/// The tables of one second; `None` while empty.
-#[derive(Debug)]
-struct Slice([Option<Box<Table>>; TABLES_PER_SLICE]);
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
     /// First second that is remembered.
     floor: u64,
-    /// A slice for each second from the floor on; `None` while empty.
-    slices: VecDeque<Option<Box<Slice>>>,
+    /// The tables from the floor on; `None` while empty. The last one is not empty.
+    tables: VecDeque<Option<Box<Table>>>,
     held: usize,
     /// No slice before this second has rows.
     oldest: u64,
@@ -114,17 +110,16 @@ impl Ids {
         self.floor * SLICE_MS
     }
 
-    /// Place of the slice for ids of this time, and of the table in it.
-    fn place(&self, unix_ms: u64) -> Option<(usize, usize)> {
-        let slice = (unix_ms / SLICE_MS).checked_sub(self.floor)?;
-        let table = unix_ms % SLICE_MS / ID_TABLE_MS;
-        Some((usize::try_from(slice).ok()?, usize::try_from(table).ok()?))
+    /// Place of the table for ids of this time.
+    #[inline]
+    fn place(&self, unix_ms: u64) -> Option<usize> {
+        let place = (unix_ms / ID_TABLE_MS).checked_sub(self.floor * TABLES_PER_SLICE)?;
+        usize::try_from(place).ok()
     }
 
+    #[inline]
     fn table(&self, unix_ms: u64) -> Option<&Table> {
-        let (slice, table) = self.place(unix_ms)?;
-        let slice = self.slices.get(slice)?.as_ref()?;
-        slice.0[table].as_deref()
+        self.tables.get(self.place(unix_ms)?)?.as_deref()
     }
 
     /// Reads where a search for `key` would begin.
@@ -145,43 +140,39 @@ impl Ids {
     }
 
     /// Remembers what became of a command whose id is at or above the floor.
+    #[inline]
     pub(crate) fn insert(&mut self, key: &Key, sequence: u64, check: u32, outcome: (u16, u16)) {
         let place =
             self.place(key.unix_ms()).expect("ids below the floor are refused before they run");
-        if self.table(key.unix_ms()).is_none() {
+        if self.tables.get(place).is_none_or(Option::is_none) {
             self.add_table(place);
         }
         let (status, rate) = outcome;
         let row = Row { id: key.halves(), scope: key.scope, sequence, check, status, rate };
         let spare = &mut self.spare_rows;
-        let table = self.slices[place.0]
-            .as_mut()
-            .and_then(|slice| slice.0[place.1].as_mut())
-            .expect("the table has just been added");
+        let table = self.tables[place].as_mut().expect("the table is there, or was just added");
         let number = table
             .rows
             .push_with(row, || spare.pop().unwrap_or_else(|| Vec::with_capacity(ID_CHUNK_ROWS)));
         table.index.insert(key.hash, number);
         self.planned = self.planned.max(table.rows.len());
         self.held += 1;
-        self.oldest = self.oldest.min(key.unix_ms() / SLICE_MS);
     }
 
-    fn add_table(&mut self, (slice, table): (usize, usize)) {
-        while self.slices.len() <= slice {
-            self.slices.push_back(None);
-        }
-        let is_last = slice + 1 == self.slices.len();
-        let slice = self.slices[slice]
-            .get_or_insert_with(|| Box::new(Slice(core::array::from_fn(|_| None))));
+    #[cold]
+    fn add_table(&mut self, place: usize) {
         // Only the newest table is planned for: late ids must not buy memory.
-        let is_newest = is_last && slice.0[table..].iter().all(Option::is_none);
+        let is_newest = place >= self.tables.len();
+        while self.tables.len() <= place {
+            self.tables.push_back(None);
+        }
         let index = if is_newest {
             self.spare_indexes.pop().unwrap_or_else(|| Index::with_capacity(self.planned))
         } else {
             Index::default()
         };
-        slice.0[table] = Some(Box::new(Table { index, rows: Chunks::default() }));
+        self.tables[place] = Some(Box::new(Table { index, rows: Chunks::default() }));
+        self.oldest = self.oldest.min(self.floor + place as u64 / TABLES_PER_SLICE);
     }
 
     /// At a record: the floor rises with the window.
@@ -198,10 +189,11 @@ impl Ids {
         if floor <= self.floor {
             return;
         }
-        let rises = usize::try_from(floor - self.floor).unwrap_or(usize::MAX);
-        for _ in 0..rises.min(self.slices.len()) {
-            if let Some(Some(slice)) = self.slices.pop_front() {
-                slice.0.into_iter().flatten().for_each(|table| self.forget(*table));
+        let tables = (floor - self.floor).saturating_mul(TABLES_PER_SLICE);
+        let tables = usize::try_from(tables).unwrap_or(usize::MAX);
+        for _ in 0..tables.min(self.tables.len()) {
+            if let Some(Some(table)) = self.tables.pop_front() {
+                self.forget(*table);
             }
         }
         self.floor = floor;
@@ -253,9 +245,10 @@ impl Ids {
     }
 
     fn is_empty_at(&self, second: u64) -> bool {
-        let place = usize::try_from(second - self.floor).unwrap_or(usize::MAX);
-        assert!(place < self.slices.len(), "while ids are held, a slice holds them");
-        self.slices[place].is_none()
+        let place = (second - self.floor).saturating_mul(TABLES_PER_SLICE);
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        assert!(place < self.tables.len(), "while ids are held, a slice holds them");
+        self.tables.iter().skip(place).take(TABLES_PER_SLICE as usize).all(Option::is_none)
     }
 
     /// Ids held.
@@ -265,8 +258,7 @@ impl Ids {
 
     /// Every row, table by table; the time in the ids of one is below that in the next.
     pub(crate) fn tables(&self) -> impl Iterator<Item = impl Iterator<Item = &Row>> {
-        let tables = self.slices.iter().flatten().flat_map(|slice| slice.0.iter().flatten());
-        tables.map(|table| table.rows.iter())
+        self.tables.iter().flatten().map(|table| table.rows.iter())
     }
 
     /// Every row.
