@@ -66,6 +66,8 @@ pub struct RecordStart {
 pub(crate) struct Clock {
     pub(crate) timestamp_ns: u64,
     pub(crate) now_ms: u64,
+    /// Index of the window in which debits of hosts are counted.
+    pub(crate) host_window: u64,
 }
 
 /// The money machine.
@@ -181,8 +183,7 @@ impl Engine {
         );
         self.in_record = true;
         self.settled = start.settled.0;
-        let now_ms = start.timestamp_ns / NS_PER_MS;
-        self.clock = Clock { timestamp_ns: start.timestamp_ns, now_ms };
+        let now_ms = self.set_clock(start.timestamp_ns);
         self.digest.record(start.timestamp_ns, start.settled.0);
         self.velocity.advance(now_ms);
         while let Some(change) = self.configuration.take_due(now_ms) {
@@ -195,6 +196,20 @@ impl Engine {
         self.ids.advance(now_ms, window_ms);
         self.advance_keys();
         self.fire_timers();
+    }
+
+    /// Sets journal time; returns it in milliseconds.
+    pub(crate) fn set_clock(&mut self, timestamp_ns: u64) -> u64 {
+        let now_ms = timestamp_ns / NS_PER_MS;
+        self.clock = Clock { timestamp_ns, now_ms, host_window: 0 };
+        self.find_host_window();
+        now_ms
+    }
+
+    /// After the time or the length of the window has changed.
+    pub(crate) fn find_host_window(&mut self) {
+        let window_ms = self.configuration.number(Parameter::HostDebitWindowMs);
+        self.clock.host_window = self.clock.now_ms / window_ms;
     }
 
     fn fire_timers(&mut self) {

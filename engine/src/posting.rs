@@ -8,7 +8,7 @@ use protocol::{AssetId, OwnerId};
 
 use crate::accounts::{Hot, NONE};
 use crate::engine::Engine;
-use crate::supply::debt;
+use crate::supply::Shift;
 use crate::undo::Step;
 
 /// One side of a posting.
@@ -44,18 +44,30 @@ pub(crate) struct Note {
     pub(crate) rate: u32,
 }
 
+/// An amount as it is added to balances.
+#[inline]
+fn units(amount: u128) -> i128 {
+    i128::try_from(amount).expect("amounts are at most 2^127 - 1")
+}
+
 impl Engine {
+    /// Notes that an account is about to change, for the open cut and the next one.
+    #[inline]
+    fn note_first_change(&mut self, number: u32) {
+        if !self.changes.is_noted(self.accounts.hot(number).flags) {
+            self.note_change(number);
+        }
+    }
+
     /// The hot line of an account about to change.
     #[inline]
     pub(crate) fn change(&mut self, number: u32) -> &mut Hot {
-        let hot = self.accounts.hot(number);
         if self.undo.is_recording() {
-            let step = Step::Account(number, *hot, *self.accounts.cold(number));
+            let step =
+                Step::Account(number, *self.accounts.hot(number), *self.accounts.cold(number));
             self.undo.note(|| step);
         }
-        if !self.changes.is_noted(hot.flags) {
-            self.note_change(number);
-        }
+        self.note_first_change(number);
         let sequence = self.sequence;
         let hot = self.accounts.hot_mut(number);
         hot.sequence = sequence;
@@ -63,10 +75,8 @@ impl Engine {
     }
 
     /// Moves `amount`, more than 0, from one bucket to another of the same asset.
-    #[inline]
     pub(crate) fn post(&mut self, event: Event, debit: Side, credit: Side, amount: u128) {
-        let units = i128::try_from(amount).expect("amounts are at most 2^127 - 1");
-        assert!(units > 0, "a posting moves something");
+        let units = units(amount);
         let known = if debit.account == NONE { credit.account } else { debit.account };
         let place = self.accounts.hot(known).asset;
         if self.undo.is_recording() {
@@ -96,6 +106,40 @@ impl Engine {
         }
     }
 
+    /// Moves units from liquid of one account to liquid of others, a posting each; credits of
+    /// nothing are left out.
+    #[inline]
+    pub(crate) fn pay<const N: usize>(&mut self, debtor: u32, credits: [(Event, u32, u128); N]) {
+        if self.effects.is_on() || self.undo.is_recording() {
+            for (event, account, amount) in credits.into_iter().filter(|credit| credit.2 > 0) {
+                self.post(event, Side::liquid(debtor), Side::liquid(account), amount);
+            }
+            return;
+        }
+        // Nobody asks for the single postings: the debtor pays all of them at once.
+        self.note_first_change(debtor);
+        let total = credits.iter().fold(0, |total, credit| total + units(credit.2));
+        let (place, mut sums) = self.shift_liquid(debtor, -total);
+        for (_, account, amount) in credits.into_iter().filter(|credit| credit.2 > 0) {
+            self.note_first_change(account);
+            let (of, shifted) = self.shift_liquid(account, units(amount));
+            assert!(of == place, "both sides are of one asset");
+            sums = sums.and(shifted);
+        }
+        self.assets.row_mut(place).sums.add(sums);
+    }
+
+    /// Changes liquid of an account whose change is noted; its asset, and what its sums change by.
+    #[inline]
+    fn shift_liquid(&mut self, number: u32, units: i128) -> (u8, Shift) {
+        let sequence = self.sequence;
+        let hot = self.accounts.hot_mut(number);
+        let before = hot.liquid;
+        let after = before + units;
+        (hot.liquid, hot.sequence) = (after, sequence);
+        (hot.asset, Shift::new(before, after))
+    }
+
     /// Changes one bucket and its sum; returns what is in it afterwards.
     #[inline]
     fn shift(&mut self, place: u8, side: Side, units: i128) -> i128 {
@@ -106,11 +150,7 @@ impl Engine {
                 let before = hot.liquid;
                 let after = before + units;
                 hot.liquid = after;
-                let sums = &mut self.assets.row_mut(place).sums;
-                sums.liquid += units;
-                if before < 0 || after < 0 {
-                    sums.credit_used = sums.credit_used - debt(before) + debt(after);
-                }
+                self.assets.row_mut(place).sums.add(Shift::new(before, after));
                 after
             }
             Bucket::Held => {
@@ -162,6 +202,7 @@ impl Engine {
     }
 
     /// What the digest says of the two accounts of a command.
+    #[inline]
     pub(crate) fn balances(&mut self, debtor: Option<u32>, creditor: Option<u32>) {
         let liquid =
             |number: Option<u32>| number.map_or(0, |number| self.accounts.hot(number).liquid);

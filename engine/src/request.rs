@@ -57,14 +57,25 @@ impl Engine {
             } else {
                 let data = data_of(slots, at);
                 let kind = shape::judge(request.principal, command, data, false);
-                let outcome = self.single(kind, command, data, None);
+                let outcome = self.single_of_any_kind(kind, command, data);
                 outcomes.push(outcome);
                 at += 1 + data.len();
             }
         }
     }
 
-    /// A command on its own.
+    #[inline(never)]
+    fn single_of_any_kind(
+        &mut self,
+        kind: Result<Kind, Status>,
+        command: &Command,
+        data: &[Command],
+    ) -> Outcome {
+        self.single(kind, command, data, None)
+    }
+
+    /// A command on its own; inlined, so that a transfer's way knows its kind.
+    #[inline(always)]
     fn single(
         &mut self,
         kind: Result<Kind, Status>,
@@ -84,6 +95,7 @@ impl Engine {
         self.answer(sequence, status, rate, after)
     }
 
+    #[inline(always)]
     fn decide(
         &mut self,
         kind: Result<Kind, Status>,
@@ -126,6 +138,7 @@ impl Engine {
     }
 
     /// Runs a command at the sequence just taken.
+    #[inline(always)]
     pub(crate) fn run_at(
         &mut self,
         kind: Kind,
@@ -141,6 +154,7 @@ impl Engine {
         Ok(u16::try_from(rate).expect("rates are at most 50 000 millionths"))
     }
 
+    #[inline]
     pub(crate) fn judge_id_time(&self, key: &Key) -> Result<(), Status> {
         if key.unix_ms() > self.clock.now_ms.saturating_add(protocol::limits::ID_FUTURE_MS) {
             return Err(Status::IdInFuture);
@@ -148,6 +162,7 @@ impl Engine {
         self.judge_floor(key)
     }
 
+    #[inline]
     pub(crate) fn judge_floor(&self, key: &Key) -> Result<(), Status> {
         if key.unix_ms() < self.ids.floor_ms() {
             return Err(Status::IdTooOld);
@@ -155,6 +170,7 @@ impl Engine {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn make_room(&mut self, count: usize) -> Result<(), Status> {
         let capacity = self.configuration.count(Parameter::IdsCapacity);
         if self.ids.len() + count <= capacity {
@@ -169,6 +185,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn answer(&mut self, sequence: u64, status: Status, rate: u16, after: (i128, i128)) -> Outcome {
         let answer = Answer { status: status.number(), rate, repeat: false };
         self.digest.command(sequence, answer, after);

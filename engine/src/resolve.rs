@@ -67,6 +67,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn hashes(&self, kind: Kind, command: &Command) -> Hint {
         let debit_hash = self.hash.key(command.debit, command.asset);
         let credit_hash = self.hash.key(command.credit, command.asset);
@@ -90,12 +91,14 @@ impl Engine {
     }
 
     /// The key of `id` in the scope of `owner`.
+    #[inline]
     pub(crate) fn key(&self, owner: OwnerId, id: u128) -> Key {
         let scope = self.hash.scope(owner);
         Key { id, scope, hash: self.hash.id(scope, id) }
     }
 
     /// Turns the candidates of a hint, or [`NONE`], into the accounts of the command.
+    #[inline]
     fn find_accounts(&self, command: &Command, hint: &mut Hint) {
         let Some(place) = self.assets.place(command.asset) else {
             (hint.debit, hint.credit) = (NONE, NONE);

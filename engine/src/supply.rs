@@ -42,6 +42,16 @@ impl Sums {
         self.credit_used += debt(hot.liquid);
     }
 
+    /// Counts what accounts changed by.
+    #[inline]
+    pub(crate) fn add(&mut self, shift: Shift) {
+        self.liquid += shift.liquid;
+        self.credit_used = self
+            .credit_used
+            .checked_add_signed(shift.credit_used)
+            .expect("the sum is at least each part");
+    }
+
     /// INV1 and INV6c; only what the frame itself must never break.
     pub(crate) fn assert_balanced(&self) {
         let net = self.issued.difference(self.destroyed);
@@ -59,6 +69,31 @@ impl Sums {
         let net = self.issued.difference(self.destroyed).unwrap_or(i128::MAX);
         let net = u128::try_from(net).unwrap_or(0);
         net.saturating_add(credit_granted).saturating_add(entering) > SUPPLY_MAX
+    }
+}
+
+/// What changes of liquid do to the sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shift {
+    liquid: i128,
+    credit_used: i128,
+}
+
+impl Shift {
+    /// Of one account, from what it had to what it has.
+    #[inline]
+    pub(crate) fn new(before: i128, after: i128) -> Self {
+        let credit_used = before.min(0) - after.min(0);
+        Self { liquid: after - before, credit_used }
+    }
+
+    /// Of both.
+    #[inline]
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self {
+            liquid: self.liquid + other.liquid,
+            credit_used: self.credit_used + other.credit_used,
+        }
     }
 }
 

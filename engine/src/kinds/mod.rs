@@ -17,7 +17,7 @@ use crate::resolve::Hint;
 
 impl Engine {
     /// Runs a command down the ladder from the capacity class on; the rate it paid.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run(
         &mut self,
         kind: Kind,

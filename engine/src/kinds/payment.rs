@@ -11,7 +11,6 @@ use protocol::amount::fee;
 use protocol::effect::Event;
 use protocol::ids::NATIVE;
 use protocol::limits::AMOUNT_MAX;
-use protocol::parameter::Parameter;
 use protocol::system::{self, Class};
 use protocol::{Command, Kind, OwnerId, Status};
 
@@ -67,6 +66,7 @@ const fn receives(owner: OwnerId) -> bool {
 }
 
 /// The amount's own bounds.
+#[inline]
 pub(crate) const fn judge_amount(amount: u128) -> Result<(), Status> {
     if amount == 0 {
         Err(Status::AmountZero)
@@ -78,12 +78,14 @@ pub(crate) const fn judge_amount(amount: u128) -> Result<(), Status> {
 }
 
 /// Whether the rate is above what the command accepts.
+#[inline]
 pub(crate) fn is_above_limit(rate: u32, rate_max: u64) -> bool {
     rate_max != 0 && u64::from(rate) > rate_max
 }
 
 impl Engine {
     /// The account credited: one of an ordinary owner, or a system account that may be paid.
+    #[inline]
     pub(crate) fn judge_creditor(&self, command: &Command, hint: &Hint) -> Result<u32, Status> {
         let credit = command.credit;
         if system::is_system(credit) && !receives(credit) {
@@ -98,6 +100,7 @@ impl Engine {
     }
 
     /// The accounts of a payment between them.
+    #[inline]
     pub(crate) fn judge_accounts(
         &self,
         command: &Command,
@@ -125,6 +128,7 @@ impl Engine {
     }
 
     /// The host's limit on what it debits of its owners' money.
+    #[inline]
     pub(crate) fn judge_host_limit(
         &self,
         caller: &Caller,
@@ -137,18 +141,15 @@ impl Engine {
         if host.debit_limit == 0 || command.asset != NATIVE {
             return Ok(());
         }
-        let used = if host.window == self.host_window() { host.used } else { 0 };
+        let used = if host.window == self.clock.host_window { host.used } else { 0 };
         if used.saturating_add(command.amount) > host.debit_limit {
             return Err(Status::HostLimit);
         }
         Ok(())
     }
 
-    fn host_window(&self) -> u64 {
-        self.clock.now_ms / self.configuration.number(Parameter::HostDebitWindowMs)
-    }
-
     /// Counts what a host debited.
+    #[inline]
     pub(crate) fn count_host(&mut self, command: &Command) {
         let Some(number) = self.caller.host else {
             return;
@@ -156,10 +157,9 @@ impl Engine {
         if command.asset != NATIVE {
             return;
         }
-        let window = self.host_window();
-        let before = *self.hosts.row(number);
-        self.undo.note(|| Step::Host(number, before));
+        let window = self.clock.host_window;
         let host = self.hosts.row_mut(number);
+        self.undo.note(|| Step::Host(number, *host));
         if host.window != window {
             host.window = window;
             host.used = 0;
@@ -169,6 +169,7 @@ impl Engine {
     }
 
     /// The pair of a payment and the rate that it pays now.
+    #[inline]
     pub(crate) fn price(&self, hint: &Hint, pair: (u32, u32)) -> (Pair, u32) {
         let (debtor, creditor) = pair;
         let pair = self.velocity.find(hint.pair_hash, debtor, creditor);
@@ -177,6 +178,7 @@ impl Engine {
     }
 
     /// Counts a payment of a pair.
+    #[inline]
     pub(crate) fn count_pair(&mut self, pair: &Pair) {
         let before = self.velocity.add(pair);
         self.undo.note(|| Step::Velocity(before));
@@ -224,6 +226,7 @@ impl Engine {
     }
 
     /// Pays.
+    #[inline]
     pub(super) fn transfer(&mut self, command: &Command, hint: &Hint) -> Result<u32, Status> {
         let Plan { debtor, creditor, fees } = self.plan_transfer(&self.caller, command, hint)?;
         // Point of no return.
@@ -231,39 +234,31 @@ impl Engine {
         self.money_moved = true;
         let rate = fees.map_or(0, |fees| fees.rate);
         self.note.rate = rate;
-        let (from, to) = (Side::liquid(debtor), Side::liquid(creditor));
+        let gets = |base| (Event::TokensTransferred, creditor, command.amount - base);
         if let Some(fees) = fees {
-            self.post(Event::TokensTransferred, from, to, command.amount - fees.base);
-            self.post_fees(debtor, creditor, &fees);
+            let fee = |account, amount| (Event::TransactionFeeCollected, account, amount);
+            let (asset, host) = {
+                let debit = self.accounts.hot(debtor);
+                (self.assets.row(debit.asset), usize::from(debit.host))
+            };
+            let collector = asset.collectors[host];
             if fees.is_cross_host {
+                let payee_host = self.accounts.hot(creditor).host;
+                let treasury = asset.treasuries[usize::from(payee_host)];
+                let credits =
+                    [gets(fees.base), fee(treasury, fees.base), fee(collector, fees.extra)];
+                self.pay(debtor, credits);
                 let event = Event::CrossRegistryTransferCompleted;
                 self.tell(event, command.asset, command.debit, command.credit);
+            } else {
+                self.pay(debtor, [gets(fees.base), fee(collector, fees.base + fees.extra)]);
             }
             self.count_pair(&fees.pair);
         } else {
-            self.post(Event::TokensTransferred, from, to, command.amount);
+            self.pay(debtor, [gets(0)]);
         }
         self.balances(Some(debtor), Some(creditor));
         Ok(rate)
-    }
-
-    fn post_fees(&mut self, debtor: u32, creditor: u32, fees: &Fees) {
-        let debit = self.accounts.hot(debtor);
-        let asset = self.assets.row(debit.asset);
-        let collector = asset.collectors[usize::from(debit.host)];
-        let to_collector = if fees.is_cross_host {
-            let payee_host = self.accounts.hot(creditor).host;
-            let treasury = asset.treasuries[usize::from(payee_host)];
-            let (from, to) = (Side::liquid(debtor), Side::liquid(treasury));
-            self.post(Event::TransactionFeeCollected, from, to, fees.base);
-            fees.extra
-        } else {
-            fees.base + fees.extra
-        };
-        if to_collector > 0 {
-            let (from, to) = (Side::liquid(debtor), Side::liquid(collector));
-            self.post(Event::TransactionFeeCollected, from, to, to_collector);
-        }
     }
 
     /// What a transfer would do now.

@@ -84,6 +84,7 @@ impl Engine {
                 let window_ms = self.configuration.number(parameter);
                 self.velocity.set_window(window_ms, self.clock.now_ms);
             }
+            Parameter::HostDebitWindowMs => self.find_host_window(),
             Parameter::PairsCapacity => {
                 let capacity = self.configuration.count(parameter);
                 let (hash, accounts, assets) = (&self.hash, &self.accounts, &self.assets);

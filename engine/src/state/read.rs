@@ -16,7 +16,7 @@ use super::{
 };
 use crate::configuration::{Change, Configuration};
 use crate::digest::Digest;
-use crate::engine::{Clock, Engine, NS_PER_MS, Options};
+use crate::engine::{Engine, NS_PER_MS, Options};
 use crate::keys::Keys;
 use crate::limits::CHANGES_MAX;
 
@@ -127,10 +127,9 @@ impl Engine {
     fn take_head(&mut self, head: &Head) -> Result<(), StateError> {
         let flags = head.flags.get();
         let timestamp_ns = head.timestamp_ns.get();
-        let now_ms = timestamp_ns / NS_PER_MS;
         self.mint_halted = flags & MINT_HALTED != 0;
         self.money_moved = flags & MONEY_MOVED != 0;
-        self.clock = Clock { timestamp_ns, now_ms };
+        let now_ms = self.set_clock(timestamp_ns);
         self.executed = head.executed.get();
         self.settled = head.settled.get();
         self.digest = Digest::from_bytes(head.run_digest.get().to_le_bytes());
