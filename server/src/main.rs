@@ -25,6 +25,7 @@ mod journal_cmd;
 mod keeper;
 mod keys;
 mod logging;
+mod memory;
 mod observe;
 mod past;
 mod recover;

@@ -46,6 +46,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Runs the frame until a signal ends it.
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     // 0 nothing of it may be read by others
+    crate::memory::keep_freed();
     harden::no_dumps()?;
     harden::private_files();
     harden::check_dirs(config)?;
@@ -236,6 +237,7 @@ async fn serve_doors(
     let signal = signals::listen()?;
     // Whoever does not want to know may close the pipe.
     let _ = say!("listening quic={} https={https} admin={admin}", gateway.local_addr());
+    crate::memory::touch_ahead(config.memory_reserve);
     // The thread that listens ends with the process only.
     let _ = signal.await;
     tracing::info!("stopping: no new requests, finishing what was taken");

@@ -111,6 +111,11 @@ const SETTINGS: &[Setting] = &[
         "16",
         "MiB a second of sealed segments and snapshots to read again and verify; 0: none",
     ),
+    setting(
+        "memory.reserve_mib",
+        "256",
+        "memory taken and touched at the start, so that a busy frame waits for none, in MiB",
+    ),
     setting("ring.requests", "1024", "requests in the ring, a power of two"),
     setting("ring.pool_mib", "128", "memory for requests in flight, in MiB"),
     setting("settlement.sink", "sqlite", "sqlite, postgres or none"),

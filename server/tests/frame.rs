@@ -15,7 +15,8 @@ use tempfile::TempDir;
 /// Longest wait for something that happens soon on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Settings that keep a frame small, so that many fit one machine.
-const SMALL: [&str; 3] = ["journal.segment_mib=8", "ring.pool_mib=32", "ring.requests=256"];
+const SMALL: [&str; 4] =
+    ["journal.segment_mib=8", "memory.reserve_mib=0", "ring.pool_mib=32", "ring.requests=256"];
 
 /// A frame and where it lives.
 pub(crate) struct Frame {
