@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use crate::chunks::Chunks;
 use crate::hash::Hash;
 use crate::index::Index;
 
@@ -34,7 +35,8 @@ pub(crate) struct Hold {
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     index: Index,
-    slab: Vec<(Hold, usize)>,
+    /// Holds, each with its place in the heap.
+    slab: Chunks<(Hold, usize)>,
     free: Vec<u32>,
     heap: Vec<u32>,
 }
@@ -59,21 +61,23 @@ impl Holds {
 
     /// One hold.
     pub(crate) fn row(&self, slot: u32) -> &Hold {
-        &self.slab[slot as usize].0
+        &self.slab.row(slot).0
     }
 
     /// Changes what is left of a hold.
     pub(crate) fn set_left(&mut self, slot: u32, left: u128) {
-        self.slab[slot as usize].0.left = left;
+        self.slab.row_mut(slot).0.left = left;
     }
 
     /// Adds a hold.
     pub(crate) fn insert(&mut self, hash: &Hash, hold: Hold) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slab.push((hold, 0));
-            u32::try_from(self.slab.len() - 1).expect("there are at most 2^28 holds")
-        });
-        self.slab[slot as usize].0 = hold;
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slab.row_mut(slot).0 = hold;
+                slot
+            }
+            None => self.slab.push((hold, 0)),
+        };
         self.index.insert(Self::hash(hash, hold.debtor, hold.id), slot);
         self.heap.push(slot);
         self.rise(self.heap.len() - 1);
@@ -81,11 +85,11 @@ impl Holds {
 
     /// Removes a hold.
     pub(crate) fn remove(&mut self, hash: &Hash, slot: u32) -> Hold {
-        let (hold, place) = self.slab[slot as usize];
+        let (hold, place) = *self.slab.row(slot);
         self.index.remove(Self::hash(hash, hold.debtor, hold.id), slot);
         self.heap.swap_remove(place);
         if let Some(&moved) = self.heap.get(place) {
-            self.slab[moved as usize].1 = place;
+            self.slab.row_mut(moved).1 = place;
             self.rise(place);
             self.sink(place);
         }
@@ -106,12 +110,12 @@ impl Holds {
 
     fn swap(&mut self, one: usize, other: usize) {
         self.heap.swap(one, other);
-        self.slab[self.heap[one] as usize].1 = one;
-        self.slab[self.heap[other] as usize].1 = other;
+        self.slab.row_mut(self.heap[one]).1 = one;
+        self.slab.row_mut(self.heap[other]).1 = other;
     }
 
     fn rise(&mut self, mut place: usize) {
-        self.slab[self.heap[place] as usize].1 = place;
+        self.slab.row_mut(self.heap[place]).1 = place;
         while place > 0 {
             let parent = (place - 1) / 2;
             if self.order(parent) <= self.order(place) {

@@ -1,7 +1,8 @@
 //! An open-addressing index from hashes to row numbers, in entries of 8 bytes.
 //!
 //! It does not know the rows: whoever asks compares the keys. It never stops to rehash: while it
-//! grows, each insertion moves a few entries of the old table, and both are searched.
+//! grows, each insertion moves a few entries of the old table, and both are searched; a large table
+//! is zeroed little by little before it is needed.
 //! The invariant: an inserted number is found under its hash until it is removed.
 //!
 //! An entry is, from the top: 33 bits of the hash, 1 bit that says it is taken, 30 bits of number.
@@ -9,7 +10,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::limits::MOVED_PER_INSERT;
+use crate::limits::{MOVED_PER_INSERT, PREPARED_TABLE_BITS, ZEROED_PER_INSERT};
 
 const NUMBER_BITS: u32 = 30;
 const TAKEN: u64 = 1 << NUMBER_BITS;
@@ -26,6 +27,8 @@ pub(crate) struct Index {
     old: Option<Table>,
     /// Slots of the old table already moved.
     moved: usize,
+    /// Slots of the next larger table as far as they are zeroed.
+    next: Vec<u64>,
     len: usize,
 }
 
@@ -109,6 +112,7 @@ impl Index {
             table: Table::new(slots.trailing_zeros().max(SMALLEST_BITS)),
             old: None,
             moved: 0,
+            next: Vec::new(),
             len: 0,
         }
     }
@@ -122,6 +126,7 @@ impl Index {
     pub(crate) fn clear(&mut self) {
         self.table.entries.fill(0);
         self.old = None;
+        self.next = Vec::new();
         self.len = 0;
     }
 
@@ -150,14 +155,36 @@ impl Index {
     /// Adds `number` under `hash`.
     pub(crate) fn insert(&mut self, hash: u64, number: u32) {
         assert!(u64::from(number) <= NUMBER, "tables have at most 2^30 rows by their parameters");
-        if self.old.is_none() && (self.len + 1) * 2 > self.table.entries.len() {
-            let larger = Table::new(self.table.bits + 1);
-            self.old = Some(core::mem::replace(&mut self.table, larger));
-            self.moved = 0;
+        if self.old.is_some() {
+            self.move_some();
+        } else if self.len * 8 >= self.table.entries.len() * 3 {
+            self.prepare_to_grow();
         }
-        self.move_some();
         self.table.put((hash >> TAG_SHIFT << TAG_SHIFT) | TAKEN | u64::from(number));
         self.len += 1;
+    }
+
+    /// In the last quarter before the table is full: zeroes some of the next, and begins with it
+    /// when it is time.
+    fn prepare_to_grow(&mut self) {
+        let slots = self.table.entries.len() * 2;
+        if self.table.bits >= PREPARED_TABLE_BITS {
+            if self.next.capacity() < slots {
+                self.next = Vec::with_capacity(slots);
+            }
+            self.next.resize(slots.min(self.next.len() + ZEROED_PER_INSERT), 0);
+        }
+        if (self.len + 1) * 2 > self.table.entries.len() {
+            let bits = self.table.bits + 1;
+            let larger = if self.next.len() == slots {
+                Table { entries: core::mem::take(&mut self.next), bits }
+            } else {
+                Table::new(bits)
+            };
+            self.old = Some(core::mem::replace(&mut self.table, larger));
+            self.moved = 0;
+            self.move_some();
+        }
     }
 
     fn move_some(&mut self) {

@@ -13,6 +13,11 @@ pub(crate) const CHUNK_ROWS: usize = 8_192;
 pub(crate) const RESOLVE_BLOCK: usize = 128;
 /// Slots of an old index moved with each insertion while the index grows.
 pub(crate) const MOVED_PER_INSERT: usize = 64;
+/// Slots of the next table zeroed with each insertion in the last quarter before it is needed: all.
+pub(crate) const ZEROED_PER_INSERT: usize = 16;
+/// From 2^20 slots (8 MiB) on, a table twice as large is zeroed ahead; smaller ones take a
+/// millisecond at once.
+pub(crate) const PREPARED_TABLE_BITS: u32 = if cfg!(test) { 6 } else { 20 };
 /// Slots of a set of the velocity table.
 pub(crate) const PAIR_WAYS: usize = 8;
 /// Account rows looked at for one page of a list, so that the engine never stops for long.

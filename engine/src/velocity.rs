@@ -3,8 +3,8 @@
 //! Keys are exact: nobody's count is anybody else's. The invariant: an eviction may lower a price,
 //! never raise one.
 //!
-//! A set is three cache lines: 8 keys, 8 windows, 8 counts (current, previous in 32 bits each, which
-//! stop at their largest value).
+//! A set is three cache lines: 8 keys, 8 windows, 8 counts (current, previous in 32 bits each,
+//! which stop at their largest value).
 
 use alloc::vec::Vec;
 
@@ -12,8 +12,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use crate::limits::PAIR_WAYS;
 
-/// Entries of the pairs that compete. Not aligned by its type: an allocator gives large tables whole
-/// pages, and zeroed memory of a larger alignment would be touched at once.
+/// Entries of the pairs that compete. Not aligned by its type: an allocator gives large tables
+/// whole pages, and zeroed memory of a larger alignment would be touched at once.
 #[derive(Clone, Copy, Debug, FromZeros, IntoBytes)]
 #[repr(C)]
 struct Set {

@@ -35,7 +35,8 @@ pub(crate) fn touch_ahead(size: usize) {
         let begun = Instant::now();
         let pieces: Vec<Vec<u8>> = (0..size / PIECE_SIZE).map(|_| touched_piece()).collect();
         drop(pieces);
-        tracing::debug!(mib = size >> 20, seconds = begun.elapsed().as_secs_f64(), "memory is ours");
+        let seconds = begun.elapsed().as_secs_f64();
+        tracing::debug!(mib = size >> 20, seconds, "memory is ours");
     };
     // Without it the frame is as right, only slower at first.
     if let Err(error) = std::thread::Builder::new().name("memory".into()).spawn(touch) {
