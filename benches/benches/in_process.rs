@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use benches::{BATCH, Random, owner, transfers};
 use engine::Options;
-use journal::{Config, Entry, Expect, Journal, Kind, MappedStorage};
+use journal::{Config, Entry, Expect, FileStorage, Journal, Kind};
 use pipeline::{Now, Progress, Replayer, Stages, Wiring};
 use protocol::genesis::{Genesis, Mode, RULES};
 use protocol::parameter::{Parameter, Parameters};
@@ -88,7 +88,7 @@ struct Frame {
 
 impl Frame {
     fn start(dir: &std::path::Path) -> Self {
-        let storage = Arc::new(MappedStorage::new(dir.join("journal")));
+        let storage = Arc::new(FileStorage::new(dir.join("journal")));
         let parameters = Parameters::default()
             .with(Parameter::IdsCapacity, 1 << 27)
             .with(Parameter::IdsMinWindowMs, 1_000);
@@ -111,7 +111,7 @@ impl Frame {
         };
         let made = Journal::create(storage, SEGMENT, 1, &entry, &[&genesis.encode()]);
         drop(made.expect("an empty directory"));
-        let storage = Arc::new(MappedStorage::new(dir.join("journal")));
+        let storage = Arc::new(FileStorage::new(dir.join("journal")));
         let mut replayer = Replayer::new(Options::default());
         let recovered =
             Journal::recover_with(storage, SEGMENT, Expect::default(), &mut |header, payload| {

@@ -1,13 +1,13 @@
 //! What the journal adds to a group: hashing and copying it (`append`, memory storage, no device),
-//! and the whole way to the device with the sync on the same thread (`append_sync`, the mapped
-//! storage in the system's temporary directory: set TMPDIR to choose the disk).
+//! and the whole way to the device with the sync on the same thread (`append_sync`, each backend
+//! in the system's temporary directory: set TMPDIR to choose the disk).
 //! Workload: groups of 1, 64 and 8 190 commands.
 
 use std::sync::Arc;
 
 use benches::BATCH;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use journal::{Config, Entry, Journal, Kind, MappedStorage, MemoryStorage, Storage};
+use journal::{Backend, Config, Entry, FileStorage, Journal, Kind, MemoryStorage, Storage};
 
 const GROUPS: [usize; 3] = [1, 64, BATCH];
 
@@ -49,10 +49,15 @@ fn journal(criterion: &mut Criterion) {
     append(criterion, "journal_append", || Arc::new(MemoryStorage::new()));
     let dir = tempfile::tempdir().expect("a temporary directory");
     let places = std::cell::Cell::new(0);
-    append(criterion, "journal_append_sync", || {
-        places.set(places.get() + 1);
-        Arc::new(MappedStorage::new(dir.path().join(places.get().to_string())))
-    });
+    for (name, backend) in
+        [("journal_append_sync", Backend::Direct), ("journal_append_sync_mapped", Backend::Mapped)]
+    {
+        append(criterion, name, || {
+            places.set(places.get() + 1);
+            let place = dir.path().join(places.get().to_string());
+            Arc::new(FileStorage::with_backend(place, backend))
+        });
+    }
 }
 
 criterion_group! {

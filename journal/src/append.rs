@@ -300,6 +300,7 @@ impl Appender {
         let end = offset + record_len(payload_len);
         assert!(end <= self.live.len, "a record lies inside its segment");
         let writer = &mut *self.live.writer;
+        writer.begin(offset, end - offset)?;
         let mut header = self.tip.follow(entry, payload_len, self.shared.durable());
         header.segment = self.segment;
         header.offset = offset;
@@ -307,6 +308,7 @@ impl Appender {
             self.stage.copy_and_hash(writer, offset + HEADER_LEN, parts, payload_len)?;
         header.hash = header.computed_hash();
         writer.write(offset, header.as_bytes())?;
+        writer.finish();
         self.shared.note_appended(self.segment, &self.live.sync, offset, end, header.index);
         self.end = end;
         self.tip.header = header;

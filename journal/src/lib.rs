@@ -1,6 +1,6 @@
 //! Append-only segments of opaque, chained records: the only truth.
 //!
-//! One record per group commit is copied into a preallocated segment, hashed and chained; a second
+//! One record per group commit goes into a preallocated segment, hashed and chained; a second
 //! thread makes it durable while the next group is being filled. The crate carries bytes it does
 //! not understand: it refuses to interpret a payload, to acknowledge before a sync, to retry a
 //! failed sync, and to cut a journal off before anything known to have been durable.
@@ -32,7 +32,9 @@
 
 mod append;
 mod base;
+mod direct;
 mod error;
+mod files;
 mod flaw;
 mod format;
 mod image;
@@ -48,12 +50,14 @@ mod scrub;
 mod segments;
 mod shared;
 mod stage;
+mod staging;
 mod storage;
 mod sync;
 
 pub use append::{AppendError, Appended, Appender, Entry};
 pub use base::Base;
 pub use error::{Damage, Evidence, FaultKind, ReadError, RecoverError};
+pub use files::{Backend, FileStorage};
 pub use flaw::Flaw;
 pub use format::{
     BLOCK, FORMAT, FormatError, HEADER_LEN, Kind, MAGIC, PART_ALIGN, RECORD_LEN_MAX, RecordHeader,
@@ -61,7 +65,6 @@ pub use format::{
 };
 pub use image::SECTOR;
 pub use lock::DirLock;
-pub use mapped::MappedStorage;
 pub use memory::MemoryStorage;
 pub use prepare::{PrepareError, Preparer};
 pub use reader::{Reader, Summary, stat, verify};

@@ -5,11 +5,12 @@
 //! request. Invariant: what a successful sync covered survives every [`MemoryStorage::crash`].
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::image::{Draw, Image};
+use crate::staging::{Sink, StagedSync, StagedWriter, Staging, Target};
 use crate::storage::{Live, SegmentRead, SegmentSync, SegmentWrite, Source, Storage, StorageError};
 
 /// A simulated disk; clones share it.
@@ -23,11 +24,19 @@ struct Disk {
     opened: u64,
     capacity: u64,
     faults: Arc<Mutex<Faults>>,
+    /// Records go through it, if the disk is written directly.
+    staging: Option<Arc<Staging>>,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { files: BTreeMap::new(), opened: 0, capacity: u64::MAX, faults: Arc::default() }
+        Self {
+            files: BTreeMap::new(),
+            opened: 0,
+            capacity: u64::MAX,
+            faults: Arc::default(),
+            staging: None,
+        }
     }
 }
 
@@ -50,6 +59,15 @@ impl MemoryStorage {
         Self::default()
     }
 
+    /// The same, written as the direct backend writes: records wait in the process until a sync
+    /// writes them, durably; a write that fails leaves its sectors to the next crash.
+    #[must_use]
+    pub fn direct() -> Self {
+        let disk = Self::new();
+        lock(&disk.disk).staging = Some(Arc::default());
+        disk
+    }
+
     /// Power cut: every un-synced sector is kept, lost, torn or garbled, as `seed` draws.
     /// Writers of before keep writing into the void.
     pub fn crash(&self, seed: u64) {
@@ -65,7 +83,8 @@ impl MemoryStorage {
         disk.faults = Arc::default();
     }
 
-    /// The process dies and the machine does not: everything written is found again.
+    /// The process dies and the machine does not: everything written is found again, but for what
+    /// waits in the process.
     pub fn kill(&self) {
         let mut disk = lock(&self.disk);
         for file in disk.files.values_mut() {
@@ -164,7 +183,10 @@ impl Storage for MemoryStorage {
     }
 
     fn lock(&self) -> Result<(), StorageError> {
-        lock(&self.disk).opened = 0;
+        let mut disk = lock(&self.disk);
+        disk.opened = 0;
+        // A new writer: what waited in the last one's process is gone.
+        disk.staging = disk.staging.take().map(|_| Arc::default());
         Ok(())
     }
 
@@ -204,7 +226,13 @@ impl Storage for MemoryStorage {
         let len = lock(&image).current.len() as u64;
         let faults = Arc::clone(&disk.faults);
         let file = Handle { number, image, faults };
-        Ok(Live { writer: Box::new(file.clone()), sync: Arc::new(file), len })
+        let Some(staging) = disk.staging.clone() else {
+            return Ok(Live { writer: Box::new(file.clone()), sync: Arc::new(file), len });
+        };
+        let (name, sink) = (self.name(number), Box::new(file));
+        let target = Arc::new(Target { number, name, len, sink });
+        let writer = Box::new(StagedWriter::new(Arc::clone(&staging), Arc::clone(&target)));
+        Ok(Live { writer, sync: Arc::new(StagedSync { staging, target }), len })
     }
 
     fn open_read(&self, number: u64, source: Source) -> Result<Box<dyn SegmentRead>, StorageError> {
@@ -244,6 +272,32 @@ impl Handle {
         let name = format!("memory segment {}", self.number);
         StorageError::io(action, &name, offset, io::Error::from_raw_os_error(5))
     }
+
+    /// Whether this sync, or durable write, fails.
+    fn fails(&self) -> bool {
+        let mut faults = lock(&self.faults);
+        faults.syncs += 1;
+        let fails = faults.fail_sync_in == Some(0);
+        faults.fail_sync_in = faults.fail_sync_in.and_then(|left| left.checked_sub(1));
+        fails
+    }
+}
+
+impl Sink for Handle {
+    fn write(&self, offset: u64, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut image = lock(&self.image);
+        let from = offset as usize;
+        let mut end = from;
+        for slice in slices {
+            image.write(end, slice);
+            end += slice.len();
+        }
+        if self.fails() {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        image.sync(from..end, false);
+        Ok(end - from)
+    }
 }
 
 impl SegmentWrite for Handle {
@@ -255,11 +309,7 @@ impl SegmentWrite for Handle {
 
 impl SegmentSync for Handle {
     fn sync(&self, offset: u64, len: u64) -> Result<(), StorageError> {
-        let mut faults = lock(&self.faults);
-        faults.syncs += 1;
-        let fails = faults.fail_sync_in == Some(0);
-        faults.fail_sync_in = faults.fail_sync_in.and_then(|left| left.checked_sub(1));
-        drop(faults);
+        let fails = self.fails();
         lock(&self.image).sync(offset as usize..(offset + len) as usize, fails);
         if fails { Err(self.io("syncing", offset)) } else { Ok(()) }
     }

@@ -1,7 +1,7 @@
 //! What the journal asks of a disk, behind traits so that tests and the simulator can lie.
 //!
-//! Refuses to expose a read of the live segment through its map. Invariant: a live segment has
-//! one writer (`&mut`), and syncing it needs no access to its bytes.
+//! Refuses to expose a read of the live segment through its writer. Invariant: a live segment has
+//! one writer (`&mut`), and syncing it needs no access to it.
 
 use std::io;
 use std::sync::Arc;
@@ -82,21 +82,37 @@ pub struct Live {
     pub len: u64,
 }
 
-/// The writing end of a live segment.
+/// The writing end of a live segment. Each record is begun, written and finished before the next,
+/// in the order of their places.
 pub trait SegmentWrite: Send {
+    /// Makes room for a record of whole blocks. What is not written of the last one is zero.
+    ///
+    /// # Errors
+    /// When room is made by writing earlier records and that fails: final, like a failed sync.
+    ///
+    /// # Panics
+    /// When the record does not fit into the segment.
+    fn begin(&mut self, offset: u64, len: u64) -> Result<(), StorageError> {
+        let _stores_need_no_room = (offset, len);
+        Ok(())
+    }
+
     /// Copies `bytes` to `offset`.
     ///
     /// # Errors
-    /// When the backend writes at once and that fails; the mapped one cannot.
+    /// When the backend writes at once and that fails; those for files cannot.
     ///
     /// # Panics
     /// When the bytes do not fit into the segment.
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// The record is whole: from now on a sync covers it.
+    fn finish(&mut self) {}
 }
 
 /// The syncing end of a live segment.
 pub trait SegmentSync: Send + Sync {
-    /// Returns when the bytes written to this range before the call are durable.
+    /// Returns when the records finished in this range before the call are durable.
     ///
     /// # Errors
     /// Any error is final: the caller must not sync again, since a second sync may succeed
@@ -164,6 +180,17 @@ pub enum StorageError {
         name: String,
         /// Which rule.
         reason: &'static str,
+    },
+    /// Direct writes were asked for and cannot be had.
+    #[error(
+        "direct writes are refused in {place}: {source}; set journal.backend to auto or mapped, or \
+         use another file system"
+    )]
+    NoDirect {
+        /// The directory.
+        place: String,
+        /// What the system said.
+        source: io::Error,
     },
     /// The system refused.
     #[error("{action} {name} at offset {offset}: {source}; check the disk and the system log")]

@@ -6,7 +6,7 @@
 use journal::{Base, Expect, Kind, MemoryStorage, Source, Storage};
 use proptest::prelude::*;
 
-use crate::kit::{Bench, Record, create, records, recover};
+use crate::kit::{Bench, Record, create, disks, records, recover};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -55,7 +55,8 @@ fn without_seals(disk: &MemoryStorage) -> (Vec<u64>, Vec<Record>) {
 /// Removes what lies before one of the acknowledged records that are left.
 fn retire_before(disk: &MemoryStorage, model: &mut Model, choice: usize) {
     let (indexes, found) = without_seals(disk);
-    let gone = model.appended.len() - found.len();
+    let is_first = |record: &Record| record.0 == found[0].0;
+    let gone = model.appended.iter().position(is_first).expect("what is found was appended");
     let first = model.base.map_or(gone, |(_, at)| at);
     let at = first + choice % (model.acked - first);
     let base = Base { index: indexes[at - gone], hash: model.appended[at].0 };
@@ -94,8 +95,8 @@ fn restart(disk: &MemoryStorage, model: &mut Model, keeps_all: bool) -> Bench {
     bench
 }
 
-fn run(steps: &[Step]) {
-    let disk = MemoryStorage::new();
+/// `kept_by_kill`: what was appended is out of the process.
+fn run(steps: &[Step], disk: &MemoryStorage, kept_by_kill: bool) {
     let mut bench = create(disk.clone());
     let mut model = Model { appended: records(disk.clone()), acked: 1, base: None };
     for step in steps {
@@ -111,20 +112,20 @@ fn run(steps: &[Step]) {
             Step::Prepare => {
                 bench.preparer.prepare().unwrap();
             }
-            Step::Retire(choice) => retire_before(&disk, &mut model, *choice),
+            Step::Retire(choice) => retire_before(disk, &mut model, *choice),
             Step::Crash(seed) => {
                 disk.crash(*seed);
-                bench = restart(&disk, &mut model, false);
+                bench = restart(disk, &mut model, false);
             }
             Step::Kill => {
                 disk.kill();
-                bench = restart(&disk, &mut model, true);
+                bench = restart(disk, &mut model, kept_by_kill);
             }
         }
     }
     drop(bench);
     disk.kill();
-    restart(&disk, &mut model, true);
+    restart(disk, &mut model, kept_by_kill);
 }
 
 proptest! {
@@ -134,7 +135,9 @@ proptest! {
 
     #[test]
     fn acknowledged_records_survive(steps in prop::collection::vec(step(), 1..80)) {
-        run(&steps);
+        let [mapped, direct] = disks();
+        run(&steps, &mapped, true);
+        run(&steps, &direct, false);
     }
 }
 
@@ -154,5 +157,37 @@ fn many_crashes_of_one_journal() {
         }
         steps.push(Step::Crash(seed));
     }
-    run(&steps);
+    let [mapped, direct] = disks();
+    run(&steps, &mapped, true);
+    run(&steps, &direct, false);
+}
+
+/// The power goes while a write of several records is under way.
+#[test]
+fn a_direct_write_may_be_torn_anywhere() {
+    let mut survivors = Vec::new();
+    for seed in 0..100_u64 {
+        let disk = MemoryStorage::direct();
+        let mut bench = create(disk.clone());
+        let mut model = Model { appended: records(disk.clone()), acked: 1, base: None };
+        for at in 0..6_u64 {
+            model.appended.push(bench.append((seed * 977 + at * 4_099) as usize % 9_000).unwrap());
+            if at == 2 {
+                bench.syncer.sync().unwrap();
+                model.acked = model.appended.len();
+            }
+        }
+        disk.fail_sync_in(0);
+        bench.syncer.sync().unwrap_err();
+        disk.crash(seed);
+        bench = restart(&disk, &mut model, false);
+        survivors.push(model.acked);
+        model.appended.push(bench.append(100).unwrap());
+        bench.syncer.sync().unwrap();
+        model.acked = model.appended.len();
+        disk.crash(seed + 1);
+        drop(restart(&disk, &mut model, true));
+    }
+    let is_torn = |count: &usize| (5..7).contains(count);
+    assert!(survivors.contains(&4) && survivors.contains(&7) && survivors.iter().any(is_torn));
 }

@@ -1,8 +1,10 @@
-//! The mapped backend on real files.
+//! Each backend on real files.
 //!
 //! Refuses to leave anything outside its temporary directory. Invariant: what holds on the
 //! simulated disk holds for files, locks and modes.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,22 +13,34 @@ use std::sync::Arc;
 use std::thread;
 
 use journal::{
-    AppendError, Entry, Expect, FaultKind, Journal, MappedStorage, Storage, StorageError, verify,
+    AppendError, Backend, Entry, Expect, FaultKind, FileStorage, Journal, Storage, StorageError,
+    verify,
 };
 
-use crate::kit::{Bench, CONFIG, FRAME, create, genesis, records, recover, refused};
+use crate::kit::{
+    Bench, CONFIG, FRAME, Record, create, genesis, on_each_backend, records, recover, refused,
+};
 
 const CHILD_DIR: &str = "BEZANT_JOURNAL_TEST_DIR";
 
-fn open(dir: &Path) -> MappedStorage {
-    MappedStorage::new(dir.join("journal"))
+fn open(dir: &Path, backend: Backend) -> FileStorage {
+    FileStorage::with_backend(dir.join("journal"), backend)
 }
 
-#[test]
-fn records_roll_through_many_segments_and_come_back() {
+on_each_backend!(
+    records_roll_through_many_segments_and_come_back,
+    syncing_and_preparing_overlap_appending,
+    a_torn_tail_is_wiped_on_disk,
+    a_second_writer_is_refused_by_name,
+    directories_are_private_and_leftovers_go,
+    a_segment_has_one_writer,
+    another_segment_size_applies_to_the_next_segment,
+);
+
+fn records_roll_through_many_segments_and_come_back(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
     let mut model = Vec::new();
-    let mut bench = create(open(dir.path()));
+    let mut bench = create(open(dir.path(), backend));
     for round in 0..3 {
         for at in 0..40_usize {
             bench.preparer.prepare().unwrap();
@@ -35,25 +49,26 @@ fn records_roll_through_many_segments_and_come_back() {
                 bench.syncer.sync().unwrap();
             }
         }
+        bench.syncer.sync().unwrap();
         drop(bench);
-        let (again, recovery) = recover(open(dir.path()), Expect::default()).unwrap();
+        let (again, recovery) = recover(open(dir.path(), backend), Expect::default()).unwrap();
         assert_eq!(recovery.records, recovery.last.index);
         assert!(recovery.truncated.is_none(), "round {round}");
         bench = again;
     }
     let hashes: Vec<_> = model.iter().map(|(hash, _)| *hash).collect();
-    let found: Vec<_> = records(open(dir.path())).iter().map(|(hash, _)| *hash).collect();
+    let found: Vec<_> = records(open(dir.path(), backend)).iter().map(|(hash, _)| *hash).collect();
     assert!(hashes.iter().all(|hash| found.contains(hash)));
-    let summary = verify(Arc::new(open(dir.path()))).unwrap();
+    let summary = verify(Arc::new(open(dir.path(), backend))).unwrap();
     assert_eq!(summary.records_by_kind[1], model.len() as u64);
     assert!(summary.segments > 10);
 }
 
-#[test]
-fn syncing_and_preparing_overlap_appending() {
+fn syncing_and_preparing_overlap_appending(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
     let journal =
-        Journal::create(Arc::new(open(dir.path())), CONFIG, FRAME, &genesis(), &[]).unwrap();
+        Journal::create(Arc::new(open(dir.path(), backend)), CONFIG, FRAME, &genesis(), &[])
+            .unwrap();
     let marks = journal.watermarks();
     let (mut appender, mut syncer, mut preparer) = journal.split();
     let total = 1_500;
@@ -93,38 +108,36 @@ fn syncing_and_preparing_overlap_appending() {
         });
     });
     assert_eq!(marks.durable(), marks.appended());
-    let (_, recovery) = recover(open(dir.path()), Expect::default()).unwrap();
+    let (_, recovery) = recover(open(dir.path(), backend), Expect::default()).unwrap();
     assert_eq!(recovery.last.index, marks.durable());
 }
 
-#[test]
-fn a_torn_tail_is_wiped_on_disk() {
+fn a_torn_tail_is_wiped_on_disk(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
-    let mut bench = create(open(dir.path()));
+    let mut bench = create(open(dir.path(), backend));
     bench.append(100).unwrap();
     let last = bench.append(9_000).unwrap();
     bench.syncer.sync().unwrap();
-    let (offset, file) = (bench.appender.last().offset, open(dir.path()).name(1));
+    let (offset, file) = (bench.appender.last().offset, open(dir.path(), backend).name(1));
     drop(bench);
     let mut bytes = fs::read(&file).unwrap();
     bytes[offset as usize + 5_000] ^= 1;
     fs::write(&file, &bytes).unwrap();
-    let (mut bench, recovery) = recover(open(dir.path()), Expect::default()).unwrap();
+    let (mut bench, recovery) = recover(open(dir.path(), backend), Expect::default()).unwrap();
     assert_eq!(recovery.truncated.unwrap().blocks, 3);
     assert!(fs::read(&file).unwrap()[offset as usize..].iter().all(|&b| b == 0));
     let again = bench.append(50).unwrap();
     bench.syncer.sync().unwrap();
     drop(bench);
-    let found = records(open(dir.path()));
+    let found = records(open(dir.path(), backend));
     assert_eq!(found.last(), Some(&again));
     assert!(!found.contains(&last));
 }
 
-#[test]
-fn a_second_writer_is_refused_by_name() {
+fn a_second_writer_is_refused_by_name(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
-    let bench = create(open(dir.path()));
-    let error = refused(open(dir.path()), Expect::default());
+    let bench = create(open(dir.path(), backend));
+    let error = refused(open(dir.path(), backend), Expect::default());
     assert_eq!(error.kind(), FaultKind::Locked);
     let holder = format!("process {}", std::process::id());
     assert!(error.to_string().contains(&holder), "{error}");
@@ -138,7 +151,7 @@ fn a_second_writer_is_refused_by_name() {
         assert!(text.contains(expected), "{text}");
     };
     child("second: Some(Locked)");
-    assert!(verify(Arc::new(open(dir.path()))).is_ok(), "a reader needs no lock");
+    assert!(verify(Arc::new(open(dir.path(), backend))).is_ok(), "a reader needs no lock");
     drop(bench);
     child("second: None");
 }
@@ -147,24 +160,23 @@ fn a_second_writer_is_refused_by_name() {
 #[test]
 fn in_a_second_process() {
     if let Some(dir) = std::env::var_os(CHILD_DIR) {
-        let outcome = recover(open(Path::new(&dir)), Expect::default());
+        let outcome = recover(open(Path::new(&dir), Backend::Auto), Expect::default());
         println!("second: {:?}", outcome.err().map(|e| e.kind()));
     }
 }
 
-#[test]
-fn directories_are_private_and_leftovers_go() {
+fn directories_are_private_and_leftovers_go(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("journal");
     fs::create_dir(&place).unwrap();
     fs::write(place.join("notes.txt"), "mine").unwrap();
-    let made = Journal::create(Arc::new(open(dir.path())), CONFIG, FRAME, &genesis(), &[]);
+    let made = Journal::create(Arc::new(open(dir.path(), backend)), CONFIG, FRAME, &genesis(), &[]);
     let error = made.err().unwrap().to_string();
     assert!(error.contains("notes.txt"), "{error}");
     assert_eq!(fs::read(place.join("notes.txt")).unwrap(), b"mine");
     fs::remove_dir_all(&place).unwrap();
 
-    drop(create(open(dir.path())));
+    drop(create(open(dir.path(), backend)));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&place), 0o700);
     for entry in fs::read_dir(&place).unwrap() {
@@ -172,40 +184,105 @@ fn directories_are_private_and_leftovers_go() {
     }
     let leftover = place.join("00000000000000000002.preparing");
     fs::write(&leftover, [0; 100]).unwrap();
-    let (bench, _) = recover(open(dir.path()), Expect::default()).unwrap();
+    let (bench, _) = recover(open(dir.path(), backend), Expect::default()).unwrap();
     assert!(!leftover.exists());
     drop(bench);
-    let absent = refused(MappedStorage::new(dir.path().join("elsewhere")), Expect::default());
+    let absent = refused(FileStorage::new(dir.path().join("elsewhere")), Expect::default());
     assert_eq!(absent.kind(), FaultKind::Missing);
 }
 
-#[test]
-fn a_segment_has_one_writer() {
+fn a_segment_has_one_writer(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
-    let storage = open(dir.path());
+    let storage = open(dir.path(), backend);
     storage.init().unwrap();
     storage.lock().unwrap();
     storage.prepare(1, 65_536, &[]).unwrap();
-    assert!(matches!(open(dir.path()).open_live(1), Err(StorageError::Writer { .. })));
+    assert!(matches!(open(dir.path(), backend).open_live(1), Err(StorageError::Writer { .. })));
     storage.open_live(1).map(drop).unwrap();
     assert!(matches!(storage.open_live(1), Err(StorageError::Writer { .. })));
     assert!(matches!(storage.prepare(1, 65_536, &[]), Err(StorageError::Writer { .. })));
 }
 
-#[test]
-fn another_segment_size_applies_to_the_next_segment() {
+fn another_segment_size_applies_to_the_next_segment(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
-    let mut bench = create(open(dir.path()));
+    let mut bench = create(open(dir.path(), backend));
     bench.preparer.prepare().unwrap();
     bench.append(100).unwrap();
     drop(bench);
     let larger = journal::Config { segment_size: 128 * 1024 };
     let (journal, _) =
-        Journal::recover(Arc::new(open(dir.path())), larger, Expect::default()).unwrap();
+        Journal::recover(Arc::new(open(dir.path(), backend)), larger, Expect::default()).unwrap();
     let mut bench = Bench::new(journal);
     assert!(bench.preparer.prepare().unwrap(), "the old prepared one was not used");
     while bench.appender.last().segment == 1 {
         bench.append(10_000).unwrap();
     }
-    assert_eq!(fs::metadata(open(dir.path()).name(2)).unwrap().len(), 128 * 1024);
+    assert_eq!(fs::metadata(open(dir.path(), backend).name(2)).unwrap().len(), 128 * 1024);
+}
+
+/// Bytes of every file of a journal, by name; the lock says who held it.
+fn content(dir: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    let entries = fs::read_dir(dir.join("journal")).unwrap().map(Result::unwrap);
+    let files = entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()));
+    files.filter(|(name, _)| name != "lock").collect()
+}
+
+#[test]
+fn each_backend_makes_the_same_bytes() {
+    let make = |backend| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bench = create(open(dir.path(), backend));
+        for at in 0..60_usize {
+            bench.preparer.prepare().unwrap();
+            bench.append(at * 997 % 30_000).unwrap();
+            if at % 7 == 0 {
+                bench.syncer.sync().unwrap();
+            }
+        }
+        bench.syncer.sync().unwrap();
+        drop(bench);
+        content(dir.path())
+    };
+    let (direct, mapped) = (make(Backend::Direct), make(Backend::Mapped));
+    assert!(direct.len() > 5);
+    assert!(direct == mapped);
+}
+
+/// Each takes over what another has left: a journal in order, a torn tail, a prepared segment.
+#[test]
+fn backends_take_turns_over_the_same_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut model = records_of(&mut create(open(dir.path(), Backend::Mapped)), 5);
+    let turns = [Backend::Direct, Backend::Mapped, Backend::Auto, Backend::Mapped];
+    for (turn, backend) in turns.into_iter().cycle().take(8).enumerate() {
+        let (mut bench, recovery) = recover(open(dir.path(), backend), Expect::default()).unwrap();
+        assert_eq!(recovery.truncated.is_some(), turn > 0, "turn {turn}");
+        model.extend(records_of(&mut bench, 20));
+        let torn = bench.append(6_000).unwrap();
+        bench.syncer.sync().unwrap();
+        let (last, file) = (*bench.appender.last(), open(dir.path(), backend));
+        drop(bench);
+        let path = file.name(last.segment);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[last.offset as usize + 5_000] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(!model.contains(&torn));
+    }
+    let (bench, _) = recover(open(dir.path(), Backend::Auto), Expect::default()).unwrap();
+    drop(bench);
+    let found = records(open(dir.path(), Backend::Auto));
+    let commands: Vec<_> = found.into_iter().filter(|record| model.contains(record)).collect();
+    assert!(commands == model, "{} of {}", commands.len(), model.len());
+}
+
+fn records_of(bench: &mut Bench, count: usize) -> Vec<Record> {
+    let mut made = Vec::new();
+    for at in 0..count {
+        bench.preparer.prepare().unwrap();
+        made.push(bench.append(at * 1_709 % 20_000).unwrap());
+        if at % 4 == 3 || at + 1 == count {
+            bench.syncer.sync().unwrap();
+        }
+    }
+    made
 }

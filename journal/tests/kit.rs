@@ -24,6 +24,24 @@ pub(crate) struct Bench {
     pub(crate) salt: u64,
 }
 
+/// A simulated disk for each way of writing.
+pub(crate) fn disks() -> [MemoryStorage; 2] {
+    [MemoryStorage::new(), MemoryStorage::direct()]
+}
+
+/// Makes a test of each function for each way of writing files.
+macro_rules! on_each_backend {
+    ($($test:ident),+ $(,)?) => {
+        mod direct {
+            $(#[test] fn $test() { super::$test(journal::Backend::Direct); })+
+        }
+        mod mapped {
+            $(#[test] fn $test() { super::$test(journal::Backend::Mapped); })+
+        }
+    };
+}
+pub(crate) use on_each_backend;
+
 pub(crate) fn genesis() -> Entry {
     Entry { kind: Kind::Genesis, first_sequence: 1, timestamp_ns: 1, ..Entry::default() }
 }

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use journal::{
-    Expect, FaultKind, Live, MappedStorage, MemoryStorage, Reader, RecoverError, Retired, Scrub,
-    SegmentRead, Source, Storage, StorageError, durable_seen, first_record, retirable, retire,
-    segments, stat, verify,
+    Backend, Expect, FaultKind, FileStorage, Live, MemoryStorage, Reader, RecoverError, Retired,
+    Scrub, SegmentRead, Source, Storage, StorageError, durable_seen, first_record, retirable,
+    retire, segments, stat, verify,
 };
 
-use crate::kit::{Record, SEGMENT, base, behind, create, records, recover, replayed, small};
+use crate::kit::{
+    Record, SEGMENT, base, behind, create, on_each_backend, records, recover, replayed, small,
+};
 
 fn numbers(storage: &dyn Storage) -> Vec<u64> {
     segments(storage).unwrap().iter().map(|segment| segment.number).collect()
@@ -259,13 +261,18 @@ fn what_is_durable_is_said_by_the_last_records() {
     ));
 }
 
-#[test]
-fn a_journal_is_looked_at_and_shortened_while_it_is_filled() {
+on_each_backend!(
+    a_journal_is_looked_at_and_shortened_while_it_is_filled,
+    files_go_and_a_start_goes_on_behind_them,
+    whoever_holds_the_lock_may_ask_again_and_nobody_else,
+);
+
+fn a_journal_is_looked_at_and_shortened_while_it_is_filled(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("journal");
     let total = 1_200;
-    let mut bench = create(MappedStorage::new(&place));
-    let open = || Arc::new(MappedStorage::new(&place));
+    let mut bench = create(FileStorage::with_backend(&place, backend));
+    let open = || Arc::new(FileStorage::with_backend(&place, backend));
     let mut scrub = Scrub::new(open());
     let (mut before, mut retired, mut scrubbed) = (0, 0, 0);
     thread::scope(|scope| {
@@ -296,10 +303,9 @@ fn a_journal_is_looked_at_and_shortened_while_it_is_filled() {
     assert!(retired > 10 && scrubbed > 0);
 }
 
-#[test]
-fn files_go_and_a_start_goes_on_behind_them() {
+fn files_go_and_a_start_goes_on_behind_them(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
-    let open = || MappedStorage::new(dir.path().join("journal"));
+    let open = || FileStorage::with_backend(dir.path().join("journal"), backend);
     let mut bench = create(open());
     for at in 0..100_usize {
         bench.preparer.prepare().unwrap();
@@ -321,10 +327,9 @@ fn files_go_and_a_start_goes_on_behind_them() {
     assert_eq!(seen, all[keep_from as usize..]);
 }
 
-#[test]
-fn whoever_holds_the_lock_may_ask_again_and_nobody_else() {
+fn whoever_holds_the_lock_may_ask_again_and_nobody_else(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
-    let open = || MappedStorage::new(dir.path().join("journal"));
+    let open = || FileStorage::with_backend(dir.path().join("journal"), backend);
     drop(create(open()));
     let (holder, other) = (open(), open());
     holder.lock().unwrap();

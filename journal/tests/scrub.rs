@@ -7,11 +7,11 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use journal::{
-    FaultKind, MappedStorage, MemoryStorage, ReadError, RecoverError, Scrub, Scrubbed, Storage,
-    retire,
+    Backend, FaultKind, FileStorage, MemoryStorage, ReadError, RecoverError, Scrub, Scrubbed,
+    Storage, retire,
 };
 
-use crate::kit::{create, small};
+use crate::kit::{create, on_each_backend, small};
 
 const BLOCK: u64 = 4096;
 
@@ -133,10 +133,11 @@ fn what_cannot_be_read_is_passed_over_once_told() {
     assert!(matches!(error, RecoverError::MissingSegment { .. }), "{error}");
 }
 
-#[test]
-fn files_are_read_from_the_medium() {
+on_each_backend!(files_are_read_from_the_medium);
+
+fn files_are_read_from_the_medium(backend: Backend) {
     let dir = tempfile::tempdir().unwrap();
-    let open = || MappedStorage::new(dir.path().join("journal"));
+    let open = || FileStorage::with_backend(dir.path().join("journal"), backend);
     let mut bench = create(open());
     for at in 0..60_usize {
         bench.preparer.prepare().unwrap();

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use journal::{Backend, FileStorage};
+
 use crate::settings::{self, Origin, Settings};
 
 /// A setting whose value cannot be used.
@@ -65,6 +67,7 @@ pub(crate) struct Config {
     pub(crate) admin: SocketAddr,
     pub(crate) identity_dir: PathBuf,
     pub(crate) segment_bytes: u64,
+    pub(crate) backend: Backend,
     pub(crate) upkeep: Upkeep,
     pub(crate) memory_reserve: usize,
     pub(crate) ring_requests: usize,
@@ -108,6 +111,12 @@ impl Config {
             admin,
             identity_dir,
             segment_bytes: ranged::<u64>(settings, "journal.segment_mib", 8, 4_096)? * mib,
+            backend: match settings.value("journal.backend").0 {
+                "auto" => Backend::Auto,
+                "direct" => Backend::Direct,
+                "mapped" => Backend::Mapped,
+                _ => return Err(bad(settings, "journal.backend", "auto, direct or mapped")),
+            },
             upkeep: upkeep(settings)?,
             memory_reserve: ranged::<usize>(settings, "memory.reserve_mib", 0, 1 << 20)? << 20,
             ring_requests,
@@ -141,6 +150,11 @@ impl Config {
     /// Directory of the journal's segments.
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.data_dir.join("journal")
+    }
+
+    /// The journal's files, for whoever may write them.
+    pub(crate) fn journal_files(&self) -> FileStorage {
+        FileStorage::with_backend(self.journal_dir(), self.backend)
     }
 }
 
@@ -295,6 +309,7 @@ mod tests {
             "ring.requests=100",
             "ring.requests=32",
             "journal.segment_mib=-1",
+            "journal.backend=io_uring",
             "settlement.sink=oracle",
             "settlement.sink=postgres",
             "settlement.postgres=@/nonexistent/dsn",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use identity::{DevCa, SpiffeId, TrustDomain, UnixTime};
-use journal::{Entry, Journal, Kind, MappedStorage};
+use journal::{Entry, Journal, Kind};
 use protocol::genesis::{Genesis, Mode, RULES};
 use protocol::parameter::Parameters;
 
@@ -65,7 +65,7 @@ fn create_journal(config: &Config, genesis: &Genesis) -> Result<(), Failure> {
         timestamp_ns: crate::clock::wall_ns(),
         ..Entry::default()
     };
-    let storage = Arc::new(MappedStorage::new(&dir));
+    let storage = Arc::new(config.journal_files());
     let settings = journal::Config { segment_size: config.segment_bytes };
     Journal::create(storage, settings, genesis.frame, &entry, &[&genesis.encode()])
         .map(drop)

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use journal::{MappedStorage, Summary};
+use journal::{FileStorage, Summary};
 use pipeline::Step;
 use protocol::request::Commands;
 use protocol::{CommandId, Kind, Role, Sequence, Status};
@@ -20,7 +20,7 @@ use crate::{logging, recover};
 
 /// Runs one journal command.
 pub(crate) fn run(config: &Config, command: &JournalCommand) -> Result<(), Failure> {
-    let storage = Arc::new(MappedStorage::new(config.journal_dir()));
+    let storage = Arc::new(FileStorage::new(config.journal_dir()));
     let failed = |error| recover::failure(&error);
     match command {
         JournalCommand::Verify => {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::Options;
-use journal::{FaultKind, MappedStorage, RecoverError, Storage};
+use journal::{FaultKind, FileStorage, RecoverError, Storage};
 use pipeline::{Past, Recovered, Settled, Sources, StartError};
 use settlement::{Confirmation, Watermark};
 
@@ -29,7 +29,7 @@ pub(crate) const fn options(config: &Config) -> Options {
 
 /// The past of the frame of `config`.
 pub(crate) fn past(config: &Config, frame: u128) -> Past {
-    let storage = Arc::new(MappedStorage::new(config.journal_dir()));
+    let storage = Arc::new(FileStorage::new(config.journal_dir()));
     Past::new(storage, Arc::new(images::catalogue(config, frame)))
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn past(config: &Config, frame: u128) -> Past {
 pub(crate) fn recover(config: &Config, settled: Option<&Watermark>) -> Result<Recovered, Failure> {
     let dir = config.journal_dir();
     let frame = frame_of(&dir)?;
-    let storage: Arc<dyn Storage> = Arc::new(MappedStorage::new(&dir));
+    let storage: Arc<dyn Storage> = Arc::new(config.journal_files());
     let mut progress = Progress::new(Arc::clone(&storage));
     let catalogue = images::catalogue(config, frame);
     // One that cannot be listed is refused below, with the reason.
@@ -103,7 +103,7 @@ pub(crate) fn judge(
 /// The frame of a journal, by the oldest segment that can be read: a snapshot may stand for those
 /// before it.
 pub(crate) fn frame_of(dir: &Path) -> Result<u128, Failure> {
-    let storage = MappedStorage::new(dir);
+    let storage = FileStorage::new(dir);
     let segments = journal::segments(&storage).map_err(|error| failure(&error))?;
     let first = match segments.first() {
         Some(segment) => Ok(segment.first),

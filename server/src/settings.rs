@@ -87,6 +87,11 @@ const SETTINGS: &[Setting] = &[
     ),
     setting("journal.segment_mib", "128", "size of a journal segment in MiB"),
     setting(
+        "journal.backend",
+        "auto",
+        "direct: past the page cache; mapped: a memory map; auto: direct where the disk can",
+    ),
+    setting(
         "snapshot.interval_s",
         "900",
         "seconds from one snapshot to the next, if anything was executed; 0: not by age",

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use engine::Engine;
-use journal::{DirLock, MappedStorage, StorageError};
+use journal::{DirLock, FileStorage, StorageError};
 use pipeline::{Boundary, Kept};
 use protocol::Sequence;
 use settlement::Watermark;
@@ -43,7 +43,7 @@ fn create(config: &Config, args: CreateArgs) -> Result<(), Failure> {
         return beside(config, through, through);
     }
     if past::is_running(&config.journal_dir())? {
-        let storage = Arc::new(MappedStorage::new(config.journal_dir()));
+        let storage = Arc::new(FileStorage::new(config.journal_dir()));
         let durable = journal::durable_seen(storage).map_err(|error| recover::failure(&error))?;
         return beside(config, durable, u64::MAX);
     }
@@ -141,7 +141,7 @@ fn prune(
     stored: Option<&Watermark>,
     last_ns: u64,
 ) -> Result<(), Failure> {
-    let storage = MappedStorage::new(config.journal_dir());
+    let storage = FileStorage::new(config.journal_dir());
     let refused = |error| Failure::new(Exit::Failed, error);
     let mut suspect = catalogue.verify_unknown().map_err(|error| failure(&error))?;
     let usable = pipeline::usable(&storage, catalogue).map_err(refused)?;

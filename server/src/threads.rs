@@ -44,8 +44,11 @@ pub(crate) enum Fatal {
 impl Fatal {
     fn of(halt: &Halt) -> Self {
         match halt {
-            // The appender may meet what the syncer found before the syncer's thread says so.
-            Halt::Sync(_) | Halt::Append(AppendError::Poisoned) => Self::Sync(halt.to_string()),
+            // The appender may meet what the syncer found before the syncer's thread says so, and
+            // writes what waits itself when there is no other room.
+            Halt::Sync(_) | Halt::Append(AppendError::Poisoned | AppendError::Storage(_)) => {
+                Self::Sync(halt.to_string())
+            }
             _ => Self::Halt(halt.to_string()),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use journal::{Config, Entry, Journal, MappedStorage, Reader};
+use journal::{Config, Entry, FileStorage, Journal, Reader};
 
 use crate::frame::Frame;
 
@@ -13,7 +13,7 @@ const HOUR_S: i64 = 3_600;
 fn made_at(seconds_from_now: i64) -> Frame {
     let frame = Frame::new();
     let dir = frame.journal_dir();
-    let storage = || Arc::new(MappedStorage::new(&dir));
+    let storage = || Arc::new(FileStorage::new(&dir));
     let mut reader = Reader::open(storage(), 1).unwrap();
     let (header, payload) = reader.next().unwrap().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

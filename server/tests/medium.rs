@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use journal::{MappedStorage, Reader, RecordHeader};
+use journal::{FileStorage, Reader, RecordHeader};
 
 /// Segment files in order of their number.
 pub(crate) fn segments(journal: &Path) -> Vec<PathBuf> {
@@ -25,7 +25,7 @@ pub(crate) fn number(segment: &Path) -> u64 {
 
 /// Headers of all records that the journal still holds, in order.
 pub(crate) fn records(journal: &Path) -> Vec<RecordHeader> {
-    let mut reader = Reader::open_first(Arc::new(MappedStorage::new(journal))).unwrap();
+    let mut reader = Reader::open_first(Arc::new(FileStorage::new(journal))).unwrap();
     let mut headers = Vec::new();
     while let Some((header, _)) = reader.next().unwrap() {
         headers.push(*header);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use client::Command;
-use journal::MappedStorage;
+use journal::FileStorage;
 use protocol::ids::NATIVE;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -81,7 +81,7 @@ fn snapshots(frame: &Frame) -> Vec<(u64, u64)> {
 /// Removes the segments that lie before the older snapshot; returns its sequence.
 fn shorten(frame: &Frame) -> u64 {
     let (sequence, record) = snapshots(frame)[0];
-    let storage = MappedStorage::new(frame.journal_dir());
+    let storage = FileStorage::new(frame.journal_dir());
     let retired = journal::retire(&storage, record).unwrap();
     assert!(retired.segments > 0, "there are whole segments before record {record}");
     sequence
