@@ -22,6 +22,11 @@ const POINTS: &[(&str, u32)] = &[
     ("msync", 3),
     ("msync", 5),
     ("msync", 8),
+    ("pwritev", 1),
+    ("pwritev", 2),
+    ("pwritev", 3),
+    ("pwritev", 5),
+    ("pwritev", 8),
     ("fsync", 1),
     ("fsync", 2),
     ("fsync", 4),
@@ -53,6 +58,7 @@ fn a_kill_at_any_of_these_calls_loses_nothing() {
         frame.stop();
         let mut met = 0;
         for &(call, nth) in POINTS {
+            frame.write_with(if call == "msync" { "mapped" } else { "direct" });
             frame.injure(call, &format!("signal=KILL:when={nth}"));
             let end = run_to_the_point(&frame, &mut driver).await;
             met += usize::from(end != End::NotMet);

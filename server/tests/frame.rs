@@ -18,6 +18,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const SMALL: [&str; 4] =
     ["journal.segment_mib=8", "memory.reserve_mib=0", "ring.pool_mib=32", "ring.requests=256"];
 
+/// The ways of writing the journal, each with the system call that makes it durable.
+pub(crate) const BACKENDS: [(&str, &str); 2] = [("direct", "pwritev"), ("mapped", "msync")];
+
 /// A frame and where it lives.
 pub(crate) struct Frame {
     pub(crate) home: FrameHome,
@@ -63,6 +66,12 @@ impl Frame {
 
     pub(crate) fn set(&mut self, assignment: &str) {
         self.home.settings.push(assignment.to_owned());
+    }
+
+    /// From the next start on its journal is written so.
+    pub(crate) fn write_with(&mut self, backend: &str) {
+        self.home.settings.retain(|setting| !setting.starts_with("journal.backend="));
+        self.set(&format!("journal.backend={backend}"));
     }
 
     /// From the next start on the frame's system call `call` fails, waits or kills as strace is

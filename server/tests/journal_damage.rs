@@ -9,7 +9,7 @@ use protocol::ids::NATIVE;
 use tempfile::TempDir;
 
 use crate::books;
-use crate::frame::{Frame, copy_dir, must, until};
+use crate::frame::{BACKENDS, Frame, copy_dir, must, until};
 use crate::medium;
 
 /// Fills segments of 8 MiB quickly.
@@ -197,13 +197,20 @@ fn a_second_process_on_the_directory_is_refused() {
 
 #[test]
 fn a_failed_sync_stops_the_process_and_keeps_what_was_acknowledged() {
+    for (backend, call) in BACKENDS {
+        fail_syncs(backend, call);
+    }
+}
+
+fn fail_syncs(backend: &str, call: &str) {
     books::run(async {
         let mut frame = Frame::new();
+        frame.write_with(backend);
         frame.start();
         let mut driver = Driver::prepare(&frame.target(), books::SMALL).await.unwrap();
         frame.stop();
-        // The eighth sync of a mapping in a thread fails, and every later one.
-        frame.injure("msync", "error=EIO:when=8+");
+        // The eighth call in a thread fails, and every later one.
+        frame.injure(call, "error=EIO:when=8+");
         frame.start();
         let progress = Arc::clone(&driver.progress);
         let target = frame.target();

@@ -1,7 +1,8 @@
 //! SIGKILL at any moment loses nothing that was acknowledged and doubles nothing that was repeated:
 //! the frame is killed under load again and again, with snapshots, retention and settlement at
 //! their busiest, and an outside book that knows only the answers finds every account as it must
-//! be. Every third time the process that takes a snapshot is killed before.
+//! be. Every third time the process that takes a snapshot is killed before. Each life writes
+//! the journal in the other way than the one before.
 //!
 //! `BEZANT_TEST_KILL_ROUNDS` says how often (20).
 
@@ -13,7 +14,7 @@ use loadgen::{Driver, Load, Mix, Random};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::books;
-use crate::frame::Frame;
+use crate::frame::{BACKENDS, Frame};
 use crate::medium;
 use crate::rounds::Rounds;
 use crate::upkeep::{self, EAGER, TAKEN};
@@ -81,6 +82,7 @@ async fn on_one_frame(rounds: &mut Rounds, count: u64, random: &mut Random, seen
         })
         .await;
         let started = Instant::now();
+        frame.write_with(BACKENDS[round as usize % BACKENDS.len()].0);
         frame.start();
         let ready_ms = started.elapsed().as_millis();
         let what = rounds.resolve(&frame.target(), &mut driver).await;

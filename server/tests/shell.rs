@@ -324,12 +324,13 @@ fn a_file_is_paid_once_however_often_it_is_sent() {
     town.close();
 }
 
-/// A sync that takes longer than the shell waits is the plainest answer that does not come.
+/// A write that takes longer than the shell waits is the plainest answer that does not come.
 #[test]
 fn a_lost_answer_is_told_with_its_id_and_repeated_safely() {
     let mut town = Town::new();
     town.0.stop();
-    town.0.injure("msync", "delay_enter=3000000");
+    town.0.write_with("direct");
+    town.0.injure("pwritev", "delay_enter=3000000");
     town.0.start();
     let lost = town.says_json(ALICE, &["--timeout", "1", "pay", ALICE, BOB, "10"]);
     assert_eq!(lost.code, 75, "{}{}", lost.stdout, lost.stderr);

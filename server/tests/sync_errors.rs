@@ -1,7 +1,7 @@
-//! A sync that fails, once or from then on, is never tried again and never believed: of the live
-//! segment it ends the process with its code and nothing more is answered; of the next segment it
-//! ends the process unless the disk is merely full; of a snapshot it costs the snapshot only.
-//! Whatever was acknowledged is there after the next start.
+//! A sync or direct write that fails, once or from then on, is never tried again and never
+//! believed: of the live segment it ends the process with its code and nothing more is answered; of
+//! the next segment it ends the process unless the disk is merely full; of a snapshot it costs the
+//! snapshot only. Whatever was acknowledged is there after the next start.
 //!
 //! `BEZANT_TEST_SYNC_ERROR_ROUNDS` says how often (4).
 
@@ -12,7 +12,7 @@ use loadgen::{Driver, Load, ProcessError, Random};
 use serde_json::Value;
 
 use crate::books;
-use crate::frame::{Frame, until};
+use crate::frame::{BACKENDS, Frame, until};
 use crate::medium;
 use crate::rounds::Rounds;
 use crate::upkeep::{self, EAGER, FAILED, TAKEN};
@@ -60,7 +60,9 @@ fn a_failed_sync_is_never_believed() {
             let waits = (victim, error) == (Victim::Next, "ENOSPC");
             let end = match victim {
                 Victim::Live => {
-                    frame.injure("msync", &format!("error={error}:when={nth}{sticky}"));
+                    let (backend, call) = BACKENDS[round as usize / 2 % BACKENDS.len()];
+                    frame.write_with(backend);
+                    frame.injure(call, &format!("error={error}:when={nth}{sticky}"));
                     run_to_the_end(&mut frame, &mut driver, waits).await
                 }
                 Victim::Next => {
