@@ -42,6 +42,7 @@ pub mod settler;
 pub mod sink;
 mod sqlite;
 pub mod status;
+mod text;
 mod verdict;
 pub mod verify;
 pub mod watermark;

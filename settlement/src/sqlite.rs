@@ -7,19 +7,17 @@
 
 mod keys;
 mod read;
+mod write;
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::Sequence;
-use protocol::cut::{AccountRow, SupplyRow};
-use protocol::effect::Effect;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 pub use self::keys::SqliteKeys;
-use crate::cast::{Column, count, signed, uuid_text};
+use crate::cast::{Column, count};
 use crate::schema;
 use crate::sink::{Batch, EffectSource, Sink, SinkError};
 use crate::verify::ReadBack;
@@ -29,6 +27,10 @@ use crate::watermark::{Watermark, compare};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// `PRAGMA synchronous`: FULL.
 const SYNCHRONOUS_FULL: i64 = 2;
+/// Pages that a transaction may change before they are written ahead of its end, in KiB: 64 MiB.
+const CACHE_KIB: i64 = 64 << 10;
+/// Pages in the WAL before they are copied into the file: 32 MiB.
+const CHECKPOINT_PAGES: i64 = 8 << 10;
 /// Statements kept prepared.
 const STATEMENTS_MAX: usize = 32;
 
@@ -100,16 +102,16 @@ impl Sink for SqliteSink {
         let stored = read::watermark(&transaction)?;
         compare(expected, stored.as_ref().map(|(watermark, _)| watermark), &batch.target())?;
         let number = stored.map_or(0, |(_, number)| number) + 1;
-        write_balances(&transaction, &batch.cut.accounts, batch.cut.through)?;
-        write_supply(&transaction, &batch.cut.supply, batch.cut.through, number)?;
+        write::balances(&transaction, &batch.cut.accounts, batch.cut.through)?;
+        write::supply(&transaction, &batch.cut.supply, batch.cut.through, number)?;
         let mut written = 0;
         if batch.history {
             effects.deliver(&mut |block| {
                 written += count(block.len());
-                write_effects(&transaction, block)
+                write::effects(&transaction, block)
             })?;
         }
-        write_batch(&transaction, batch, number, batch.history.then_some(written))?;
+        write::batch(&transaction, batch, number, batch.history.then_some(written))?;
         transaction.commit().map_err(|cause| SinkError::UnknownCommit(Box::new(cause)))
     }
 
@@ -161,7 +163,9 @@ fn configure(connection: &Connection) -> Result<(), SinkError> {
             remedy: "use a build of SQLite that honours synchronous = FULL",
         });
     }
-    Ok(())
+    // Of KiB, as the minus says.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(error)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(error)
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), SinkError> {
@@ -194,176 +198,6 @@ fn migrate(connection: &mut Connection) -> Result<(), SinkError> {
         }
     }
     transaction.commit().map_err(error)
-}
-
-fn write_balances(
-    transaction: &Transaction<'_>,
-    rows: &[AccountRow],
-    through: Sequence,
-) -> Result<(), SinkError> {
-    let mut upsert = transaction
-        .prepare_cached(
-            "INSERT INTO account_balances (owner, asset, host, liquid, held, staked, bonded,
-                                           minimum, credit_limit, flags, sequence)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-             ON CONFLICT (owner, asset) DO UPDATE SET
-                 host = excluded.host, liquid = excluded.liquid, held = excluded.held,
-                 staked = excluded.staked, bonded = excluded.bonded, minimum = excluded.minimum,
-                 credit_limit = excluded.credit_limit, flags = excluded.flags,
-                 sequence = excluded.sequence",
-        )
-        .map_err(error)?;
-    let through = signed(through.0);
-    for row in rows {
-        upsert
-            .execute(params![
-                uuid_text(row.owner),
-                row.asset,
-                row.host,
-                row.liquid.to_string(),
-                row.held.to_string(),
-                row.staked.to_string(),
-                row.bonded.to_string(),
-                row.minimum.to_string(),
-                row.credit_limit.to_string(),
-                row.flags,
-                through
-            ])
-            .map_err(error)?;
-    }
-    Ok(())
-}
-
-fn write_supply(
-    transaction: &Transaction<'_>,
-    rows: &[SupplyRow],
-    through: Sequence,
-    number: i64,
-) -> Result<(), SinkError> {
-    let mut upsert = transaction
-        .prepare_cached(
-            "INSERT OR REPLACE INTO asset_supply (asset, scale, name, issued, destroyed, liquid,
-                 held, staked, bonded, credit_granted, credit_used, sequence)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )
-        .map_err(error)?;
-    let mut history = transaction
-        .prepare_cached(
-            "INSERT INTO supply_history (batch, asset, issued, destroyed, liquid, held, staked,
-                 bonded, credit_granted, credit_used)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )
-        .map_err(error)?;
-    for row in rows {
-        let [issued, destroyed] = [row.issued.to_string(), row.destroyed.to_string()];
-        let liquid = row.liquid.to_string();
-        let [held, staked, bonded, granted, used] =
-            [row.held, row.staked, row.bonded, row.credit_granted, row.credit_used]
-                .map(|amount| amount.to_string());
-        upsert
-            .execute(params![
-                row.asset,
-                row.scale,
-                row.name,
-                issued,
-                destroyed,
-                liquid,
-                held,
-                staked,
-                bonded,
-                granted,
-                used,
-                signed(through.0)
-            ])
-            .map_err(error)?;
-        history
-            .execute(params![
-                number, row.asset, issued, destroyed, liquid, held, staked, bonded, granted, used
-            ])
-            .map_err(error)?;
-    }
-    Ok(())
-}
-
-fn write_effects(transaction: &Transaction<'_>, block: &[Effect]) -> Result<(), SinkError> {
-    let mut insert = transaction
-        .prepare_cached(
-            "INSERT INTO effects (sequence, leg, event, asset, debit, debit_bucket, credit,
-                 credit_bucket, amount, debit_after, credit_after, rate, reference, user_data)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-        )
-        .map_err(error)?;
-    let named = |id: u128| (id != 0).then(|| uuid_text(id));
-    for effect in block {
-        insert
-            .execute(params![
-                signed(effect.sequence),
-                effect.leg,
-                effect.event,
-                effect.asset,
-                named(effect.debit),
-                effect.debit_bucket,
-                named(effect.credit),
-                effect.credit_bucket,
-                effect.amount.to_string(),
-                effect.debit_after.to_string(),
-                effect.credit_after.to_string(),
-                effect.rate,
-                named(effect.reference),
-                effect.user_data.to_string()
-            ])
-            .map_err(error)?;
-    }
-    Ok(())
-}
-
-fn write_batch(
-    transaction: &Transaction<'_>,
-    batch: &Batch<'_>,
-    number: i64,
-    effects: Option<i64>,
-) -> Result<(), SinkError> {
-    let target = batch.target();
-    transaction
-        .prepare_cached(
-            "INSERT INTO settlement_batches (batch, from_sequence, through_sequence, epoch,
-                 complete, accounts, effects, chain_hash, run_digest, timestamp_ns)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )
-        .and_then(|mut insert| {
-            insert.execute(params![
-                number,
-                signed(batch.after.0 + 1),
-                signed(batch.cut.through.0),
-                signed(target.epoch),
-                batch.cut.complete,
-                count(batch.cut.accounts.len()),
-                effects,
-                target.chain_hash,
-                target.run_digest,
-                signed(target.timestamp)
-            ])
-        })
-        .map_err(error)?;
-    transaction
-        .prepare_cached(
-            "INSERT OR REPLACE INTO settlement_watermark (only_row, frame, epoch, next_sequence,
-                 chain_hash, run_digest, timestamp_ns, batch)
-             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )
-        .and_then(|mut update| {
-            update.execute(params![
-                uuid_text(target.frame),
-                signed(target.epoch),
-                signed(target.next_sequence.0),
-                target.chain_hash,
-                target.run_digest,
-                signed(target.timestamp),
-                number
-            ])
-        })
-        .map_err(error)?;
-    Ok(())
 }
 
 fn retryable(cause: impl Into<crate::sink::Cause>) -> SinkError {
