@@ -1,11 +1,12 @@
 //! PostgreSQL: the database of production.
 //!
 //! One connection on a runtime of its own, driven only while a call waits. The watermark row is
-//! locked `FOR UPDATE` before it is compared, balances are upserted from arrays, effects appended
+//! locked `FOR UPDATE` before it is compared, balances are written from arrays, effects appended
 //! by COPY, and consumers told by NOTIFY when the transaction commits. After any error the
 //! connection is dropped, so that no lock outlives an attempt. Without TLS only a Unix socket or
 //! loopback is accepted.
 
+mod balances;
 mod keys;
 mod read;
 mod value;
@@ -35,10 +36,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(35);
 /// How long reading everything back, or a step of the schema, may take.
 const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// Session settings: names resolve to built-ins only, and nothing hangs for ever.
+/// Session settings: names resolve to built-ins only, and nothing hangs for ever. Each statement is
+/// planned once, whatever arrays it is given, and finds its rows by their key.
 const SESSION: &str = "SET search_path = pg_catalog; SET statement_timeout = '30s'; \
      SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; \
-     SET client_encoding = 'UTF8'";
+     SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; \
+     SET enable_hashjoin = off; SET enable_mergejoin = off; SET client_encoding = 'UTF8'";
 
 /// Settings without which a committed row may be lost.
 const NEEDED: [(&str, &str); 3] = [

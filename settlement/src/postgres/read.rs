@@ -43,6 +43,9 @@ const POSTINGS: &str = "
           FROM bezant.effects WHERE amount <> 0 AND event <> 80) AS sides
     GROUP BY owner, asset, bucket ORDER BY owner NULLS FIRST, asset, bucket";
 
+/// Whole tables are read, unlike when a batch is written.
+const READING: &str = "SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on";
+
 /// Rows fetched at a time.
 const FETCH: i32 = 10_000;
 
@@ -75,7 +78,7 @@ pub(super) async fn everything(client: &mut Client) -> Result<ReadBack, SinkErro
         .start()
         .await
         .map_err(error)?;
-    transaction.batch_execute("SET LOCAL statement_timeout = 0").await.map_err(error)?;
+    transaction.batch_execute(READING).await.map_err(error)?;
     let stored = transaction.query_opt(WATERMARK, &[]).await.map_err(error)?;
     let counted =
         transaction.query_one("SELECT count(*) FROM bezant.effects", &[]).await.map_err(error)?;

@@ -1,35 +1,27 @@
 //! Writing a batch to PostgreSQL inside a transaction that the sink opens and commits. The
 //! watermark is locked and compared before anything else.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 
+use bytes::Bytes;
+use futures_sink::Sink as _;
 use protocol::Sequence;
-use protocol::cut::{AccountRow, SupplyRow};
+use protocol::cut::SupplyRow;
 use protocol::effect::Effect;
 use tokio::runtime::Runtime;
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Statement, Transaction};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, CopyInSink, Statement, Transaction};
 
-use super::value::{Numeric, Uuid};
+use super::balances::{self, Balances};
+use super::value::{CopyRows, Numeric, Uuid, Value};
 use super::{read, retryable, wait};
 use crate::cast::{count, signed};
 use crate::sink::{Batch, EffectSource, SinkError};
 use crate::watermark::{Watermark, compare};
 
-/// Rows per upsert or COPY, so that one statement stays far below its timeout.
-const ROWS_MAX: usize = 16_384;
-
-const UPSERT_BALANCES: &str = "
-    INSERT INTO bezant.account_balances AS old (owner, asset, host, liquid, held, staked, bonded,
-        minimum, credit_limit, flags, sequence)
-    SELECT new.*, $11::bigint FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::numeric[],
-        $5::numeric[], $6::numeric[], $7::numeric[], $8::numeric[], $9::numeric[], $10::bigint[])
-        AS new
-    ON CONFLICT (owner, asset) DO UPDATE SET host = excluded.host, liquid = excluded.liquid,
-        held = excluded.held, staked = excluded.staked, bonded = excluded.bonded,
-        minimum = excluded.minimum, credit_limit = excluded.credit_limit, flags = excluded.flags,
-        sequence = excluded.sequence";
+/// Rows of a COPY, so that one statement stays far below its timeout.
+const ROWS_MAX: usize = 65_536;
 
 const UPSERT_SUPPLY: &str = "
     INSERT INTO bezant.asset_supply (asset, scale, name, issued, destroyed, liquid, held, staked,
@@ -52,23 +44,6 @@ const COPY_EFFECTS: &str = "
     COPY bezant.effects (sequence, leg, event, asset, debit, debit_bucket, credit, credit_bucket,
         amount, debit_after, credit_after, rate, reference, user_data)
     FROM STDIN (FORMAT binary)";
-
-const EFFECT_TYPES: [Type; 14] = [
-    Type::INT8,
-    Type::INT4,
-    Type::INT4,
-    Type::INT8,
-    Type::UUID,
-    Type::INT2,
-    Type::UUID,
-    Type::INT2,
-    Type::NUMERIC,
-    Type::NUMERIC,
-    Type::NUMERIC,
-    Type::INT8,
-    Type::UUID,
-    Type::NUMERIC,
-];
 
 const INSERT_BATCH: &str = "
     INSERT INTO bezant.settlement_batches (batch, from_sequence, through_sequence, epoch, complete,
@@ -94,7 +69,7 @@ const NOTIFY: &str = "
 #[derive(Debug)]
 pub(super) struct Statements {
     lock_watermark: Statement,
-    upsert_balances: Statement,
+    balances: Balances,
     upsert_supply: Statement,
     append_supply: Statement,
     copy_effects: Statement,
@@ -108,7 +83,7 @@ impl Statements {
         let statement = |sql: &'static str| wait(runtime, client.prepare(sql));
         Ok(Self {
             lock_watermark: statement(read::LOCK_WATERMARK)?,
-            upsert_balances: statement(UPSERT_BALANCES)?,
+            balances: Balances::prepare(runtime, client)?,
             upsert_supply: statement(UPSERT_SUPPLY)?,
             append_supply: statement(APPEND_SUPPLY)?,
             copy_effects: statement(COPY_EFFECTS)?,
@@ -137,10 +112,9 @@ pub(super) fn batch(
     let target = batch.target();
     let stored = stored.as_ref().map(|(watermark, _)| watermark);
     compare(expected, stored, &target)?;
-    for rows in batch.cut.accounts.chunks(ROWS_MAX) {
-        let upsert = &statements.upsert_balances;
-        write_balances(runtime, transaction, upsert, rows, batch.cut.through)?;
-    }
+    let is_empty = stored.is_none();
+    let rows = &batch.cut.accounts;
+    balances::write(runtime, transaction, &statements.balances, rows, batch.cut.through, is_empty)?;
     for row in &batch.cut.supply {
         let upsert = &statements.upsert_supply;
         write_supply(runtime, transaction, upsert, row, batch.cut.through)?;
@@ -162,51 +136,6 @@ pub(super) fn batch(
         effects: batch.history.then_some(written),
     };
     write_watermark(runtime, transaction, statements, batch, &numbers)
-}
-
-fn write_balances(
-    runtime: &Runtime,
-    transaction: &Transaction<'_>,
-    upsert: &Statement,
-    rows: &[AccountRow],
-    through: Sequence,
-) -> Result<(), SinkError> {
-    let integers = |field: fn(&AccountRow) -> u32| -> Vec<i64> {
-        rows.iter().map(field).map(i64::from).collect()
-    };
-    let amounts = |field: fn(&AccountRow) -> u128| -> Vec<Numeric> {
-        rows.iter().map(field).map(Numeric::from).collect()
-    };
-    let owners: Vec<Uuid> = rows.iter().map(|row| Uuid(row.owner)).collect();
-    let liquid: Vec<Numeric> = rows.iter().map(|row| row.liquid.into()).collect();
-    let work = async {
-        let written = transaction
-            .execute(
-                upsert,
-                &[
-                    &owners,
-                    &integers(|row| row.asset),
-                    &integers(|row| row.host),
-                    &liquid,
-                    &amounts(|row| row.held),
-                    &amounts(|row| row.staked),
-                    &amounts(|row| row.bonded),
-                    &amounts(|row| row.minimum),
-                    &amounts(|row| row.credit_limit),
-                    &integers(|row| row.flags),
-                    &signed(through.0),
-                ],
-            )
-            .await?;
-        Ok(written)
-    };
-    let written = wait(runtime, work)?;
-    assert_eq!(
-        usize::try_from(written).ok(),
-        Some(rows.len()),
-        "every balance is inserted or updated"
-    );
-    Ok(())
 }
 
 fn write_supply(
@@ -240,29 +169,39 @@ async fn copy_effects(
     statement: &Statement,
     rows: &[Effect],
 ) -> Result<(), tokio_postgres::Error> {
-    let sink = transaction.copy_in(statement).await?;
-    let mut writer = pin!(BinaryCopyInWriter::new(sink, &EFFECT_TYPES));
+    let mut sink = pin!(transaction.copy_in(statement).await?);
+    let mut copied = CopyRows::new();
     for row in rows {
-        let values: [&(dyn ToSql + Sync); 14] = [
-            &signed(row.sequence),
-            &i32::from(row.leg),
-            &i32::from(row.event),
-            &i64::from(row.asset),
-            &Uuid::named(row.debit),
-            &i16::from(row.debit_bucket),
-            &Uuid::named(row.credit),
-            &i16::from(row.credit_bucket),
-            &Numeric::from(row.amount),
-            &Numeric::from(row.debit_after),
-            &Numeric::from(row.credit_after),
-            &i64::from(row.rate),
-            &Uuid::named(row.reference),
-            &Numeric::from(u128::from(row.user_data)),
-        ];
-        writer.as_mut().write(&values).await?;
+        copied.row([
+            Value::Big(signed(row.sequence)),
+            Value::Integer(row.leg.into()),
+            Value::Integer(row.event.into()),
+            Value::Big(row.asset.into()),
+            Value::named(row.debit),
+            Value::Small(row.debit_bucket.into()),
+            Value::named(row.credit),
+            Value::Small(row.credit_bucket.into()),
+            Value::amount(row.amount),
+            Value::amount(row.debit_after),
+            Value::amount(row.credit_after),
+            Value::Big(row.rate.into()),
+            Value::named(row.reference),
+            Value::amount(u128::from(row.user_data)),
+        ]);
+        if let Some(piece) = copied.piece() {
+            send(sink.as_mut(), piece).await?;
+        }
     }
-    writer.as_mut().finish().await?;
-    Ok(())
+    send(sink.as_mut(), copied.finish()).await?;
+    sink.finish().await.map(drop)
+}
+
+async fn send(
+    mut sink: Pin<&mut CopyInSink<Bytes>>,
+    piece: Bytes,
+) -> Result<(), tokio_postgres::Error> {
+    poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
+    sink.start_send(piece)
 }
 
 /// What a batch is called and counts.
