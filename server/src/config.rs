@@ -74,6 +74,7 @@ pub(crate) struct Config {
     pub(crate) pool_bytes: usize,
     pub(crate) sink: SinkConfig,
     pub(crate) settlement_interval_ms: u64,
+    pub(crate) settlement_share_percent: u64,
     pub(crate) history: bool,
     pub(crate) accept_clock_step: bool,
     pub(crate) gateway_workers: usize,
@@ -123,6 +124,7 @@ impl Config {
             pool_bytes: ranged::<usize>(settings, "ring.pool_mib", 8, 1 << 16)? << 20,
             sink: sink(settings, sqlite)?,
             settlement_interval_ms: ranged(settings, "settlement.interval_ms", 10, 60_000)?,
+            settlement_share_percent: ranged(settings, "settlement.share_max", 1, 100)?,
             history: match settings.value("settlement.history").0 {
                 "none" => false,
                 "full" => true,

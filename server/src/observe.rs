@@ -294,10 +294,18 @@ impl Page {
 
     fn settlement(&mut self, status: &Status) {
         let lag_ms = status.lag_ms(clock::monotonic_ms()).unwrap_or(0);
-        let name = "bezant_settlement_lag_seconds";
-        self.describe(name, "gauge", "Age of the settled state.");
-        let (seconds, millis) = (lag_ms / 1_000, lag_ms % 1_000);
-        self.line(format_args!("{name} {seconds}.{millis:03}"));
+        let gauges = [
+            ("bezant_settlement_lag_seconds", "Age of the settled state.", lag_ms),
+            (
+                "bezant_settlement_interval_seconds",
+                "Time from one cut to the next, longer while SQL takes more than its share.",
+                status.interval_ms(),
+            ),
+        ];
+        for (name, help, value_ms) in gauges {
+            self.describe(name, "gauge", help);
+            self.line(format_args!("{name} {}.{:03}", value_ms / 1_000, value_ms % 1_000));
+        }
         self.counter("bezant_settlement_batches", "Batches committed.", status.batches());
         self.counter("bezant_settlement_rows", "Account rows committed.", status.rows());
         self.counter("bezant_settlement_failures", "Attempts that failed.", status.failures());

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use identity::FileSource;
 use pipeline::{Recovered, Wiring};
 use ring::{Pool, PoolConfig, ReplyQueue};
-use settlement::{Settings, Sink as _, Stop, Watermark};
+use settlement::{Pace, Settings, Sink as _, Stop, Watermark};
 
 use crate::admin;
 use crate::audit_log::AuditLog;
@@ -182,7 +182,12 @@ fn start(
 }
 
 fn settle_settings(config: &Config, defaults: Settings) -> Settings {
-    Settings { cadence_ms: config.settlement_interval_ms, ..defaults }
+    let pace = Pace {
+        interval_ms: config.settlement_interval_ms,
+        share_max_percent: config.settlement_share_percent,
+        ..defaults.pace
+    };
+    Settings { pace, ..defaults }
 }
 
 /// Opens the doors and closes them when a signal comes.

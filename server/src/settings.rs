@@ -131,6 +131,11 @@ const SETTINGS: &[Setting] = &[
     ),
     setting("settlement.postgres", "", "connection string, or @file to read it from a file"),
     setting("settlement.interval_ms", "100", "time between cuts in milliseconds"),
+    setting(
+        "settlement.share_max",
+        "25",
+        "share of the time that writing to SQL may take, in percent; beyond it cuts come less often",
+    ),
     setting("settlement.history", "none", "none: balances only; full: postings and string keys"),
     setting(
         "clock.accept_step",

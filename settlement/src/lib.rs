@@ -26,7 +26,7 @@
 //!
 //! # Where to go next
 //!
-//! [`settler`] for the decisions, [`runner`] for the thread, [`sink`] for the contract with a
+//! [`settler`] for the decisions, [`pace`] for how often, [`runner`] for the thread, [`sink`] for the contract with a
 //! database, [`verify`] for the audit,
 //! [`keys`] for string keys; `docs/settlement.md` for the tables.
 #![forbid(unsafe_code)]
@@ -35,6 +35,7 @@ mod cast;
 mod finding;
 pub mod history;
 pub mod keys;
+pub mod pace;
 mod postgres;
 pub mod runner;
 mod schema;
@@ -50,6 +51,7 @@ pub mod watermark;
 pub use finding::Finding;
 pub use history::{Confirmation, History, HistoryError};
 pub use keys::{KeyDesk, KeyReader, KeySource};
+pub use pace::Pace;
 pub use postgres::{PostgresKeys, PostgresSink};
 pub use runner::{Handle, Hooks, Inbox, Runner, channel};
 pub use settler::{Settings, Settler};

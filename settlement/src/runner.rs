@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use protocol::Sequence;
 use protocol::cut::{Cut, Effects};
-use protocol::effect::Effect;
 
 use crate::history::{Confirmation, EffectWriter, History};
 use crate::settler::{Action, EffectsFrom, Input, Settings, Settler};
@@ -155,6 +154,7 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
                 inputs.extend(self.perform(action));
             }
             self.status.set_fresh_at(self.settler.fresh_at_ms());
+            self.status.set_interval(self.settler.interval_ms());
         }
         None
     }
@@ -302,9 +302,8 @@ impl<J: History> EffectSource for Source<'_, J> {
         match (self.from, &self.cut.effects) {
             (EffectsFrom::Nowhere, _) => Ok(()),
             (EffectsFrom::Cut, Effects::All(effects)) => {
-                let fresh: Vec<Effect> =
-                    effects.iter().filter(|effect| effect.sequence > after.0).copied().collect();
-                write(&fresh)
+                // They are in order, so what is settled already comes first.
+                write(&effects[effects.partition_point(|effect| effect.sequence <= after.0)..])
             }
             _ => self.history.effects(after, through, &mut |block| {
                 assert!(

@@ -6,7 +6,7 @@
 //! watermark before it decides anything.
 //!
 //! ```text
-//! Disconnected ─connect─► Connecting ─► Reading ─watermark─► Idle ─100ms─► Cutting ─cut►Committing
+//! Disconnected ─connect─► Connecting ─► Reading ─watermark─► Idle ─pace──► Cutting ─cut►Committing
 //!      ▲                      │            │                  ▲                              │  │
 //!      └────── backoff ◄──────┴────────────┴──────────────────┼──────────── failed ──────────┘  │
 //!                                                             └──────────── committed ──────────┘
@@ -16,6 +16,7 @@ use protocol::Sequence;
 use protocol::cut::{Cut, Effects};
 
 use crate::history::Confirmation;
+use crate::pace::Pace;
 use crate::sink::Class;
 use crate::verdict::{Alarm, Stop, judge};
 use crate::watermark::{Watermark, settled_through};
@@ -30,7 +31,7 @@ pub struct Settings {
     /// Whether effects are written.
     pub history: bool,
     /// Time from one cut to the next.
-    pub cadence_ms: u64,
+    pub pace: Pace,
     /// How long an idle frame leaves the database unread: a restored copy is noticed by then.
     pub check_every_ms: u64,
     /// First wait after a failure; it doubles with each further one.
@@ -48,7 +49,7 @@ impl Settings {
             frame,
             epoch,
             history,
-            cadence_ms: 100,
+            pace: Pace::STEADY,
             check_every_ms: 5_000,
             backoff_first_ms: 50,
             backoff_max_ms: 5_000,
@@ -159,6 +160,9 @@ pub struct Settler {
     complete_next: bool,
     requested_at_ms: u64,
     next_cut_at_ms: u64,
+    commit_began_at_ms: u64,
+    /// Time from one cut to the next at present.
+    interval_ms: u64,
     /// When the database last answered.
     checked_at_ms: u64,
     backoff_ms: u64,
@@ -169,7 +173,7 @@ pub struct Settler {
 impl Settler {
     /// A settler that has not connected yet.
     pub const fn new(settings: Settings) -> Self {
-        let backoff_ms = settings.backoff_first_ms;
+        let (backoff_ms, interval_ms) = (settings.backoff_first_ms, settings.pace.interval_ms);
         Self {
             settings,
             state: State::Disconnected { retry_at_ms: 0 },
@@ -179,6 +183,8 @@ impl Settler {
             complete_next: true,
             requested_at_ms: 0,
             next_cut_at_ms: 0,
+            commit_began_at_ms: 0,
+            interval_ms,
             checked_at_ms: 0,
             backoff_ms,
             fresh_at_ms: None,
@@ -204,6 +210,11 @@ impl Settler {
     /// The time at which everything now settled was all there was.
     pub const fn fresh_at_ms(&self) -> Option<u64> {
         self.fresh_at_ms
+    }
+
+    /// Time from one cut to the next, as the last commit stretched it.
+    pub const fn interval_ms(&self) -> u64 {
+        self.interval_ms
     }
 
     /// Whether the watermark is one this settler wrote or tried to write, so that the journal need
@@ -283,7 +294,7 @@ impl Settler {
     fn request(&mut self, now_ms: u64) -> Vec<Action> {
         self.state = State::Cutting;
         self.requested_at_ms = now_ms;
-        self.next_cut_at_ms = now_ms.saturating_add(self.settings.cadence_ms);
+        self.next_cut_at_ms = now_ms.saturating_add(self.settings.pace.interval_ms);
         vec![Action::RequestCut { complete: self.complete_next }]
     }
 
@@ -318,7 +329,7 @@ impl Settler {
         }
         self.state = State::Idle;
         if let Some(pending) = self.pending.take() {
-            actions.extend(self.place(pending));
+            actions.extend(self.place(pending, now_ms));
         }
         actions
     }
@@ -339,13 +350,14 @@ impl Settler {
             self.complete_next = false;
         }
         self.state = State::Idle;
-        let mut actions = self.place(cut);
+        let mut actions = self.place(cut, now_ms);
         if self.state == State::Idle {
             if self.complete_next {
                 actions.extend(self.request(now_ms));
             } else {
                 self.fresh_at_ms = Some(self.requested_at_ms);
                 self.backoff_ms = self.settings.backoff_first_ms;
+                self.interval_ms = self.settings.pace.interval_ms;
                 actions.extend(self.check(now_ms));
             }
         }
@@ -364,7 +376,7 @@ impl Settler {
     /// Commits `cut` if it reaches back to what is settled, drops it if all of it is settled
     /// already, and else drops it and wants a complete one. Into an empty database only a complete
     /// one goes: accounts that never changed since the genesis are in no other.
-    fn place(&mut self, cut: Box<Cut>) -> Vec<Action> {
+    fn place(&mut self, cut: Box<Cut>, now_ms: u64) -> Vec<Action> {
         let after = settled_through(self.settled.as_ref());
         if self.settled.is_some() && cut.through <= after {
             return Vec::new();
@@ -380,6 +392,7 @@ impl Settler {
             (_, true) => EffectsFrom::Journal,
         };
         self.state = State::Committing;
+        self.commit_began_at_ms = now_ms;
         self.pending = Some(cut);
         vec![Action::Commit { expected: self.settled.clone(), after, effects }]
     }
@@ -393,7 +406,18 @@ impl Settler {
         self.state = State::Idle;
         self.fresh_at_ms = Some(self.requested_at_ms);
         self.backoff_ms = self.settings.backoff_first_ms;
+        self.stretch(now_ms);
         vec![Action::Settled(settled)]
+    }
+
+    /// Puts the next cut off if the commit that ends now took more than its share.
+    fn stretch(&mut self, now_ms: u64) {
+        let pace = &self.settings.pace;
+        self.interval_ms = pace.after_ms(now_ms.saturating_sub(self.commit_began_at_ms));
+        if self.interval_ms > pace.interval_ms {
+            let stretched_ms = self.commit_began_at_ms.saturating_add(self.interval_ms);
+            self.next_cut_at_ms = self.next_cut_at_ms.max(stretched_ms);
+        }
     }
 
     fn failed(&mut self, now_ms: u64, class: Class) -> Vec<Action> {

@@ -309,3 +309,66 @@ fn an_emptied_database_is_filled_by_a_complete_cut_even_from_sequence_0() {
     let whole = settler.step(1_001, Input::Cut(cut(4, 5, true)));
     assert_eq!(whole, [commit(None, 0, EffectsFrom::Journal)]);
 }
+
+/// A settler whose commits may take a quarter of the time, settled through 5 at time 0.
+fn paced() -> Settler {
+    let pace = Pace { share_max_percent: 25, ..Pace::STEADY };
+    let mut settler = idle(Settings { pace, ..settings() }, None);
+    settler.step(0, Input::Tick);
+    settler.step(0, Input::Cut(cut(0, 5, true)));
+    settler.step(0, Input::Committed);
+    settler
+}
+
+#[test]
+fn the_next_cut_waits_until_a_slow_commit_has_had_no_more_than_its_share() {
+    let mut settler = paced();
+    let asked = [Action::RequestCut { complete: false }];
+    assert_eq!(settler.step(100, Input::Tick), asked);
+    settler.step(101, Input::Cut(cut(5, 9, false)));
+    settler.step(161, Input::Committed);
+    assert_eq!((settler.interval_ms(), settler.wake_at_ms()), (240, Some(341)));
+    assert_eq!(settler.step(340, Input::Tick), []);
+    assert_eq!(settler.step(341, Input::Tick), asked);
+    // Quick again: so is the next cut.
+    settler.step(342, Input::Cut(cut(9, 12, false)));
+    settler.step(350, Input::Committed);
+    assert_eq!((settler.interval_ms(), settler.wake_at_ms()), (100, Some(441)));
+}
+
+#[test]
+fn beyond_the_bound_nothing_is_stretched_further() {
+    let mut settler = paced();
+    settler.step(100, Input::Tick);
+    settler.step(100, Input::Cut(cut(5, 9, false)));
+    settler.step(3_000, Input::Committed);
+    assert_eq!(settler.interval_ms(), 1_000);
+    assert_eq!(settler.step(3_000, Input::Tick), [Action::RequestCut { complete: false }]);
+    // A cut without news costs nothing.
+    settler.step(3_001, Input::Cut(cut(9, 9, false)));
+    assert_eq!((settler.interval_ms(), settler.wake_at_ms()), (100, Some(3_100)));
+}
+
+#[test]
+fn a_drain_waits_for_no_stretched_interval() {
+    let mut settler = paced();
+    settler.step(100, Input::Tick);
+    settler.step(100, Input::Cut(cut(5, 9, false)));
+    settler.step(300, Input::Committed);
+    assert_eq!(settler.wake_at_ms(), Some(900));
+    let drained = settler.step(310, Input::Drain { deadline_ms: 9_000 });
+    assert_eq!(drained, [Action::RequestCut { complete: false }]);
+}
+
+#[test]
+fn only_the_attempt_that_succeeds_counts() {
+    let mut settler = paced();
+    settler.step(100, Input::Tick);
+    settler.step(100, Input::Cut(cut(5, 9, false)));
+    settler.step(5_000, Input::Failed(Class::Retry));
+    settler.step(5_050, Input::Tick);
+    settler.step(5_050, Input::Connected);
+    settler.step(5_050, found(Some(watermark(5)), Confirmation::Same));
+    settler.step(5_080, Input::Committed);
+    assert_eq!((settler.interval_ms(), settler.wake_at_ms()), (120, Some(5_170)));
+}

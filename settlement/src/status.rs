@@ -16,6 +16,7 @@ pub struct Status {
     settled: AtomicU64,
     stored: AtomicU64,
     fresh_at_ms: AtomicU64,
+    interval_ms: AtomicU64,
     batches: AtomicU64,
     rows: AtomicU64,
     failures: AtomicU64,
@@ -31,6 +32,7 @@ impl Default for Status {
             settled: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             fresh_at_ms: AtomicU64::new(NO_TIME),
+            interval_ms: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -88,6 +90,11 @@ impl Status {
         (fresh_at_ms != NO_TIME).then(|| now_ms.saturating_sub(fresh_at_ms))
     }
 
+    /// Time from one cut to the next at present; 0 before the runner starts.
+    pub fn interval_ms(&self) -> u64 {
+        self.interval_ms.load(Ordering::Relaxed)
+    }
+
     /// Batches committed since the start.
     pub fn batches(&self) -> u64 {
         self.batches.load(Ordering::Relaxed)
@@ -134,6 +141,10 @@ impl Status {
 
     pub(crate) fn set_fresh_at(&self, fresh_at_ms: Option<u64>) {
         self.fresh_at_ms.store(fresh_at_ms.unwrap_or(NO_TIME), Ordering::Release);
+    }
+
+    pub(crate) fn set_interval(&self, interval_ms: u64) {
+        self.interval_ms.store(interval_ms, Ordering::Relaxed);
     }
 
     pub(crate) fn committed(&self, rows: usize) {

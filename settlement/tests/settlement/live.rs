@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use settlement::{Handle, Hooks, Runner, Settings, Sink, Status, Stop, Watermark, channel};
+use settlement::{Handle, Hooks, Pace, Runner, Settings, Sink, Status, Stop, Watermark, channel};
 
 use crate::journal::{FRAME, Past, Shared};
 
@@ -39,7 +39,7 @@ impl Settlement {
     /// Starts settling `journal` into `sink`, nearly without pause between cuts.
     pub(crate) fn start(sink: impl Sink + 'static, journal: &Shared) -> Self {
         let settings = Settings {
-            cadence_ms: 1,
+            pace: Pace { interval_ms: 1, ..Pace::STEADY },
             check_every_ms: 20,
             backoff_first_ms: 5,
             backoff_max_ms: 50,
