@@ -410,9 +410,13 @@ impl Settler {
         vec![Action::Settled(settled)]
     }
 
-    /// Puts the next cut off if the commit that ends now took more than its share.
+    /// Puts the next cut off if the commit that ends now took more than its share. Not with
+    /// history: postings are as many however seldom they are written, and must fit their pool.
     fn stretch(&mut self, now_ms: u64) {
         let pace = &self.settings.pace;
+        if self.settings.history {
+            return;
+        }
         self.interval_ms = pace.after_ms(now_ms.saturating_sub(self.commit_began_at_ms));
         if self.interval_ms > pace.interval_ms {
             let stretched_ms = self.commit_began_at_ms.saturating_add(self.interval_ms);

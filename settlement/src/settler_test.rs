@@ -311,9 +311,9 @@ fn an_emptied_database_is_filled_by_a_complete_cut_even_from_sequence_0() {
 }
 
 /// A settler whose commits may take a quarter of the time, settled through 5 at time 0.
-fn paced() -> Settler {
+fn paced(history: bool) -> Settler {
     let pace = Pace { share_max_percent: 25, ..Pace::STEADY };
-    let mut settler = idle(Settings { pace, ..settings() }, None);
+    let mut settler = idle(Settings { pace, history, ..settings() }, None);
     settler.step(0, Input::Tick);
     settler.step(0, Input::Cut(cut(0, 5, true)));
     settler.step(0, Input::Committed);
@@ -322,7 +322,7 @@ fn paced() -> Settler {
 
 #[test]
 fn the_next_cut_waits_until_a_slow_commit_has_had_no_more_than_its_share() {
-    let mut settler = paced();
+    let mut settler = paced(false);
     let asked = [Action::RequestCut { complete: false }];
     assert_eq!(settler.step(100, Input::Tick), asked);
     settler.step(101, Input::Cut(cut(5, 9, false)));
@@ -338,7 +338,7 @@ fn the_next_cut_waits_until_a_slow_commit_has_had_no_more_than_its_share() {
 
 #[test]
 fn beyond_the_bound_nothing_is_stretched_further() {
-    let mut settler = paced();
+    let mut settler = paced(false);
     settler.step(100, Input::Tick);
     settler.step(100, Input::Cut(cut(5, 9, false)));
     settler.step(3_000, Input::Committed);
@@ -351,7 +351,7 @@ fn beyond_the_bound_nothing_is_stretched_further() {
 
 #[test]
 fn a_drain_waits_for_no_stretched_interval() {
-    let mut settler = paced();
+    let mut settler = paced(false);
     settler.step(100, Input::Tick);
     settler.step(100, Input::Cut(cut(5, 9, false)));
     settler.step(300, Input::Committed);
@@ -362,7 +362,7 @@ fn a_drain_waits_for_no_stretched_interval() {
 
 #[test]
 fn only_the_attempt_that_succeeds_counts() {
-    let mut settler = paced();
+    let mut settler = paced(false);
     settler.step(100, Input::Tick);
     settler.step(100, Input::Cut(cut(5, 9, false)));
     settler.step(5_000, Input::Failed(Class::Retry));
@@ -371,4 +371,13 @@ fn only_the_attempt_that_succeeds_counts() {
     settler.step(5_050, found(Some(watermark(5)), Confirmation::Same));
     settler.step(5_080, Input::Committed);
     assert_eq!((settler.interval_ms(), settler.wake_at_ms()), (120, Some(5_170)));
+}
+
+#[test]
+fn postings_are_not_held_back() {
+    let mut settler = paced(true);
+    settler.step(100, Input::Tick);
+    settler.step(100, Input::Cut(cut(5, 9, false)));
+    settler.step(300, Input::Committed);
+    assert_eq!((settler.interval_ms(), settler.wake_at_ms()), (100, Some(200)));
 }

@@ -4,6 +4,7 @@
 //!
 //! It judges nothing: the harness fails by itself when its book and the frame's differ.
 
+mod settlement;
 mod snapshots;
 
 use std::path::{Path, PathBuf};
@@ -75,6 +76,9 @@ impl Frame {
         }
         if is_wanted("snapshots") {
             snapshots::under_load(self)?;
+        }
+        if is_wanted("settlement") {
+            settlement::cost(self)?;
         }
         Ok(())
     }
