@@ -5,6 +5,15 @@ use std::time::Duration;
 /// Bytes asked of the kernel for each direction of the socket: with the usual default of 208 KiB
 /// a batch of 1 MiB loses packets on loopback.
 pub const SOCKET_BUFFER_SIZE: usize = 4 << 20;
+/// Longest packet, where the path carries it (loopback, jumbo frames; 1 452 bytes elsewhere): ten
+/// of them, as many as go out in one write, stay below the 64 KiB of the kernel's largest one.
+pub const UDP_PAYLOAD_SIZE_MAX: u16 = 6_500;
+/// Packets that the frame lets pass before it acknowledges: mostly the acknowledgement then
+/// travels with a reply. Fewer than a new connection may send, or it would wait.
+pub const PACKETS_UNACKNOWLEDGED: u32 = 8;
+/// Bytes that a new connection may send before any of them is acknowledged: ten of the longest
+/// packets.
+pub const WINDOW_INITIAL: u64 = 10 * UDP_PAYLOAD_SIZE_MAX as u64;
 /// Unread reply bytes of one stream.
 pub const STREAM_WINDOW: u32 = 2 << 20;
 /// Unread reply bytes of the connection.

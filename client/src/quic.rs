@@ -8,13 +8,18 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use identity::{Expected, Source};
+use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig};
+use quinn::{
+    AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    TokioRuntime, TransportConfig,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::Error;
 use crate::limits::{
-    CONNECTION_WINDOW, IDLE_TIMEOUT, KEEP_ALIVE, SEND_WINDOW, SOCKET_BUFFER_SIZE, STREAM_WINDOW,
+    CONNECTION_WINDOW, IDLE_TIMEOUT, KEEP_ALIVE, PACKETS_UNACKNOWLEDGED, SEND_WINDOW,
+    SOCKET_BUFFER_SIZE, STREAM_WINDOW, UDP_PAYLOAD_SIZE_MAX, WINDOW_INITIAL,
 };
 use crate::options::Options;
 
@@ -55,7 +60,11 @@ impl Connector {
         let open = || {
             let socket = open_socket(addr)?;
             let runtime = Arc::new(TokioRuntime);
-            Endpoint::new(EndpointConfig::default(), None, socket, runtime)
+            let mut endpoint = EndpointConfig::default();
+            endpoint
+                .max_udp_payload_size(UDP_PAYLOAD_SIZE_MAX)
+                .expect("the longest packet is one that QUIC allows");
+            Endpoint::new(endpoint, None, socket, runtime)
         };
         Ok(Self {
             endpoint: open().map_err(|cause| Error::Socket(Arc::new(cause)))?,
@@ -85,6 +94,12 @@ impl Connector {
 fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     let idle = IdleTimeout::try_from(IDLE_TIMEOUT).expect("the idle timeout fits its field");
+    let mut sizes = MtuDiscoveryConfig::default();
+    sizes.upper_bound(UDP_PAYLOAD_SIZE_MAX);
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements.ack_eliciting_threshold(PACKETS_UNACKNOWLEDGED.into());
+    let mut congestion = CubicConfig::default();
+    congestion.initial_window(WINDOW_INITIAL);
     transport
         .max_concurrent_bidi_streams(0_u32.into())
         .max_concurrent_uni_streams(0_u32.into())
@@ -93,6 +108,9 @@ fn transport() -> TransportConfig {
         .send_window(SEND_WINDOW)
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(KEEP_ALIVE))
+        .mtu_discovery_config(Some(sizes))
+        .ack_frequency_config(Some(acknowledgements))
+        .congestion_controller_factory(Arc::new(congestion))
         .datagram_receive_buffer_size(None);
     transport
 }

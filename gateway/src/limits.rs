@@ -68,6 +68,15 @@ pub const INCOMING_BUFFER_SIZE: u64 = 64 << 10;
 pub const INCOMING_BUFFERS_SIZE: u64 = 4 << 20;
 /// Bytes asked of the kernel for each direction of the socket.
 pub const SOCKET_BUFFER_SIZE: usize = 4 << 20;
+/// Longest packet, where the path carries it (loopback, jumbo frames; 1 452 bytes elsewhere): ten
+/// of them, as many as go out in one write, stay below the 64 KiB of the kernel's largest one.
+pub const UDP_PAYLOAD_SIZE_MAX: u16 = 6_500;
+/// Packets that the client lets pass before it acknowledges: mostly the acknowledgement then
+/// travels with its next request. Fewer than a new connection may send, or it would wait.
+pub const PACKETS_UNACKNOWLEDGED: u32 = 8;
+/// Bytes that a new connection may send before any of them is acknowledged: ten of the longest
+/// packets.
+pub const WINDOW_INITIAL: u64 = 10 * UDP_PAYLOAD_SIZE_MAX as u64;
 /// Handshakes under way above which unproven addresses must come back with a token.
 pub const RETRY_ABOVE_HANDSHAKES: usize = 64;
 /// Handshakes under way; more are refused.

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use identity::{Peer, Role, Source};
 use protocol::frame::CloseCode;
+use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
-    Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig,
-    TokioRuntime, TransportConfig,
+    AckFrequencyConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout,
+    Incoming, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
@@ -77,6 +78,9 @@ pub(crate) fn open<S: Source + 'static>(config: &Config, source: &Arc<S>) -> io:
         .incoming_buffer_size_total(limits::INCOMING_BUFFERS_SIZE);
     let mut endpoint = EndpointConfig::default();
     endpoint.supported_versions(vec![1]);
+    endpoint
+        .max_udp_payload_size(limits::UDP_PAYLOAD_SIZE_MAX)
+        .expect("the longest packet is one that QUIC allows");
     let socket = open_socket(config.listen)?;
     Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))
 }
@@ -84,6 +88,12 @@ pub(crate) fn open<S: Source + 'static>(config: &Config, source: &Arc<S>) -> io:
 fn transport(idle_timeout: Duration) -> TransportConfig {
     let mut transport = TransportConfig::default();
     let idle = IdleTimeout::try_from(idle_timeout).ok();
+    let mut sizes = MtuDiscoveryConfig::default();
+    sizes.upper_bound(limits::UDP_PAYLOAD_SIZE_MAX);
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements.ack_eliciting_threshold(limits::PACKETS_UNACKNOWLEDGED.into());
+    let mut congestion = CubicConfig::default();
+    congestion.initial_window(limits::WINDOW_INITIAL);
     transport
         .max_concurrent_bidi_streams(limits::STREAMS_MAX.into())
         .max_concurrent_uni_streams(0_u32.into())
@@ -92,6 +102,9 @@ fn transport(idle_timeout: Duration) -> TransportConfig {
         .send_window(limits::WINDOW_UNKNOWN.into())
         .max_idle_timeout(idle)
         .crypto_buffer_size(limits::CRYPTO_BUFFER_SIZE)
+        .mtu_discovery_config(Some(sizes))
+        .ack_frequency_config(Some(acknowledgements))
+        .congestion_controller_factory(Arc::new(congestion))
         .datagram_receive_buffer_size(None);
     transport
 }
