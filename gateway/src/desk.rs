@@ -18,11 +18,14 @@ use crate::limits::{POOL_PAUSE, RING_PAUSE};
 use crate::metrics::{Metrics, add};
 use crate::outbox::ReplyInfo;
 use crate::routes::Routes;
+use crate::shelf::Shelf;
 
 /// What all connections share.
 pub(crate) struct Desk {
     pub(crate) pool: Arc<Pool>,
     pub(crate) routes: Arc<Routes>,
+    /// Where long requests are put together.
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) info: FrameInfo,
     /// Gone after the shutdown, so that the ring can end.
@@ -43,6 +46,7 @@ impl Desk {
         Arc::new(Self {
             pool,
             routes: Arc::default(),
+            shelf: Arc::default(),
             metrics,
             info,
             publisher: Mutex::new(Some(publisher)),

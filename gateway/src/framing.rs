@@ -1,8 +1,11 @@
 //! The framing of one stream without a socket: bytes in, requests out.
 //!
 //! It holds at most one unfinished frame and what arrived with its end, judges every head before
-//! its body is awaited, and copies a request once, from the received pieces into the slots. It
-//! never panics on input. Invariant: the first frame is a hello and no later one is.
+//! its body is awaited, and copies a request once, from the received pieces into the slots: a short
+//! one when it is whole, a long one as it arrives. It never panics on input. Invariant: the first
+//! frame is a hello and no later one is.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::Command;
@@ -12,7 +15,9 @@ use protocol::limits::REQUEST_SLOTS_MAX;
 use protocol::request::{REQUEST_SIZE, Request};
 use zerocopy::{FromZeros, IntoBytes};
 
+use crate::limits::{COLLECT_ABOVE, COLLECT_FROM};
 use crate::pieces::Pieces;
+use crate::shelf::{Lent, Shelf};
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,9 +64,19 @@ pub struct Framing {
     is_greeted: bool,
     /// Slots of the request that was announced and not taken.
     untaken: u32,
+    /// Where buffers for long requests come from.
+    shelf: Arc<Shelf>,
+    /// The long request that is being put together, or was announced and not taken.
+    begun: Option<(Request, Lent)>,
 }
 
 impl Framing {
+    /// With buffers from `shelf` for long requests.
+    #[must_use]
+    pub fn new(shelf: Arc<Shelf>) -> Self {
+        Self { shelf, ..Self::default() }
+    }
+
     /// Adds what has arrived.
     pub fn push(&mut self, piece: Bytes) {
         self.pieces.push(piece);
@@ -73,7 +88,7 @@ impl Framing {
         self.pieces.unread() == 0 && self.awaited.is_none()
     }
 
-    /// Bytes that were pushed and not read.
+    /// Bytes that were pushed and not read; those of a long request are read as they arrive.
     #[must_use]
     pub const fn unread(&self) -> usize {
         self.pieces.unread()
@@ -101,8 +116,11 @@ impl Framing {
                 *self.awaited.insert((kind, length))
             }
         };
+        if self.begun.is_some() {
+            return Ok(self.go_on());
+        }
         if self.pieces.unread() < length {
-            return Ok(Step::Wait);
+            return self.begin_long(kind, length);
         }
         self.awaited = None;
         match kind {
@@ -119,7 +137,10 @@ impl Framing {
     /// Moves the slots of the announced request to `slots`, whose old content is dropped.
     pub fn take_slots(&mut self, slots: &mut Vec<Command>) {
         let count = std::mem::take(&mut self.untaken) as usize;
-        self.pieces.take_slots(count, slots);
+        match self.begun.take() {
+            Some((_, lent)) => lent.hand_over(slots),
+            None => self.pieces.take_slots(count, slots),
+        }
     }
 
     /// The slot of the announced request if it has only one; it stays to be taken.
@@ -145,17 +166,53 @@ impl Framing {
     }
 
     fn begin_request(&mut self, length: usize) -> Result<Step, Misframed> {
+        let request = self.read_request(length)?;
+        self.untaken = request.slots;
+        Ok(Step::Request(request))
+    }
+
+    /// Gives a long request that has partly arrived a buffer, if there is one.
+    fn begin_long(&mut self, kind: FrameKind, length: usize) -> Result<Step, Misframed> {
+        let is_long = kind == FrameKind::Request
+            && length > REQUEST_SIZE + COLLECT_ABOVE as usize * COMMAND_SIZE;
+        if !is_long || self.pieces.unread() < COLLECT_FROM {
+            return Ok(Step::Wait);
+        }
+        let Some(lent) = self.shelf.take() else {
+            return Ok(Step::Wait);
+        };
+        let request = self.read_request(length)?;
+        self.begun = Some((request, lent));
+        Ok(self.go_on())
+    }
+
+    /// Moves what has arrived of the long request into its buffer.
+    fn go_on(&mut self) -> Step {
+        let Some((request, lent)) = &mut self.begun else {
+            return Step::Wait;
+        };
+        let left = request.slots as usize - lent.slots.len();
+        self.pieces.move_arrived(left, &mut lent.slots);
+        if lent.slots.len() < request.slots as usize {
+            return Step::Wait;
+        }
+        self.awaited = None;
+        self.untaken = request.slots;
+        Step::Request(*request)
+    }
+
+    /// The head of a request that fills a frame of `length`.
+    fn read_request(&mut self, length: usize) -> Result<Request, Misframed> {
         let mut request = Request::new_zeroed();
         let is_read = self.pieces.read_into(request.as_mut_bytes());
-        assert!(is_read, "a request is announced only when it is whole");
+        assert!(is_read, "a request is begun only when its head has arrived");
         let held = length.saturating_sub(REQUEST_SIZE) / COMMAND_SIZE;
         let held = u32::try_from(held).unwrap_or(u32::MAX);
         let said = request.slots;
         if said != held || held > REQUEST_SLOTS_MAX {
             return Err(Misframed::Slots { said, held });
         }
-        self.untaken = held;
-        Ok(Step::Request(request))
+        Ok(request)
     }
 
     fn read_array<const N: usize>(&mut self) -> Option<[u8; N]> {

@@ -46,8 +46,16 @@ struct Seen {
 }
 
 /// Feeds `bytes` in pieces as `cut` says and collects what comes out.
-fn feed(bytes: &[u8], mut cut: impl FnMut() -> usize) -> Result<Seen, Misframed> {
-    let mut framing = Framing::default();
+fn feed(bytes: &[u8], cut: impl FnMut() -> usize) -> Result<Seen, Misframed> {
+    feed_from(&Arc::default(), bytes, cut)
+}
+
+fn feed_from(
+    shelf: &Arc<Shelf>,
+    bytes: &[u8],
+    mut cut: impl FnMut() -> usize,
+) -> Result<Seen, Misframed> {
+    let mut framing = Framing::new(Arc::clone(shelf));
     let mut seen = Seen::default();
     let mut rest = bytes;
     loop {
@@ -90,6 +98,38 @@ fn requests_come_out_whole_wherever_the_bytes_are_cut() {
             assert_eq!((*number, slots), (at as u64, &batches[at]));
         }
     }
+}
+
+#[test]
+fn without_a_free_buffer_a_long_request_waits_in_pieces() {
+    let shelf = Arc::<Shelf>::default();
+    let bytes = [hello(), request(1, &transfers(8_190)), request(2, &transfers(1_025))].concat();
+    let expected = feed(&bytes, || 1_452).unwrap();
+    let all: Vec<_> = std::iter::from_fn(|| shelf.take()).collect();
+    assert_eq!(feed_from(&shelf, &bytes, || 1_452).unwrap(), expected);
+    drop(all);
+    assert_eq!(feed_from(&shelf, &bytes, || 1_452).unwrap(), expected);
+}
+
+#[test]
+fn a_long_request_is_judged_and_begun_before_it_is_whole() {
+    let shelf = Arc::<Shelf>::default();
+    let mut framing = Framing::new(Arc::clone(&shelf));
+    let mut bytes = [hello(), request(1, &transfers(8_190))].concat();
+    framing.push(bytes[..HEAD_SIZE + 200_000].to_vec().into());
+    assert_eq!(framing.step(), Ok(Step::Hello));
+    assert_eq!(framing.step(), Ok(Step::Wait));
+    assert!(framing.unread() < COMMAND_SIZE, "what has arrived is in its slots");
+    assert!(!framing.is_between_frames());
+    let others: Vec<_> = std::iter::from_fn(|| shelf.take()).collect();
+    assert_eq!(others.len(), crate::limits::SHELF_BUFFERS_MAX - 1);
+    drop(framing);
+    assert!(shelf.take().is_some(), "half a request gives its buffer back");
+    bytes[2 * HEAD_SIZE + 48] ^= 1;
+    let mut framing = Framing::new(shelf);
+    framing.push(bytes[..HEAD_SIZE + 200_000].to_vec().into());
+    assert_eq!(framing.step(), Ok(Step::Hello));
+    assert!(matches!(framing.step(), Err(Misframed::Slots { held: 8_190, .. })));
 }
 
 #[test]

@@ -39,6 +39,7 @@ mod outbox;
 mod pieces;
 mod quic;
 mod routes;
+mod shelf;
 
 pub use audit::{AuditSink, Audited, Door, Event, LoggedAudit};
 pub use config::{Config, FrameInfo, Lines, Reading, Retry};
@@ -47,6 +48,7 @@ pub use keys::{KeyAnswer, KeyAnswering, KeyHistory, KeyHistoryError, KeyRow};
 pub use limiter::{Allotment, RoleLimits};
 pub use metrics::Metrics;
 pub use quic::ALPN;
+pub use shelf::Shelf;
 
 #[cfg(test)]
 mod tests {

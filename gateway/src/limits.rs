@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use identity::Role;
+use protocol::frame::BODY_LEN_MAX;
 
 use crate::limiter::Allotment;
 
@@ -101,6 +102,14 @@ pub const READ_CHUNKS: usize = 32;
 /// Received pieces shorter than this are copied together, so that a thousand tiny packets do not
 /// keep a thousand packet buffers.
 pub const COPY_BELOW: usize = 1_024;
+/// Slots above which a request is put together in a buffer of its own while it arrives: those that
+/// need an envelope of the largest class.
+pub const COLLECT_ABOVE: u32 = ring::limits::PAGE_SLOTS;
+/// Bytes of a long request that have arrived before it is given such a buffer: a head alone, which
+/// costs its sender nothing, does not get one.
+pub const COLLECT_FROM: usize = 64 << 10;
+/// Such buffers of both doors, 1 MiB each: as many as requests that arrive at the same time.
+pub const SHELF_BUFFERS_MAX: usize = 32;
 /// Replies routed before their writers are woken.
 pub const ROUTE_BATCH: usize = 256;
 /// Principals remembered as identified since the start; when full they are identified anew.
@@ -210,7 +219,8 @@ pub const fn outgoing(role: Role) -> Outgoing {
 }
 
 /// What clients can make the gateway keep, in bytes, beside the pool of the ring: handshakes under
-/// way, the receive budget, and what `connections` clients of `role` that read nothing are owed.
+/// way, the receive budget, long requests that are put together, and what `connections` clients of
+/// `role` that read nothing are owed.
 #[must_use]
 pub fn memory_max(connections: usize, role: Role, receive_budget_size: usize) -> usize {
     let Outgoing { reply_budget_size, send_window } = outgoing(role);
@@ -219,7 +229,8 @@ pub fn memory_max(connections: usize, role: Role, receive_budget_size: usize) ->
     // Both doors count handshakes of their own.
     let shaking = 2 * HANDSHAKES_MAX * (WINDOW_UNKNOWN as usize + CRYPTO_BUFFER_SIZE);
     let incoming = usize::try_from(INCOMING_BUFFERS_SIZE).unwrap_or(usize::MAX);
-    shaking + incoming + receive_budget_size + connections * (reply_budget_size + sent)
+    let shelf = SHELF_BUFFERS_MAX * BODY_LEN_MAX;
+    shaking + incoming + shelf + receive_budget_size + connections * (reply_budget_size + sent)
 }
 
 #[cfg(test)]

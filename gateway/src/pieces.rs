@@ -43,6 +43,15 @@ impl Pieces {
     pub(crate) fn take_slots(&mut self, count: usize, slots: &mut Vec<Command>) {
         slots.clear();
         slots.reserve(count);
+        self.move_slots(count, slots);
+    }
+
+    /// Moves the slots that have arrived whole, at most `count`, behind those in `slots`.
+    pub(crate) fn move_arrived(&mut self, count: usize, slots: &mut Vec<Command>) {
+        self.move_slots(count.min(self.unread / COMMAND_SIZE), slots);
+    }
+
+    fn move_slots(&mut self, count: usize, slots: &mut Vec<Command>) {
         let mut left = count;
         while left > 0 {
             let whole = self.front().chunks_exact(COMMAND_SIZE).take(left);

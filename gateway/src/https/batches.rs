@@ -1,22 +1,26 @@
 //! `POST /v1/batches`: the body of a request frame of the wire protocol, answered by the body of
 //! a reply frame.
 //!
-//! The pieces of the body are kept as they arrive and copied once, into the slots of an envelope
-//! that is taken when the body is whole: half a body holds no envelope. Invariant: what is sent
-//! on is what a QUIC stream would have sent on for the same bytes.
+//! The body is copied once, into the slots of an envelope that is taken when it is whole, or, if it
+//! is long, into a buffer that then changes places with them: half a body holds no envelope.
+//! Invariant: what is sent on is what a QUIC stream would have sent on for the same bytes.
+
+use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request as HttpRequest;
 use axum::response::Response;
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use protocol::Request;
 use protocol::command::COMMAND_SIZE;
 use protocol::frame::BODY_LEN_MAX;
+use protocol::limits::REQUEST_SLOTS_MAX;
 use protocol::reply::Reply;
 use protocol::request::{REQUEST_SIZE, flags};
+use protocol::{Command, Request};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::api::accept;
@@ -25,8 +29,10 @@ use super::api::inbound::no_key;
 use super::api::problem::{Own, Problem};
 use super::arriving::BodyFault;
 use super::call::{Caller, NotAnswered};
+use crate::limits::{COLLECT_ABOVE, COLLECT_FROM};
 use crate::outbox::refusal;
 use crate::pieces::Pieces;
+use crate::shelf::{Lent, Shelf};
 
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -46,13 +52,13 @@ pub(super) async fn post(
     }
     no_key(headers, "a batch takes no Idempotency-Key; give every command an id")?;
     let mut body = request.into_body();
-    let mut pieces = collect(&mut body).await?;
-    let head = read_head(&mut pieces)?;
-    let only = pieces.peek_slot().filter(|_| head.slots == 1 && head.flags & flags::READ != 0);
-    let count = head.slots as usize;
+    let mut collected = collect(&mut body, &caller.desk().shelf).await?;
+    let head = collected.whole()?;
+    let only = collected.pieces.peek_slot();
+    let only = only.filter(|_| head.slots == 1 && head.flags & flags::READ != 0);
     let taker = caller.clone();
     let fill = |slots: &mut Vec<_>| {
-        pieces.take_slots(count, slots);
+        collected.take_slots(slots);
         taker.consumed();
     };
     let reply = match caller.send(head, 0, only.as_slice(), fill).await {
@@ -71,8 +77,8 @@ pub(super) async fn post(
     Ok(response)
 }
 
-/// The whole body, in the pieces in which it came.
-async fn collect(body: &mut Body) -> Result<Pieces, Problem> {
+/// The whole body.
+async fn collect(body: &mut Body, shelf: &Arc<Shelf>) -> Result<Collected, Problem> {
     let hint = body.size_hint();
     if hint.lower() > BODY_LEN_MAX as u64 {
         return Err(too_large());
@@ -80,18 +86,74 @@ async fn collect(body: &mut Body) -> Result<Pieces, Problem> {
     if hint.exact().is_some_and(|length| !is_request(usize::try_from(length).unwrap_or(0))) {
         return Err(misshapen());
     }
-    let mut pieces = Pieces::default();
+    let mut collected = Collected::default();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|cause| Problem::of_body(BodyFault::of(&cause)))?;
         // Trailers say nothing here.
         if let Ok(bytes) = frame.into_data() {
-            if pieces.unread() + bytes.len() > BODY_LEN_MAX {
+            if collected.arrived + bytes.len() > BODY_LEN_MAX {
                 return Err(too_large());
             }
-            pieces.push(bytes);
+            collected.push(bytes, shelf);
         }
     }
-    Ok(pieces)
+    Ok(collected)
+}
+
+/// A body as far as it has arrived.
+#[derive(Default)]
+struct Collected {
+    arrived: usize,
+    /// Bytes behind the head, or all of them while that was not read.
+    pieces: Pieces,
+    head: Option<Request>,
+    /// The slots of a long request; what arrived of them is no longer in the pieces.
+    lent: Option<Lent>,
+}
+
+impl Collected {
+    fn push(&mut self, bytes: Bytes, shelf: &Arc<Shelf>) {
+        self.arrived += bytes.len();
+        self.pieces.push(bytes);
+        if self.head.is_none() && self.arrived >= COLLECT_FROM {
+            let head = self.read_head();
+            if head
+                .is_some_and(|head| (COLLECT_ABOVE + 1..=REQUEST_SLOTS_MAX).contains(&head.slots))
+            {
+                self.lent = shelf.take();
+            }
+        }
+        if let (Some(head), Some(lent)) = (self.head, &mut self.lent) {
+            let left = head.slots as usize - lent.slots.len();
+            self.pieces.move_arrived(left, &mut lent.slots);
+        }
+    }
+
+    fn read_head(&mut self) -> Option<Request> {
+        let mut head = Request::new_zeroed();
+        if self.head.is_none() && self.pieces.read_into(head.as_mut_bytes()) {
+            self.head = Some(head);
+        }
+        self.head
+    }
+
+    /// The head, if it counts the slots that followed it.
+    fn whole(&mut self) -> Result<Request, Problem> {
+        if !is_request(self.arrived) {
+            return Err(misshapen());
+        }
+        let head = self.read_head().ok_or_else(misshapen)?;
+        let held = (self.arrived - REQUEST_SIZE) / COMMAND_SIZE;
+        if head.slots as usize == held { Ok(head) } else { Err(misshapen()) }
+    }
+
+    /// Moves the slots of the whole request to `slots`.
+    fn take_slots(mut self, slots: &mut Vec<Command>) {
+        match self.lent.take() {
+            Some(lent) => lent.hand_over(slots),
+            None => self.pieces.take_slots(self.pieces.unread() / COMMAND_SIZE, slots),
+        }
+    }
 }
 
 fn too_large() -> Problem {
@@ -107,16 +169,4 @@ fn misshapen() -> Problem {
 /// Whether a body of this length is a head and whole slots.
 const fn is_request(length: usize) -> bool {
     length > REQUEST_SIZE && (length - REQUEST_SIZE).is_multiple_of(COMMAND_SIZE)
-}
-
-/// The head, if it counts the slots that follow it.
-fn read_head(pieces: &mut Pieces) -> Result<Request, Problem> {
-    if !is_request(pieces.unread()) {
-        return Err(misshapen());
-    }
-    let mut head = Request::new_zeroed();
-    let is_read = pieces.read_into(head.as_mut_bytes());
-    assert!(is_read, "a request is longer than its head");
-    let held = pieces.unread() / COMMAND_SIZE;
-    if head.slots as usize == held { Ok(head) } else { Err(misshapen()) }
 }

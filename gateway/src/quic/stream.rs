@@ -70,7 +70,7 @@ pub(super) async fn serve(served: Arc<Served>, send: SendStream, recv: RecvStrea
         ticket: Ticket { worker: served.worker, connection: served.number, stream: number },
         publisher,
         recv,
-        framing: Framing::default(),
+        framing: Framing::new(Arc::clone(&served.desk.shelf)),
     };
     // A set, so that the writer ends with this task if it is cut off.
     let mut writing = JoinSet::new();
