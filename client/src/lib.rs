@@ -53,6 +53,7 @@ mod options;
 mod pending;
 pub mod query;
 mod quic;
+mod receipt;
 mod reply;
 mod session;
 mod stream;
@@ -69,6 +70,7 @@ pub use query::{
     View,
 };
 pub use quic::{ALPN, Connector};
+pub use receipt::Receipt;
 pub use reply::Reply;
 pub use session::Session;
 

@@ -7,6 +7,8 @@ use protocol::answer::Answer;
 use protocol::reply::{Decoded, Outcome, Reply as Head};
 use protocol::{Sequence, Status};
 
+use crate::receipt::Receipt;
+
 /// What the frame answered.
 #[derive(Clone, Debug)]
 pub struct Reply(pub(crate) Decoded);
@@ -47,6 +49,12 @@ impl Reply {
     #[must_use]
     pub fn answers(&self) -> &[Answer] {
         &self.0.answers
+    }
+
+    /// Where its time went in the frame.
+    #[must_use]
+    pub const fn receipt(&self) -> Receipt {
+        Receipt::new(self.0.head.stamps)
     }
 
     /// The head, with the journal time and the stamps of the stages.
