@@ -19,17 +19,24 @@ struct Kept {
     bytes: usize,
 }
 
-struct Lent {
-    buffer: Vec<u8>,
+/// A buffer that goes back when dropped.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    pub(crate) buffer: Vec<u8>,
     home: Arc<Buffers>,
 }
 
 impl Buffers {
     /// Bytes written by `fill` into a buffer with room for `len`.
     pub(crate) fn write(self: &Arc<Self>, len: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-        let mut buffer = self.take(len);
-        fill(&mut buffer);
-        Bytes::from_owner(Lent { buffer, home: Arc::clone(self) })
+        let mut lent = self.lend(len);
+        fill(&mut lent.buffer);
+        Bytes::from_owner(lent)
+    }
+
+    /// An empty buffer with room for `len`.
+    pub(crate) fn lend(self: &Arc<Self>, len: usize) -> Lent {
+        Lent { buffer: self.take(len), home: Arc::clone(self) }
     }
 
     fn take(&self, len: usize) -> Vec<u8> {

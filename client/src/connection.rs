@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use identity::{Expected, Source};
 use protocol::answer::Answer;
 use protocol::frame::Hello;
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::buffers::Buffers;
+use crate::draft::Draft;
 use crate::error::{End, Error};
 use crate::framing::{encode_request, request_len};
 use crate::ids::{IdGenerator, anchored_ids};
@@ -137,16 +139,40 @@ impl Client {
     ///
     /// As [`Self::submit`].
     pub async fn send(&self, mut head: Request, slots: &[Command]) -> Result<Pending, Error> {
-        let inner = &*self.0;
         request::check(&head, slots)?;
+        self.enqueue(|number| {
+            head.request = number;
+            self.0.buffers.write(request_len(slots.len()), |buffer| {
+                encode_request(head, slots, buffer);
+            })
+        })
+        .await
+    }
+
+    /// A request to be written where it will be sent from, with room for `slots`.
+    #[must_use]
+    pub fn draft(&self, slots: usize) -> Draft {
+        Draft::new(self.0.buffers.lend(request_len(slots)))
+    }
+
+    /// As [`Self::submit`], without the check of its structure, which is left to the frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::submit`].
+    pub async fn submit_draft(&self, draft: Draft) -> Result<Pending, Error> {
+        draft.check()?;
+        self.enqueue(|number| Bytes::from_owner(draft.finish(number))).await
+    }
+
+    /// Queues the bytes of the next request when fewer than the limit are unanswered.
+    async fn enqueue(&self, write: impl FnOnce(u64) -> Bytes) -> Result<Pending, Error> {
+        let inner = &*self.0;
         let permit = Arc::clone(&inner.permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let number = inner.next_request.fetch_add(1, Ordering::Relaxed);
-        head.request = number;
         let pending = inner.pending.add(number, permit)?;
-        let bytes = inner.buffers.write(request_len(slots.len()), |buffer| {
-            encode_request(head, slots, buffer);
-        });
+        let bytes = write(number);
         let turn = inner.next_stream.fetch_add(1, Ordering::Relaxed);
         let queue = &inner.streams[turn % inner.streams.len()];
         if queue.send(bytes).await.is_err() {

@@ -44,6 +44,7 @@
 mod batch;
 mod buffers;
 mod connection;
+mod draft;
 mod error;
 pub mod framing;
 mod ids;
@@ -60,6 +61,7 @@ mod stream;
 
 pub use batch::{Batch, BatchFull};
 pub use connection::Client;
+pub use draft::Draft;
 pub use error::{End, Error};
 pub use ids::{IdGenerator, system_ids};
 pub use list::{AccountList, AccountPage, ListedAccount};
