@@ -1,7 +1,11 @@
-//! One loop of the load: it plans a batch, sends it its way, measures until the answer is decoded,
-//! and books it. It never sends a batch twice: one without an answer is kept for the driver to
-//! resolve.
+//! One loop of the load: it plans a batch, sends it its way when its time has come, measures until
+//! the answer is decoded, and books it. It never sends a batch twice: one without an answer is kept
+//! for the driver to resolve.
+//!
+//! Invariant: in an open loop a latency begins when the request was meant to be sent, however late
+//! this loop comes to send it.
 
+mod encoder;
 mod line;
 
 use std::collections::VecDeque;
@@ -9,134 +13,228 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use client::{Client, Pending, Status};
+use client::{Client, Draft, Pending, Status};
 
+use crate::load::Load;
+use crate::measure::Sample;
 use crate::model::Model;
+use crate::pace::{Alarm, Schedule};
 use crate::plan::{self, Batch, Planner};
 use crate::random::Random;
-use crate::report::Measured;
-use crate::run::{Load, Progress, RunError};
+use crate::run::{Progress, RunError};
 
 pub(crate) use line::{Answered, Line};
+
+/// Longest wait before a loop looks whether it has been stopped.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How a lane's batches get to the frame.
 pub(crate) enum Way {
     /// Many in flight on one connection.
     Quic(Client),
-    /// One at a time; the client says the time and reads.
-    Https(Box<Line>, Client),
+    /// One at a time; the client says the time and reads. Without one there is no frame.
+    Line(Box<Line>, Option<Client>),
 }
 
-/// One loop: its planner, what it measured, and what it lost.
+impl Way {
+    const fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Quic(client) => Some(client),
+            Self::Line(_, client) => client.as_ref(),
+        }
+    }
+}
+
+/// One loop: its planner and what it lost.
 pub(crate) struct Lane {
     pub(crate) planner: Planner,
-    pub(crate) measured: Measured,
     pub(crate) unknown: Vec<Batch>,
     pub(crate) error: Option<RunError>,
+    sent: u64,
+    spare: Vec<Batch>,
 }
 
 /// What every lane of a run shares.
-struct Shared {
-    load: Load,
-    quota: u64,
-    started: Instant,
-    anchor_ms: u64,
-    model: Arc<Mutex<Model>>,
-    progress: Arc<Progress>,
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) load: Load,
+    /// Commands of each lane in a closed loop.
+    pub(crate) quota: u64,
+    pub(crate) started: Instant,
+    pub(crate) schedule: Option<Arc<Mutex<Schedule>>>,
+    pub(crate) model: Arc<Mutex<Model>>,
+    pub(crate) progress: Arc<Progress>,
 }
 
-pub(crate) fn lock(model: &Mutex<Model>) -> std::sync::MutexGuard<'_, Model> {
-    model.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    fn is_over(&self, sent: u64, lane: &Lane) -> bool {
-        sent >= self.quota
-            || self.started.elapsed() >= self.load.time_max
-            || lane.error.is_some()
-            || self.progress.stop.load(Ordering::Relaxed)
+    fn is_stopped(&self, lane: &Lane) -> bool {
+        lane.error.is_some() || self.progress.stop.load(Ordering::Relaxed)
     }
 
-    fn plan(&self, lane: &mut Lane) -> Batch {
-        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(0);
-        lane.planner.batch(self.load.batch, self.anchor_ms + elapsed_ms)
+    /// When the lane's next request is meant to be sent: as soon as it is planned, in a closed loop
+    /// (`Some(None)`), or since the beginning. None when there is to be no more.
+    fn next_at(&self, lane: &Lane) -> Option<Option<Duration>> {
+        if self.is_stopped(lane) {
+            return None;
+        }
+        if let Some(schedule) = &self.schedule {
+            return lock(schedule).next_at().map(Some);
+        }
+        let is_over = lane.sent >= self.quota || self.started.elapsed() >= self.load.time_max;
+        (!is_over).then_some(None)
+    }
+
+    /// How long it is until then; none when that is over.
+    fn until(&self, meant: Option<Duration>) -> Option<Duration> {
+        let left = meant?.saturating_sub(self.started.elapsed());
+        (!left.is_zero()).then_some(left.min(LOOK))
+    }
+
+    /// The beginning of a request that is sent now.
+    fn begin(&self, meant: Option<Duration>) -> Begun {
+        let now = self.started.elapsed();
+        let at = meant.unwrap_or(now);
+        Begun { at, late: now.saturating_sub(at) }
     }
 }
 
+/// When a request began, and how late it was sent.
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Duration,
+    late: Duration,
+}
+
 impl Lane {
-    pub(crate) fn new(planner: Planner) -> Self {
-        Self { planner, measured: Measured::default(), unknown: Vec::new(), error: None }
+    pub(crate) const fn new(planner: Planner) -> Self {
+        Self { planner, unknown: Vec::new(), error: None, sent: 0, spare: Vec::new() }
     }
 
     /// Sends until a limit, a stop or an error.
-    pub(crate) async fn run(
-        mut self,
-        load: Load,
-        quota: u64,
-        way: Way,
-        model: Arc<Mutex<Model>>,
-        progress: Arc<Progress>,
-    ) -> Self {
-        let (Way::Quic(client) | Way::Https(_, client)) = &way;
-        let client = client.clone();
-        let anchor_ms = client.hello().timestamp / 1_000_000;
-        let started = Instant::now();
-        let shared = Shared { load, quota, started, anchor_ms, model, progress };
+    pub(crate) async fn run(mut self, way: Way, shared: Shared) -> Self {
+        let clock = Clock::new(way.client(), shared.started);
+        let alarm = match Alarm::new() {
+            Ok(alarm) => alarm,
+            Err(error) => {
+                self.error = Some(RunError::Timer(error));
+                return self;
+            }
+        };
         match way {
-            Way::Quic(client) => self.over_quic(&client, &shared).await,
-            Way::Https(line, client) => self.over_https(line, &client, &shared).await,
+            Way::Quic(client) => self.over_quic(&client, &shared, &clock, &alarm).await,
+            Way::Line(line, client) => {
+                self.over_line(line, client.as_ref(), &shared, &clock, &alarm).await;
+            }
         }
         self
     }
 
-    async fn over_quic(&mut self, client: &Client, shared: &Shared) {
+    async fn over_quic(&mut self, client: &Client, shared: &Shared, clock: &Clock, alarm: &Alarm) {
         let load = &shared.load;
-        let mut random = Random::new(load.seed ^ u64::from(client.hello().principal as u32));
-        let mut in_flight: VecDeque<(Batch, Pending, Instant)> = VecDeque::new();
-        let mut sent = 0;
+        let mut random = reads_of(load, Some(client));
+        let mut in_flight: VecDeque<(Batch, Pending, Begun)> = VecDeque::new();
+        let mut next: Option<(Option<Duration>, Batch, Draft)> = None;
         loop {
             let room = in_flight.len() < load.in_flight.max(1) as usize;
-            if room && !shared.is_over(sent, self) {
-                let batch = shared.plan(self);
-                let at = Instant::now();
-                match client.submit(&batch.commands).await {
-                    Ok(pending) => in_flight.push_back((batch, pending, at)),
+            if room
+                && next.is_none()
+                && let Some(meant) = shared.next_at(self)
+            {
+                let (mut batch, mut draft) = (self.spare_batch(), client.draft(load.batch));
+                let now_ms = clock.now_ms();
+                self.planner.plan(load.batch, now_ms, &mut batch, |command| draft.push(command));
+                next = Some((meant, batch, draft));
+            }
+            if shared.is_stopped(self) {
+                next = None;
+            }
+            let wait = next.as_ref().and_then(|(meant, ..)| shared.until(*meant));
+            if wait.is_none()
+                && let Some((meant, batch, draft)) = next.take()
+            {
+                let begun = shared.begin(meant);
+                match client.submit_draft(draft).await {
+                    Ok(pending) => in_flight.push_back((batch, pending, begun)),
                     Err(error) => self.lose(batch, RunError::Client("sending", error)),
                 }
-                sent += load.batch as u64;
+                self.sent += load.batch as u64;
                 continue;
             }
-            let Some((batch, pending, at)) = in_flight.pop_front() else {
-                break;
+            let reply = match (in_flight.front_mut(), wait) {
+                (None, None) => break,
+                (None, Some(left)) => {
+                    self.sleep(alarm, left).await;
+                    continue;
+                }
+                (Some((_, pending, _)), None) => pending.await,
+                (Some((_, pending, _)), Some(left)) => tokio::select! {
+                    biased;
+                    reply = pending => reply,
+                    () = self.sleep(alarm, left) => continue,
+                },
             };
-            match pending.await {
+            let (batch, _, begun) = in_flight.pop_front().expect("its answer has just come");
+            match reply {
                 Ok(reply) => {
                     let answered = Answered {
-                        head: *reply.head(),
+                        stamps: reply.head().stamps,
                         outcomes: reply.outcomes(),
                         refused: reply.refused().map(Status::name),
                     };
-                    self.answered(&batch, &answered, at.elapsed(), shared);
+                    self.answered(&batch, &answered, begun, shared);
+                    self.spare.push(batch);
                 }
                 Err(error) => self.lose(batch, RunError::Client("waiting", error)),
             }
-            self.read_now_and_then(client, load, &mut random).await;
+            self.read_now_and_then(client, shared, &mut random).await;
         }
     }
 
-    async fn over_https(&mut self, mut line: Box<Line>, client: &Client, shared: &Shared) {
+    async fn over_line(
+        &mut self,
+        mut line: Box<Line>,
+        client: Option<&Client>,
+        shared: &Shared,
+        clock: &Clock,
+        alarm: &Alarm,
+    ) {
         let load = &shared.load;
-        let mut random = Random::new(load.seed ^ u64::from(client.hello().principal as u32));
-        let mut sent = 0;
-        while !shared.is_over(sent, self) {
-            let batch = shared.plan(self);
-            let at = Instant::now();
-            match line.exchange(&batch.commands).await {
-                Ok(answered) => self.answered(&batch, &answered, at.elapsed(), shared),
+        let mut random = reads_of(load, client);
+        while let Some(meant) = shared.next_at(self) {
+            let mut batch = self.spare_batch();
+            line.plan(&mut self.planner, load.batch, clock.now_ms(), &mut batch);
+            while let Some(left) = shared.until(meant) {
+                if shared.is_stopped(self) {
+                    return;
+                }
+                self.sleep(alarm, left).await;
+            }
+            let begun = shared.begin(meant);
+            match line.exchange().await {
+                Ok(answered) => {
+                    self.answered(&batch, &answered, begun, shared);
+                    self.spare.push(batch);
+                }
                 Err(error) => self.lose(batch, RunError::Https("waiting", error)),
             }
-            sent += load.batch as u64;
-            self.read_now_and_then(client, load, &mut random).await;
+            self.sent += load.batch as u64;
+            if let Some(client) = client {
+                self.read_now_and_then(client, shared, &mut random).await;
+            }
+        }
+    }
+
+    fn spare_batch(&mut self) -> Batch {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    async fn sleep(&mut self, alarm: &Alarm, left: Duration) {
+        if let Err(error) = alarm.wait(left).await {
+            self.error = Some(RunError::Timer(error));
         }
     }
 
@@ -145,45 +243,77 @@ impl Lane {
         self.error = Some(error);
     }
 
-    fn answered(
-        &mut self,
-        batch: &Batch,
-        answered: &Answered<'_>,
-        latency: Duration,
-        shared: &Shared,
-    ) {
+    fn answered(&mut self, batch: &Batch, answered: &Answered<'_>, begun: Begun, shared: &Shared) {
         let Shared { model, progress, .. } = shared;
-        self.measured.answered(latency, &answered.head);
-        let mut recent = progress.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.answered(latency, &answered.head);
-        drop(recent);
-        if let Some(name) = answered.refused {
-            let count = batch.commands.len() as u64;
-            *self.measured.refused.entry(name).or_default() += count;
-            progress.refused.fetch_add(count, Ordering::Relaxed);
-            return;
-        }
-        let mut refused = 0;
-        for outcome in answered.outcomes.iter().filter(|outcome| !outcome.status.is_ok()) {
-            *self.measured.refused.entry(outcome.status.name()).or_default() += 1;
-            refused += 1;
-        }
-        let executed = batch.commands.len() as u64 - refused;
-        self.measured.executed += executed;
+        let at = shared.started.elapsed();
+        let count = batch.len() as u64;
+        let mut recorder = lock(&progress.recorder);
+        let refused = match answered.refused {
+            Some(name) => {
+                recorder.refuse(name, count);
+                count
+            }
+            None => {
+                let mut refused = 0;
+                for outcome in answered.outcomes.iter().filter(|outcome| !outcome.status.is_ok()) {
+                    recorder.refuse(outcome.status.name(), 1);
+                    refused += 1;
+                }
+                refused
+            }
+        };
+        let latency = at.saturating_sub(begun.at);
+        let executed = count - refused;
+        let (late, stamps) = (begun.late, answered.stamps);
+        recorder.answered(&Sample { at, latency, late, stamps, executed });
+        drop(recorder);
         progress.executed.fetch_add(executed, Ordering::Relaxed);
         progress.refused.fetch_add(refused, Ordering::Relaxed);
-        self.planner.book(batch, answered.outcomes, &mut lock(model));
+        if answered.refused.is_none() {
+            self.planner.book(batch, answered.outcomes, &mut lock(model));
+        }
     }
 
-    async fn read_now_and_then(&mut self, client: &Client, load: &Load, random: &mut Random) {
-        if u64::from(load.mix.reads) <= random.below(100) || self.error.is_some() {
+    async fn read_now_and_then(&mut self, client: &Client, shared: &Shared, random: &mut Random) {
+        let load = &shared.load;
+        if load.mix.reads == 0
+            || u64::from(load.mix.reads) <= random.below(100)
+            || self.error.is_some()
+        {
             return;
         }
-        let count = load.batch.min(64);
-        let reads = plan::reads(load.seed, load.accounts, count, random);
+        let reads = plan::reads(load.seed, load.accounts, load.batch.min(64), random);
         match client.read(&reads).await {
-            Ok(answers) => self.measured.reads += answers.len() as u64,
+            Ok(answers) => lock(&shared.progress.recorder).read(answers.len() as u64),
             Err(error) => self.error = Some(RunError::Client("reading", error)),
         }
+    }
+}
+
+/// The stream that says which accounts are read.
+fn reads_of(load: &Load, client: Option<&Client>) -> Random {
+    Random::new(load.seed ^ client.map_or(0, |client| u64::from(client.hello().principal as u32)))
+}
+
+/// The frame's time, for ids: as it said when the connection was made, and what has passed since.
+struct Clock {
+    anchor_ms: u64,
+    started: Instant,
+}
+
+impl Clock {
+    fn new(client: Option<&Client>, started: Instant) -> Self {
+        let anchor_ms = match client {
+            Some(client) => client.hello().timestamp / 1_000_000,
+            None => {
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0))
+            }
+        };
+        Self { anchor_ms, started }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.anchor_ms + u64::try_from(self.started.elapsed().as_millis()).unwrap_or(0)
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! let mut planner = Planner::new(42, 0, 1_000, Skew::Uniform, Mix::default());
 //! let batch = planner.batch(100, 1_700_000_000_000);
-//! assert_eq!(batch.commands.len(), 100);
+//! assert_eq!(batch.len(), 100);
 //! ```
 //!
 //! # Invariants
@@ -24,19 +24,27 @@ pub mod https;
 mod https_test;
 pub mod json;
 mod lane;
+pub mod load;
+pub mod measure;
 pub mod model;
+pub mod pace;
 pub mod payments;
 pub mod plan;
+pub mod plot;
+pub mod plots;
 pub mod process;
 pub mod random;
 pub mod report;
 pub mod run;
+mod setup;
 pub mod skew;
 
+pub use measure::Measured;
 pub use model::{Balance, Model, OpenHold};
-pub use plan::{Batch, Intent, Mix, Planner, owner};
+pub use pace::{Arrivals, OpenLoop};
+pub use plan::{Batch, Mix, Planner, owner};
 pub use process::{FrameHome, FrameProcess, ProcessError};
 pub use random::Random;
-pub use report::{Agreement, Measured, Report};
+pub use report::{Agreement, Report};
 pub use run::{Door, Driver, Load, RunError, Target};
 pub use skew::Skew;

@@ -10,10 +10,19 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use loadgen::run::{Door, Driver, Load, Progress, RunError, Target};
-use loadgen::{Mix, Skew, payments};
+use loadgen::{Agreement, Arrivals, Mix, OpenLoop, Report, Skew, payments, plots};
 
 /// Commands a request, unless said otherwise.
 const BATCH: u32 = 8_190;
+/// Commands that an open loop has under way at once, before what comes due waits: enough to see a
+/// queue grow, and no more memory than buffers hold.
+const OPEN_COMMANDS_IN_FLIGHT: u32 = 131_072;
+/// Requests of an open loop unanswered at once on each connection, at the least.
+const OPEN_IN_FLIGHT_MIN: u32 = 4;
+/// And at the most.
+const OPEN_IN_FLIGHT_MAX: u32 = 64;
+/// Over HTTPS, on all connections together: each may be one of its own.
+const OPEN_LINES_MAX: u32 = 128;
 
 /// Drives a running frame over QUIC or HTTPS, and compares every account with its own book.
 #[derive(Debug, Parser)]
@@ -29,11 +38,15 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = Door::Quic)]
     door: Door,
     /// Identity directory of the registry that will host the accounts.
-    #[arg(long, value_name = "DIR")]
-    registry: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "null")]
+    registry: Option<PathBuf>,
     /// Identity directory of the mint role, which funds the accounts.
-    #[arg(long, value_name = "DIR")]
-    mint: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "null")]
+    mint: Option<PathBuf>,
+    /// Plans, encodes and books without a frame, as if everything were executed: what the harness
+    /// itself costs.
+    #[arg(long, conflicts_with = "payments")]
+    null: bool,
     /// Seed of owners and payments.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -49,10 +62,18 @@ struct Arguments {
     /// Connections.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
-    /// Requests unanswered at once on each connection: 4, or 1 over https-json. Over HTTP/1.1 each
-    /// is a connection of its own.
+    /// Requests unanswered at once on each connection: 4, or 1 over https-json; with --rate as many
+    /// as hold 131 072 commands, over QUIC 4 to 64, over HTTPS 128 on all connections together.
+    /// Over HTTP/1.1 each is a connection of its own.
     #[arg(long)]
     in_flight: Option<u32>,
+    /// Offers so many commands a second, however fast answers come; latency then counts from the
+    /// time that each request was meant to be sent.
+    #[arg(long, value_name = "COMMANDS", value_parser = positive)]
+    rate: Option<f64>,
+    /// How the times of --rate are spread.
+    #[arg(long, value_enum, default_value_t = Arrivals::Even, requires = "rate")]
+    arrivals: Arrivals,
     /// Percent of holds with their captures, releases and expiries.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     holds: u8,
@@ -71,6 +92,9 @@ struct Arguments {
     /// Writes the report as JSON into this file; - for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<String>,
+    /// Writes plots of the run (SVG) and its percentile table into this directory.
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// Threads of the harness.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -99,46 +123,24 @@ fn fail(message: &str, code: u8) -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, String> {
+    // Without a frame nobody asks for them.
+    let directory = |named: &Option<PathBuf>| named.clone().unwrap_or_default();
     let target = Target {
         addr: arguments.server,
         https: Some(arguments.https),
-        registry: arguments.registry.clone(),
-        mint: arguments.mint.clone(),
+        registry: directory(&arguments.registry),
+        mint: directory(&arguments.mint),
     };
     if let Some(path) = &arguments.payments {
         return pay(&target, path, arguments.batch.unwrap_or(BATCH) as usize).await;
     }
-    let single = arguments.door == Door::HttpsJson;
-    if single && arguments.batch.is_some_and(|batch| batch != 1) {
-        return Err("--door https-json sends one command a request; leave --batch out".to_owned());
+    let load = load(arguments)?;
+    let report = if arguments.null { null(load).await } else { drive(&target, load).await? };
+    let holds = report.agreement.as_ref().is_some_and(Agreement::holds);
+    if let Some(dir) = &arguments.plots {
+        plots::write(&report, dir)
+            .map_err(|error| format!("cannot write plots into {}: {error}", dir.display()))?;
     }
-    let load = Load {
-        door: arguments.door,
-        seed: arguments.seed,
-        accounts: arguments.accounts,
-        skew: arguments.skew,
-        mix: Mix { holds: arguments.holds, reads: arguments.reads },
-        batch: arguments.batch.unwrap_or(if single { 1 } else { BATCH }) as usize,
-        connections: arguments.connections,
-        in_flight: arguments.in_flight.unwrap_or(if single { 1 } else { 4 }),
-        commands_max: arguments.commands,
-        time_max: Duration::from_secs(arguments.seconds),
-    };
-    let text = |error: RunError| error.to_string();
-    let mut driver = Driver::prepare(&target, load).await.map_err(text)?;
-    let shown = tokio::spawn(show(Arc::clone(&driver.progress), arguments.commands));
-    let elapsed = driver.drive(&target).await.map_err(text)?;
-    shown.abort();
-    for error in &driver.errors {
-        eprintln!("bezant-loadgen: a connection ended: {error}");
-    }
-    if driver.unknown() > 0 {
-        driver.resolve(&target).await.map_err(text)?;
-    }
-    let mut report = driver.measured.report(load.settings(), elapsed);
-    let agreement = driver.compare(&target).await.map_err(text)?;
-    let holds = agreement.holds();
-    report.agreement = Some(agreement);
     let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
     match arguments.json.as_deref() {
         Some("-") => println!("{json}"),
@@ -149,6 +151,69 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         None => println!("{}", report.table()),
     }
     Ok(holds)
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "a rate is a number above zero".to_owned())
+}
+
+fn load(arguments: &Arguments) -> Result<Load, String> {
+    let single = arguments.door == Door::HttpsJson;
+    if single && arguments.batch.is_some_and(|batch| batch != 1) {
+        return Err("--door https-json sends one command a request; leave --batch out".to_owned());
+    }
+    let batch = arguments.batch.unwrap_or(if single { 1 } else { BATCH });
+    let open = arguments.rate.map(|rate| OpenLoop { rate, arrivals: arguments.arrivals });
+    let each = |all: u32| all / u32::from(arguments.connections);
+    let by_commands = each(OPEN_COMMANDS_IN_FLIGHT / batch);
+    let in_flight = match open {
+        Some(_) if arguments.door == Door::Quic => {
+            by_commands.clamp(OPEN_IN_FLIGHT_MIN, OPEN_IN_FLIGHT_MAX)
+        }
+        Some(_) => by_commands.min(each(OPEN_LINES_MAX)).max(1),
+        None if single => 1,
+        None => 4,
+    };
+    Ok(Load {
+        door: arguments.door,
+        seed: arguments.seed,
+        accounts: arguments.accounts,
+        skew: arguments.skew,
+        mix: Mix { holds: arguments.holds, reads: arguments.reads },
+        batch: batch as usize,
+        connections: arguments.connections,
+        in_flight: arguments.in_flight.unwrap_or(in_flight),
+        open,
+        commands_max: arguments.commands,
+        time_max: Duration::from_secs(arguments.seconds),
+    })
+}
+
+async fn drive(target: &Target, load: Load) -> Result<Report, String> {
+    let text = |error: RunError| error.to_string();
+    let mut driver = Driver::prepare(target, load).await.map_err(text)?;
+    let shown = tokio::spawn(show(Arc::clone(&driver.progress), load.commands_max));
+    let elapsed = driver.drive(target).await.map_err(text)?;
+    shown.abort();
+    for error in &driver.errors {
+        eprintln!("bezant-loadgen: a connection ended: {error}");
+    }
+    let mut report = Report::of(&driver, elapsed);
+    if driver.unknown() > 0 {
+        driver.resolve(target).await.map_err(text)?;
+    }
+    report.agreement = Some(driver.compare(target).await.map_err(text)?);
+    Ok(report)
+}
+
+async fn null(load: Load) -> Report {
+    let mut driver = Driver::prepare_null(load);
+    let elapsed = driver.drive_null().await;
+    let mut report = Report::of(&driver, elapsed);
+    report.settings.door += " (no frame)";
+    report.agreement = Some(driver.compare_null());
+    report
 }
 
 /// One line a quarter second: how much, how fast, how many refused.

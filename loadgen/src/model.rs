@@ -12,10 +12,12 @@ pub struct Balance {
     pub held: i128,
 }
 
-/// Every account of the load, and what the frame took.
+/// Every account of the load, and what the frame took. Eight bytes a balance, so that booking
+/// touches little memory; arithmetic that would wrap stops the harness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    accounts: Vec<Balance>,
+    liquid: Vec<i64>,
+    held: Vec<i64>,
     /// Base fee rate of the frame in millionths.
     base_rate: u32,
     /// Fees that went to the collector.
@@ -34,27 +36,35 @@ pub struct OpenHold {
     /// Place of the creditor.
     pub credit: u32,
     /// What is held.
-    pub amount: u128,
+    pub amount: u32,
     /// Rate fixed when it was placed.
     pub rate: u16,
 }
 
-fn signed(amount: u128) -> i128 {
-    i128::try_from(amount).expect("the harness sends amounts below 2^127")
+/// The fee of `amount` at `rate` millionths.
+fn fee_of(amount: u32, rate: u32) -> i64 {
+    i64::try_from(fee(u128::from(amount), rate)).expect("a fee is no more than its amount")
 }
 
 impl Model {
     /// `accounts` empty accounts of a frame whose base fee is `base_rate` millionths.
     #[must_use]
     pub fn new(accounts: u32, base_rate: u32) -> Self {
-        let accounts = vec![Balance::default(); accounts as usize];
-        Self { accounts, base_rate, fees: 0, issued: 0 }
+        let empty = vec![0; accounts as usize];
+        Self { liquid: empty.clone(), held: empty, base_rate, fees: 0, issued: 0 }
+    }
+
+    /// The account at `place`.
+    #[must_use]
+    pub fn balance(&self, place: u32) -> Balance {
+        let at = place as usize;
+        Balance { liquid: self.liquid[at].into(), held: self.held[at].into() }
     }
 
     /// Every account, in order of its place.
-    #[must_use]
-    pub fn accounts(&self) -> &[Balance] {
-        &self.accounts
+    pub fn accounts(&self) -> impl Iterator<Item = Balance> {
+        let pairs = self.liquid.iter().zip(&self.held);
+        pairs.map(|(&liquid, &held)| Balance { liquid: liquid.into(), held: held.into() })
     }
 
     /// Base fee rate of the frame in millionths.
@@ -66,54 +76,45 @@ impl Model {
     /// Sum of every account and the fees: must equal what was issued.
     #[must_use]
     pub fn total(&self) -> i128 {
-        let accounts: i128 =
-            self.accounts.iter().map(|balance| balance.liquid + balance.held).sum();
+        let accounts: i128 = self.accounts().map(|balance| balance.liquid + balance.held).sum();
         accounts + self.fees
     }
 
-    fn at(&mut self, place: u32) -> &mut Balance {
-        &mut self.accounts[place as usize]
-    }
-
     /// `amount` was issued to `place`.
-    pub fn issue(&mut self, place: u32, amount: u128) {
-        self.at(place).liquid += signed(amount);
-        self.issued += signed(amount);
+    pub fn issue(&mut self, place: u32, amount: u64) {
+        self.liquid[place as usize] += i64::try_from(amount).expect("funds fit a balance");
+        self.issued += i128::from(amount);
     }
 
     /// A payment was executed at `rate`.
-    pub fn transfer(&mut self, debit: u32, credit: u32, amount: u128, rate: u16) {
-        let base = fee(amount, self.base_rate);
-        let whole = fee(amount, u32::from(rate));
-        let velocity = whole - base;
-        self.at(debit).liquid -= signed(amount + velocity);
-        self.at(credit).liquid += signed(amount - base);
-        self.fees += signed(whole);
+    pub fn transfer(&mut self, debit: u32, credit: u32, amount: u32, rate: u16) {
+        let base = fee_of(amount, self.base_rate);
+        let whole = fee_of(amount, u32::from(rate));
+        let amount = i64::from(amount);
+        self.liquid[debit as usize] -= amount + whole - base;
+        self.liquid[credit as usize] += amount - base;
+        self.fees += i128::from(whole);
     }
 
     /// A hold was placed.
     pub fn hold(&mut self, hold: &OpenHold) {
-        let amount = signed(hold.amount);
-        let debtor = self.at(hold.debit);
-        debtor.liquid -= amount;
-        debtor.held += amount;
+        self.liquid[hold.debit as usize] -= i64::from(hold.amount);
+        self.held[hold.debit as usize] += i64::from(hold.amount);
     }
 
     /// `amount` of a hold was captured and the rest released.
-    pub fn capture(&mut self, hold: &OpenHold, amount: u128) {
-        let paid = fee(amount, u32::from(hold.rate));
-        let debtor = self.at(hold.debit);
-        debtor.held -= signed(hold.amount);
-        debtor.liquid += signed(hold.amount - amount);
-        self.at(hold.credit).liquid += signed(amount - paid);
-        self.fees += signed(paid);
+    pub fn capture(&mut self, hold: &OpenHold, amount: u32) {
+        let paid = fee_of(amount, u32::from(hold.rate));
+        self.held[hold.debit as usize] -= i64::from(hold.amount);
+        self.liquid[hold.debit as usize] += i64::from(hold.amount) - i64::from(amount);
+        self.liquid[hold.credit as usize] += i64::from(amount) - paid;
+        self.fees += i128::from(paid);
     }
 
     /// A hold was released or expired.
     pub fn release(&mut self, hold: &OpenHold) {
-        let debtor = self.at(hold.debit);
-        debtor.held -= signed(hold.amount);
-        debtor.liquid += signed(hold.amount);
+        self.held[hold.debit as usize] -= i64::from(hold.amount);
+        self.liquid[hold.debit as usize] += i64::from(hold.amount);
     }
 }
 
@@ -129,12 +130,12 @@ mod tests {
         model.transfer(0, 2, 1_001, 7_500);
         let hold = OpenHold { id: 1, debit: 0, credit: 1, amount: 10_001, rate: 6_000 };
         model.hold(&hold);
-        assert_eq!(model.accounts()[0].held, 10_001);
+        assert_eq!(model.balance(0).held, 10_001);
         model.capture(&hold, 5_000);
         let other = OpenHold { id: 2, ..hold };
         model.hold(&other);
         model.release(&other);
-        assert_eq!(model.accounts()[0].held, 0);
+        assert_eq!(model.balance(0).held, 0);
         assert_eq!(model.total(), 1_000_000);
         assert_eq!(model.issued, 1_000_000);
     }

@@ -2,16 +2,18 @@
 //! booked into the model. Seeded; knows no network and no clock.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
+use protocol::ids::NATIVE;
 use protocol::reply::Outcome;
-use protocol::{AssetId, Command, CommandId, OwnerId};
+use protocol::{Command, CommandId, OwnerId};
 
 use crate::model::{Model, OpenHold};
 use crate::random::Random;
 use crate::skew::{Chooser, Skew};
 
 /// Largest amount of a payment, in minor units: small against what each account is given.
-const AMOUNT_MAX: u64 = 10_000;
+const AMOUNT_MAX: u32 = 10_000;
 /// Open holds that one planner keeps at most; beyond it captures and releases only.
 const OPEN_HOLDS_MAX: usize = 20_000;
 /// Lifetime of the holds that are left to expire.
@@ -26,46 +28,93 @@ pub struct Mix {
     pub reads: u8,
 }
 
-/// What a command was sent for.
+/// What a command was sent for, in 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
-    /// A payment.
+enum Intent {
     Transfer {
-        /// Place of the debtor.
         debit: u32,
-        /// Place of the creditor.
         credit: u32,
-        /// Minor units.
-        amount: u128,
+        amount: u32,
     },
     /// A hold to be captured or released later, or left to expire.
     Hold {
-        /// The hold, its rate still unknown.
-        hold: OpenHold,
-        /// Whether it is left to expire.
+        debit: u32,
+        credit: u32,
+        amount: u32,
         expires: bool,
     },
-    /// A capture.
+    /// Of the batch's `ended` hold at that place; all of it, or this much.
     Capture {
-        /// The hold.
-        hold: OpenHold,
-        /// Minor units.
-        amount: u128,
+        hold: u32,
+        amount: Option<NonZeroU32>,
     },
-    /// A release.
     Release {
-        /// The hold.
-        hold: OpenHold,
+        hold: u32,
     },
 }
 
-/// Commands of one request and what each was sent for.
+const _: () = assert!(size_of::<Intent>() == 16);
+
+/// What each command of one request was sent for: enough to book its answer, and to make the same
+/// commands again. Use it again for another request.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// The commands, all with new ids.
-    pub commands: Vec<Command>,
-    /// One a command.
-    pub intents: Vec<Intent>,
+    seed: u64,
+    /// Id of the first command; those of the others follow it.
+    first_id: u128,
+    intents: Vec<Intent>,
+    ended: Vec<OpenHold>,
+}
+
+impl Batch {
+    /// Commands in it.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.intents.len()
+    }
+
+    /// Whether it has no command.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.intents.is_empty()
+    }
+
+    /// The commands, with the ids that they were planned with.
+    #[must_use]
+    pub fn commands(&self) -> Vec<Command> {
+        (0..self.intents.len()).map(|at| self.command(at)).collect()
+    }
+
+    fn id(&self, at: usize) -> CommandId {
+        // The counter is the lower 32 bits; it may start again at 0.
+        let counter = (self.first_id as u32).wrapping_add(at as u32);
+        CommandId((self.first_id & !u128::from(u32::MAX)) | u128::from(counter))
+    }
+
+    fn command(&self, at: usize) -> Command {
+        let id = self.id(at);
+        let of = |place| owner(self.seed, place);
+        match self.intents[at] {
+            Intent::Transfer { debit, credit, amount } => {
+                Command::transfer(id, of(debit), of(credit), NATIVE, amount.into())
+            }
+            Intent::Hold { debit, credit, amount, expires } => {
+                let timeout_ms = if expires { EXPIRING_MS } else { 0 };
+                Command::hold(id, of(debit), of(credit), NATIVE, amount.into(), timeout_ms)
+            }
+            Intent::Capture { hold, amount } => {
+                let amount = amount.map(|amount| amount.get().into());
+                Command::capture(id, &self.hold_command(hold), amount)
+            }
+            Intent::Release { hold } => Command::release(id, &self.hold_command(hold)),
+        }
+    }
+
+    fn hold_command(&self, hold: u32) -> Command {
+        let OpenHold { id, debit, credit, amount, .. } = self.ended[hold as usize];
+        let (from, to) = (owner(self.seed, debit), owner(self.seed, credit));
+        Command::hold(CommandId(id), from, to, NATIVE, amount.into(), 0)
+    }
 }
 
 /// The owners of the load: `seed` and place give the same owner anywhere.
@@ -82,7 +131,6 @@ pub fn owner(seed: u64, place: u32) -> OwnerId {
 #[derive(Debug)]
 pub struct Planner {
     seed: u64,
-    asset: AssetId,
     chooser: Chooser,
     random: Random,
     holds_percent: u64,
@@ -100,7 +148,6 @@ impl Planner {
         let salt = u128::from(random.next()) & 0xffff_ffff;
         Self {
             seed,
-            asset: protocol::ids::NATIVE,
             chooser: Chooser::new(skew, accounts),
             random,
             holds_percent: u64::from(mix.holds),
@@ -111,80 +158,69 @@ impl Planner {
         }
     }
 
-    fn id(&mut self, now_ms: u64) -> CommandId {
-        let counter = (self.ids as u32).wrapping_add(1);
-        self.ids = (self.ids & !u128::from(u32::MAX)) | u128::from(counter);
-        CommandId::new(now_ms, self.ids)
-    }
-
     /// The next `count` commands, made at `now_ms` (Unix milliseconds of the frame's time).
     pub fn batch(&mut self, count: usize, now_ms: u64) -> Batch {
-        let mut batch =
-            Batch { commands: Vec::with_capacity(count), intents: Vec::with_capacity(count) };
-        for _ in 0..count {
-            let (command, intent) = if self.random.below(100) < self.holds_percent {
-                self.hold_step(now_ms)
-            } else {
-                self.transfer(now_ms)
-            };
-            batch.commands.push(command);
-            batch.intents.push(intent);
-        }
+        let mut batch = Batch::default();
+        self.plan(count, now_ms, &mut batch, |_| ());
         batch
     }
 
-    fn transfer(&mut self, now_ms: u64) -> (Command, Intent) {
+    /// As [`Self::batch`], over what `batch` held; each command is handed to `write` once.
+    pub fn plan(
+        &mut self,
+        count: usize,
+        now_ms: u64,
+        batch: &mut Batch,
+        mut write: impl FnMut(&Command),
+    ) {
+        batch.seed = self.seed;
+        batch.first_id = CommandId::new(now_ms, self.ids).0;
+        batch.intents.clear();
+        batch.ended.clear();
+        for at in 0..count {
+            let is_hold = self.holds_percent > 0 && self.random.below(100) < self.holds_percent;
+            let intent = if is_hold { self.hold_step(batch) } else { self.transfer() };
+            batch.intents.push(intent);
+            write(&batch.command(at));
+        }
+        let counter = (self.ids as u32).wrapping_add(count as u32);
+        self.ids = (self.ids & !u128::from(u32::MAX)) | u128::from(counter);
+    }
+
+    fn amount_below(&mut self, above_max: u32) -> u32 {
+        2 + self.random.below(u64::from(above_max) - 1) as u32
+    }
+
+    fn transfer(&mut self) -> Intent {
         let (debit, credit) = self.chooser.pair(&mut self.random);
-        let amount = u128::from(2 + self.random.below(AMOUNT_MAX - 1));
-        let id = self.id(now_ms);
-        let (from, to) = (owner(self.seed, debit), owner(self.seed, credit));
-        let command = Command::transfer(id, from, to, self.asset, amount);
-        (command, Intent::Transfer { debit, credit, amount })
+        Intent::Transfer { debit, credit, amount: self.amount_below(AMOUNT_MAX) }
     }
 
     /// A new hold, or the end of an acknowledged one.
-    fn hold_step(&mut self, now_ms: u64) -> (Command, Intent) {
+    fn hold_step(&mut self, batch: &mut Batch) -> Intent {
         let end_one = self.open.len() >= OPEN_HOLDS_MAX || self.random.next() & 1 == 0;
         let ended = if end_one { self.open.pop_front() } else { None };
-        let Some(hold) = ended else {
-            return self.hold(now_ms);
+        let Some(ended) = ended else {
+            let (debit, credit) = self.chooser.pair(&mut self.random);
+            let amount = self.amount_below(AMOUNT_MAX);
+            return Intent::Hold { debit, credit, amount, expires: self.random.below(10) == 0 };
         };
-        let id = self.id(now_ms);
-        let target = self.hold_command(&hold);
+        let hold = batch.ended.len() as u32;
+        batch.ended.push(ended);
         match self.random.below(10) {
-            0..=2 => (Command::release(id, &target), Intent::Release { hold }),
+            0..=2 => Intent::Release { hold },
             3..=5 => {
-                let amount = u128::from(2 + self.random.below(hold.amount as u64 - 1));
-                (Command::capture(id, &target, Some(amount)), Intent::Capture { hold, amount })
+                Intent::Capture { hold, amount: NonZeroU32::new(self.amount_below(ended.amount)) }
             }
-            _ => {
-                let amount = hold.amount;
-                (Command::capture(id, &target, None), Intent::Capture { hold, amount })
-            }
+            _ => Intent::Capture { hold, amount: None },
         }
-    }
-
-    fn hold(&mut self, now_ms: u64) -> (Command, Intent) {
-        let (debit, credit) = self.chooser.pair(&mut self.random);
-        let amount = u128::from(2 + self.random.below(AMOUNT_MAX - 1));
-        let expires = self.random.below(10) == 0;
-        let id = self.id(now_ms);
-        let hold = OpenHold { id: id.0, debit, credit, amount, rate: 0 };
-        let timeout_ms = if expires { EXPIRING_MS } else { 0 };
-        let command = Command { timeout_ms, ..self.hold_command(&hold) };
-        (command, Intent::Hold { hold, expires })
-    }
-
-    fn hold_command(&self, hold: &OpenHold) -> Command {
-        let (from, to) = (owner(self.seed, hold.debit), owner(self.seed, hold.credit));
-        Command::hold(CommandId(hold.id), from, to, self.asset, hold.amount, 0)
     }
 
     /// Books the answers to a batch: what was executed changes `model`, and holds that were placed
     /// can be captured from now on. Call it once a batch, whichever attempt was answered.
     pub fn book(&mut self, batch: &Batch, outcomes: &[Outcome], model: &mut Model) {
         assert_eq!(batch.intents.len(), outcomes.len(), "one outcome a command");
-        for (intent, outcome) in batch.intents.iter().zip(outcomes) {
+        for (at, (intent, outcome)) in batch.intents.iter().zip(outcomes).enumerate() {
             if !outcome.status.is_ok() {
                 continue;
             }
@@ -192,8 +228,9 @@ impl Planner {
                 Intent::Transfer { debit, credit, amount } => {
                     model.transfer(debit, credit, amount, outcome.rate);
                 }
-                Intent::Hold { hold, expires } => {
-                    let hold = OpenHold { rate: outcome.rate, ..hold };
+                Intent::Hold { debit, credit, amount, expires } => {
+                    let (id, rate) = (batch.id(at).0, outcome.rate);
+                    let hold = OpenHold { id, debit, credit, amount, rate };
                     model.hold(&hold);
                     if expires {
                         self.expiring.push(hold);
@@ -201,8 +238,11 @@ impl Planner {
                         self.open.push_back(hold);
                     }
                 }
-                Intent::Capture { hold, amount } => model.capture(&hold, amount),
-                Intent::Release { hold } => model.release(&hold),
+                Intent::Capture { hold, amount } => {
+                    let hold = &batch.ended[hold as usize];
+                    model.capture(hold, amount.map_or(hold.amount, NonZeroU32::get));
+                }
+                Intent::Release { hold } => model.release(&batch.ended[hold as usize]),
             }
         }
     }
@@ -229,7 +269,7 @@ pub fn reads(seed: u64, accounts: u32, count: usize, random: &mut Random) -> Vec
     (0..count)
         .map(|_| Command {
             debit: owner(seed, place(random)),
-            asset: protocol::ids::NATIVE,
+            asset: NATIVE,
             ..Command::new(protocol::Kind::ReadAccount, CommandId(0))
         })
         .collect()
@@ -244,7 +284,7 @@ mod tests {
     fn ids_never_repeat_and_owners_are_no_system_accounts() {
         let mut planner = Planner::new(7, 3, 100, Skew::Uniform, Mix { holds: 30, reads: 0 });
         let mut ids: Vec<u128> =
-            planner.batch(5_000, 1_000).commands.iter().map(|command| command.id).collect();
+            planner.batch(5_000, 1_000).commands().iter().map(|command| command.id).collect();
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 5_000);
@@ -253,6 +293,25 @@ mod tests {
         }
         assert_eq!(owner(7, 5), owner(7, 5));
         assert_ne!(owner(7, 5), owner(8, 5));
+    }
+
+    #[test]
+    fn a_batch_makes_the_commands_that_were_written_again() {
+        let mut planner = Planner::new(7, 1, 50, Skew::Uniform, Mix { holds: 60, reads: 0 });
+        let mut model = Model::new(50, 5_000);
+        // The counter of ids starts again within the third batch.
+        planner.ids |= u128::from(u32::MAX - 500);
+        let mut batch = Batch::default();
+        let mut ends = 0;
+        for round in 0..6 {
+            let mut written = Vec::new();
+            planner.plan(200, 1_000 + round, &mut batch, |command| written.push(*command));
+            assert_eq!(batch.commands(), written);
+            ends += batch.ended.len();
+            let ok = Outcome { sequence: 1, status: Status::Ok, rate: 5_000, repeat: false };
+            planner.book(&batch, &[ok; 200], &mut model);
+        }
+        assert!(ends > 50, "{ends} holds were ended");
     }
 
     #[test]

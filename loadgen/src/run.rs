@@ -1,30 +1,32 @@
 //! Driving a frame: accounts opened and funded, connections that keep requests in flight, answers
 //! booked, and the comparison at the end. What one connection does is in `lane`.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use client::{Client, Connector, Error, Expected, FileSource, Options, Pending};
+use client::{Client, Error, Options};
 use protocol::ids::NATIVE;
 use protocol::parameter::Parameter;
 use protocol::{Command, CommandId, OwnerId, system};
 
 use crate::https::{Http2, HttpsConnector, HttpsError};
-use crate::lane::{Lane, Line, Way, lock};
+use crate::lane::{Lane, Line, Shared, Way, lock};
+use crate::measure::{Interval, Measured, Recorder};
 use crate::model::Model;
-use crate::plan::{Batch, EXPIRING_MS, Mix, Planner, owner};
-use crate::report::{Agreement, Measured, Settings};
-use crate::skew::Skew;
+use crate::pace::Schedule;
+use crate::plan::{Batch, EXPIRING_MS, Planner, owner};
+use crate::report::Agreement;
+use crate::setup::{SETUP_BATCH, liquid, send_all};
 
-/// Units every account is given, in minor units: enough for any run.
-pub const FUNDS: u128 = 1_000_000_000_000;
-/// Commands a request while accounts are opened and compared.
-const SETUP_BATCH: usize = 4_096;
-/// Requests in flight while accounts are opened, funded and compared.
-const SETUP_IN_FLIGHT: usize = 8;
+pub use crate::load::{Door, Load};
+pub use crate::setup::{FUNDS, connect, connector, pay_file};
+
+/// Base fee rate of no frame, in millionths: the default of a real one.
+const NULL_RATE: u16 = 5_000;
+/// Digits after the point there.
+const NULL_SCALE: u16 = 6;
 /// Differences told in words.
 const EXAMPLES_MAX: usize = 5;
 /// How late a frame on a busy machine may be with expiries, beyond half a second.
@@ -44,6 +46,8 @@ pub enum RunError {
     Https(&'static str, HttpsError),
     /// The target has no HTTPS address.
     NoHttps,
+    /// No timer for an open loop.
+    Timer(std::io::Error),
     /// A command that must succeed was refused.
     Refused(&'static str, protocol::Status),
 }
@@ -54,6 +58,7 @@ impl std::fmt::Display for RunError {
             Self::Identity(dir, cause) => write!(f, "{}: {cause}", dir.display()),
             Self::Client(doing, error) => write!(f, "{doing}: {error}"),
             Self::Https(doing, error) => write!(f, "{doing} over HTTPS: {error}"),
+            Self::Timer(error) => write!(f, "no timer: {error}"),
             Self::NoHttps => f.write_str("the frame has no HTTPS door; name its address"),
             Self::Refused(doing, status) => {
                 write!(f, "{doing}: refused {status}; {}", status.cure())
@@ -77,110 +82,6 @@ pub struct Target {
     pub mint: PathBuf,
 }
 
-/// Which way a load goes in. Accounts are opened, read and compared over QUIC, and lost answers
-/// resolved there, whichever it is: the id is the same through every door.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Door {
-    /// Requests on one QUIC stream a connection.
-    #[default]
-    Quic,
-    /// One command a request, as JSON over HTTP/1.1.
-    HttpsJson,
-    /// Batches over HTTP/1.1: a connection for each request in flight.
-    HttpsBinary,
-    /// Batches over HTTP/2, all those in flight on one connection.
-    HttpsBinaryH2,
-}
-
-impl Door {
-    /// As the command line names it.
-    fn name(self) -> String {
-        let value = clap::ValueEnum::to_possible_value(&self);
-        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
-    }
-}
-
-/// What to send.
-#[derive(Clone, Copy, Debug)]
-pub struct Load {
-    /// Which way in.
-    pub door: Door,
-    /// Seed: the same seed gives the same owners and payments.
-    pub seed: u64,
-    /// Accounts.
-    pub accounts: u32,
-    /// Spread over the accounts.
-    pub skew: Skew,
-    /// Kinds of commands.
-    pub mix: Mix,
-    /// Commands a request.
-    pub batch: usize,
-    /// Connections.
-    pub connections: u16,
-    /// Requests unanswered at once on each connection.
-    pub in_flight: u32,
-    /// Stop after so many commands, all connections together.
-    pub commands_max: u64,
-    /// Stop after this time.
-    pub time_max: Duration,
-}
-
-impl Load {
-    /// Loops that each plan, send and book: one a connection over QUIC, which keeps many requests
-    /// in flight; else one for each request in flight.
-    fn lanes(&self) -> u16 {
-        let each = if self.door == Door::Quic { 1 } else { self.in_flight.max(1) };
-        self.connections.max(1).saturating_mul(u16::try_from(each).unwrap_or(u16::MAX))
-    }
-
-    /// As the report names it.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
-        Settings {
-            door: self.door.name(),
-            seed: self.seed,
-            accounts: self.accounts,
-            skew: format!("{:?}", self.skew).to_lowercase(),
-            batch: self.batch,
-            connections: self.connections,
-            in_flight: self.in_flight,
-            holds_percent: self.mix.holds,
-            reads_percent: self.mix.reads,
-        }
-    }
-}
-
-/// Connects with the identity in `dir`.
-///
-/// # Errors
-///
-/// When the identity cannot be used or the frame not be reached.
-pub async fn connect(
-    addr: std::net::SocketAddr,
-    dir: &Path,
-    options: Options,
-) -> Result<Client, RunError> {
-    let connector = connector(addr, dir, options)?;
-    Client::open(&connector).await.map_err(|error| RunError::Client("connecting", error))
-}
-
-/// What [`connect`] connects with, for those who connect again.
-///
-/// # Errors
-///
-/// When the identity cannot be used.
-pub fn connector(
-    addr: std::net::SocketAddr,
-    dir: &Path,
-    options: Options,
-) -> Result<Connector, RunError> {
-    let bad = |cause: String| RunError::Identity(dir.to_owned(), cause);
-    let source = Arc::new(FileSource::open(dir).map_err(|error| bad(error.to_string()))?);
-    let expected = Expected::Frame(source.current().trust_domain().clone());
-    Connector::new(addr, &source, expected, options)
-        .map_err(|error| RunError::Client("connecting", error))
-}
-
 /// What a progress line may read while a run goes on, and how others may end it.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -190,21 +91,20 @@ pub struct Progress {
     pub refused: AtomicU64,
     /// Set to end the run before its limits.
     pub stop: AtomicBool,
-    /// Measured since it was last taken.
-    pub(crate) recent: Mutex<Measured>,
+    pub(crate) recorder: Mutex<Recorder>,
     clients: Mutex<Vec<Client>>,
 }
 
 impl Progress {
-    /// What was measured since the last call.
+    /// What was measured since the last call; the first call begins.
     pub fn take_recent(&self) -> Measured {
-        std::mem::take(&mut *self.recent.lock().unwrap_or_else(PoisonError::into_inner))
+        lock(&self.recorder).take_recent()
     }
 
     /// Gives up every connection at once, as after a crash of the frame: a killed process says no
     /// goodbye, and waiting for the silence to be noticed would take the idle timeout.
     pub fn disconnect(&self) {
-        for client in self.clients.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for client in lock(&self.clients).drain(..) {
             client.close();
         }
     }
@@ -225,6 +125,10 @@ pub struct Driver {
     pub errors: Vec<RunError>,
     /// What the run has measured so far.
     pub measured: Measured,
+    /// The last run, by tenths of a second.
+    pub intervals: Vec<Interval>,
+    /// Processor time that the harness itself took for the last run, on every core together.
+    pub cpu: Duration,
     /// For a progress line.
     pub progress: Arc<Progress>,
 }
@@ -249,7 +153,8 @@ impl Driver {
         let open = |place| Command::open(ids.next_id(), owner(load.seed, place), NATIVE);
         send_all(&registry, "opening accounts", load.accounts, open).await?;
         let mut ids = mint.ids();
-        let issue = |place| Command::issue(ids.next_id(), owner(load.seed, place), NATIVE, FUNDS);
+        let issue =
+            |place| Command::issue(ids.next_id(), owner(load.seed, place), NATIVE, FUNDS.into());
         send_all(&mint, "issuing funds", load.accounts, issue).await?;
         for place in 0..load.accounts {
             model.issue(place, FUNDS);
@@ -260,21 +165,39 @@ impl Driver {
         let fees_before = liquid(&registry, collector).await?;
         let native = registry.ask(client::query::asset(NATIVE)).await;
         let native = native.map_err(|error| RunError::Client("reading the asset", error))?;
+        let scale = u16::try_from(native.scale).unwrap_or(u16::MAX);
+        Ok(Self::of(load, model, scale, fees_before, collector))
+    }
+
+    /// A load without a frame: what is planned is encoded, answered as if it had been executed, and
+    /// booked. It shows what the harness itself costs.
+    #[must_use]
+    pub fn prepare_null(load: Load) -> Self {
+        let mut model = Model::new(load.accounts, NULL_RATE.into());
+        for place in 0..load.accounts {
+            model.issue(place, FUNDS);
+        }
+        Self::of(load, model, NULL_SCALE, 0, 0)
+    }
+
+    fn of(load: Load, model: Model, scale: u16, fees_before: i128, collector: OwnerId) -> Self {
         let planners = (0..load.lanes())
             .map(|lane| Planner::new(load.seed, lane, load.accounts, load.skew, load.mix))
             .collect();
-        Ok(Self {
+        Self {
             load,
             model: Arc::new(Mutex::new(model)),
             planners,
             unknown: Vec::new(),
-            scale: u16::try_from(native.scale).unwrap_or(u16::MAX),
+            scale,
             fees_before,
             collector,
             errors: Vec::new(),
             measured: Measured::default(),
+            intervals: Vec::new(),
+            cpu: Duration::ZERO,
             progress: Arc::new(Progress::default()),
-        })
+        }
     }
 
     /// Requests whose answers were lost with a connection.
@@ -291,26 +214,48 @@ impl Driver {
     /// When no connection can be made at all.
     pub async fn drive(&mut self, target: &Target) -> Result<Duration, RunError> {
         let ways = self.ways(target).await?;
-        let quota = self.load.commands_max.div_ceil(u64::from(self.load.lanes()));
-        let started = Instant::now();
-        let lanes: Vec<_> = self
-            .planners
-            .drain(..)
-            .zip(ways)
-            .map(|(planner, way)| {
-                let (load, model) = (self.load, Arc::clone(&self.model));
-                let progress = Arc::clone(&self.progress);
-                tokio::spawn(Lane::new(planner).run(load, quota, way, model, progress))
-            })
+        Ok(self.drive_over(ways).await)
+    }
+
+    /// As [`Self::drive`], for a load of [`Self::prepare_null`].
+    pub async fn drive_null(&mut self) -> Duration {
+        let Load { door, batch, .. } = self.load;
+        let line = |_| Box::new(Line::null(door, batch, self.scale, NULL_RATE));
+        let ways = (0..self.load.lanes()).map(|lane| Way::Line(line(lane), None)).collect();
+        self.drive_over(ways).await
+    }
+
+    async fn drive_over(&mut self, ways: Vec<Way>) -> Duration {
+        let load = self.load;
+        let schedule = load.open.map(|open| {
+            let (commands_max, time_max) = (load.commands_max, load.time_max);
+            Arc::new(Mutex::new(Schedule::new(open, load.batch, load.seed, commands_max, time_max)))
+        });
+        let (started, cpu) = (Instant::now(), process_time());
+        let shared = Shared {
+            load,
+            quota: load.commands_max.div_ceil(u64::from(load.lanes())),
+            started,
+            schedule,
+            model: Arc::clone(&self.model),
+            progress: Arc::clone(&self.progress),
+        };
+        let planners = self.planners.drain(..).zip(ways);
+        let lanes: Vec<_> = planners
+            .map(|(planner, way)| tokio::spawn(Lane::new(planner).run(way, shared.clone())))
             .collect();
         for (at, lane) in lanes.into_iter().enumerate() {
             let lane = lane.await.expect("a lane does not panic");
-            self.measured.add(&lane.measured);
             self.unknown.extend(lane.unknown.into_iter().map(|batch| (at, batch)));
             self.planners.push(lane.planner);
             self.errors.extend(lane.error);
         }
-        Ok(started.elapsed())
+        let elapsed = started.elapsed();
+        self.cpu = process_time().saturating_sub(cpu);
+        let (measured, intervals) = lock(&self.progress.recorder).take();
+        self.measured.add(&measured);
+        self.intervals = intervals;
+        elapsed
     }
 
     /// A way in for each lane, connected.
@@ -324,7 +269,7 @@ impl Driver {
         for _ in 0..count {
             clients.push(connect(target.addr, &target.registry, options.clone()).await?);
         }
-        *self.progress.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients.clone();
+        *lock(&self.progress.clients) = clients.clone();
         if load.door == Door::Quic {
             return Ok(clients.into_iter().map(Way::Quic).collect());
         }
@@ -338,7 +283,7 @@ impl Driver {
             for _ in 0..load.in_flight.max(1) {
                 let mut line = Line::new(load.door, &connector, &shared, self.scale);
                 line.open().await.map_err(wrong)?;
-                ways.push(Way::Https(Box::new(line), clients[0].clone()));
+                ways.push(Way::Line(Box::new(line), Some(clients[0].clone())));
             }
         }
         Ok(ways)
@@ -354,7 +299,7 @@ impl Driver {
         let client = connect(target.addr, &target.registry, Options::default()).await?;
         let (mut repeated, mut fresh) = (0, 0);
         while let Some((lane, batch)) = self.unknown.last() {
-            let reply = client.request(&batch.commands).await;
+            let reply = client.request(&batch.commands()).await;
             let reply = reply.map_err(|error| RunError::Client("resolving", error))?;
             if let Some(status) = reply.refused() {
                 return Err(RunError::Refused("resolving", status));
@@ -391,6 +336,19 @@ impl Driver {
                 return Ok(agreement);
             }
             tokio::time::sleep(EXPIRY_LOOK).await;
+        }
+    }
+
+    /// Without a frame there are no other books: whether units were kept.
+    #[must_use]
+    pub fn compare_null(&self) -> Agreement {
+        let model = lock(&self.model);
+        let lost = model.total() - model.issued;
+        Agreement {
+            accounts: self.load.accounts,
+            differences: u64::from(lost != 0),
+            examples: Vec::new(),
+            supply_delta: lost.to_string(),
         }
     }
 
@@ -432,7 +390,7 @@ impl Driver {
         let answers = client.read(&reads).await;
         let answers = answers.map_err(|error| RunError::Client("reading accounts", error))?;
         for (place, answer) in range.zip(&answers) {
-            let expected = model.accounts()[place as usize];
+            let expected = model.balance(place);
             let held = i128::try_from(answer.held).unwrap_or(i128::MAX);
             if answer.status != 0 || answer.liquid() != expected.liquid || held != expected.held {
                 agreement.differences += 1;
@@ -466,86 +424,10 @@ impl Driver {
     }
 }
 
-async fn liquid(client: &Client, owner: OwnerId) -> Result<i128, RunError> {
-    let account = client.ask(client::query::account(owner, NATIVE)).await;
-    account
-        .map(|account| account.liquid)
-        .map_err(|error| RunError::Client("reading the fee collector", error))
-}
-
-/// Sends one command for every place, many at a time, and insists that each is executed or was
-/// before.
-async fn send_all(
-    client: &Client,
-    doing: &'static str,
-    places: u32,
-    mut command: impl FnMut(u32) -> Command,
-) -> Result<(), RunError> {
-    let failed = |error| RunError::Client(doing, error);
-    let mut in_flight: VecDeque<Pending> = VecDeque::new();
-    let mut next = 0;
-    while next < places || !in_flight.is_empty() {
-        if next < places && in_flight.len() < SETUP_IN_FLIGHT {
-            let until = (next + SETUP_BATCH as u32).min(places);
-            let commands: Vec<Command> = (next..until).map(&mut command).collect();
-            in_flight.push_back(client.submit(&commands).await.map_err(failed)?);
-            next = until;
-            continue;
-        }
-        let Some(pending) = in_flight.pop_front() else {
-            break;
-        };
-        let reply = pending.await.map_err(failed)?;
-        let accepted = |status| matches!(status, protocol::Status::AccountExists);
-        if let Some(status) = reply.first_refusal().filter(|&status| !accepted(status)) {
-            return Err(RunError::Refused(doing, status));
-        }
-    }
-    Ok(())
-}
-
-/// Pays every payment of a file, opening and funding its owners first; returns the outcomes.
-///
-/// # Errors
-///
-/// When the frame cannot be reached or an owner cannot be opened.
-pub async fn pay_file(
-    target: &Target,
-    payments: &[crate::payments::Payment],
-    batch: usize,
-) -> Result<Vec<protocol::reply::Outcome>, RunError> {
-    let registry = connect(target.addr, &target.registry, Options::default()).await?;
-    let mint = connect(target.addr, &target.mint, Options::default()).await?;
-    let mut owners: Vec<OwnerId> =
-        payments.iter().flat_map(|payment| [payment.from, payment.to]).collect();
-    owners.sort_unstable();
-    owners.dedup();
-    let count = u32::try_from(owners.len()).unwrap_or(u32::MAX);
-    let mut ids = registry.ids();
-    let open = |place: u32| Command::open(ids.next_id(), owners[place as usize], NATIVE);
-    send_all(&registry, "opening accounts", count, open).await?;
-    let mut ids = mint.ids();
-    let fund = |place: u32| Command::issue(ids.next_id(), owners[place as usize], NATIVE, FUNDS);
-    send_all(&mint, "issuing funds", count, fund).await?;
-    let mut ids = registry.ids();
-    let started = Instant::now();
-    let mut outcomes = Vec::with_capacity(payments.len());
-    for group in payments.chunks(batch.max(1)) {
-        if let Some(at_ms) = group.first().and_then(|payment| payment.at_ms) {
-            tokio::time::sleep_until((started + Duration::from_millis(at_ms)).into()).await;
-        }
-        let pay = |payment: &crate::payments::Payment| {
-            Command::transfer(ids.next_id(), payment.from, payment.to, NATIVE, payment.amount)
-        };
-        let commands: Vec<Command> = group.iter().map(pay).collect();
-        let reply = registry.request(&commands).await;
-        let reply = reply.map_err(|error| RunError::Client("paying", error))?;
-        if let Some(status) = reply.refused() {
-            return Err(RunError::Refused("paying", status));
-        }
-        outcomes.extend_from_slice(reply.outcomes());
-    }
-    Ok(outcomes)
+/// Processor time of this process so far, of all its threads.
+fn process_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or(Duration::ZERO)
 }
 
 /// An id for a single command made now by a client.

@@ -141,6 +141,7 @@ fn load(args: &DemoArgs) -> Load {
         batch: 1_000,
         connections: 4,
         in_flight: 2,
+        open: None,
         commands_max: u64::MAX,
         time_max: Duration::from_secs(3_600),
     }

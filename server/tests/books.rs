@@ -20,6 +20,7 @@ pub(crate) const SMALL: Load = Load {
     batch: 32,
     connections: 2,
     in_flight: 8,
+    open: None,
     commands_max: u64::MAX,
     time_max: Duration::from_secs(600),
 };

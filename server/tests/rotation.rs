@@ -135,7 +135,7 @@ impl QuicLoad {
             // A set that is just being replaced is refused, and read the next time.
             let _ = self.source.reload_if_changed();
             let batch = self.planner.batch(8, UnixTime::now().as_secs() * 1_000);
-            let reply = self.session.execute(&batch.commands).await.unwrap();
+            let reply = self.session.execute(&batch.commands()).await.unwrap();
             assert_eq!(reply.first_refusal(), None);
             self.planner.book(&batch, reply.outcomes(), &mut self.model);
             count += 8;

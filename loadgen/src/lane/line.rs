@@ -1,40 +1,41 @@
-//! One request at a time over HTTPS, in the form that the load asks for. Its buffers are used
-//! again from request to request.
+//! One request at a time over HTTPS, in the form that the load asks for, or to nobody. Its buffers
+//! are used again from request to request.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use client::Outcome;
-use protocol::reply::{self, Reply as Head};
-use protocol::{Command, Request, Status};
-use zerocopy::IntoBytes as _;
+use protocol::Status;
+use protocol::reply::{self, Outcomes, Reply as Head};
 
-use crate::https::{Answer, Http1, Http2, HttpsConnector, HttpsError, head};
-use crate::json::{self, JsonRequest, Told};
+use super::encoder::Encoder;
+use crate::https::{Answer, Http1, Http2, HttpsConnector, HttpsError};
+use crate::json::{self, Told};
+use crate::plan::{Batch, Planner};
 use crate::run::Door;
-
-const BATCHES: &str = "/v1/batches";
-const BINARY: &str = "application/octet-stream";
 
 /// An answer to a batch.
 pub(crate) struct Answered<'a> {
-    /// Its stamps count, nothing else.
-    pub(crate) head: Head,
+    /// Microseconds since the frame received the request.
+    pub(crate) stamps: [u32; 4],
     pub(crate) outcomes: &'a [Outcome],
     /// Why nothing of the batch was sequenced.
     pub(crate) refused: Option<&'static str>,
 }
 
-/// A way into the HTTPS door for one request at a time.
+/// A way in for one request at a time.
 pub(crate) struct Line {
     wire: Wire,
-    buffer: Vec<u8>,
+    is_json: bool,
+    encoder: Encoder,
     outcomes: Vec<Outcome>,
 }
 
 enum Wire {
-    Binary(Http1),
-    BinaryHttp2(Arc<Http2>),
-    Json { line: Http1, request: JsonRequest, scale: u16 },
+    Http1(Box<Http1>),
+    Http2(Arc<Http2>),
+    /// To nobody: the answer is made up, and read like one.
+    Null(Answer),
 }
 
 impl Line {
@@ -44,48 +45,77 @@ impl Line {
         shared: &Arc<Http2>,
         scale: u16,
     ) -> Self {
-        let http1 = || Http1::new(Arc::clone(connector));
         let wire = match door {
-            Door::HttpsBinaryH2 => Wire::BinaryHttp2(Arc::clone(shared)),
-            Door::HttpsJson => Wire::Json { line: http1(), request: JsonRequest::default(), scale },
-            _ => Wire::Binary(http1()),
+            Door::HttpsBinaryH2 => Wire::Http2(Arc::clone(shared)),
+            _ => Wire::Http1(Box::new(Http1::new(Arc::clone(connector)))),
         };
-        Self { wire, buffer: Vec::new(), outcomes: Vec::new() }
+        Self::over(wire, door, scale)
+    }
+
+    /// To nobody: every request of `batch` commands is answered as executed at `rate` millionths.
+    pub(crate) fn null(door: Door, batch: usize, scale: u16, rate: u16) -> Self {
+        let mut body = Vec::new();
+        if door == Door::HttpsJson {
+            let text = format!("{{\"status\":\"ok\",\"sequence\":1,\"rate\":{rate}}}");
+            body.extend_from_slice(text.as_bytes());
+        } else {
+            let mut outcomes = Outcomes::with_capacity(batch);
+            outcomes.clear(1);
+            for sequence in 1..=batch as u64 {
+                outcomes.push(Outcome { sequence, status: Status::Ok, rate, repeat: false });
+            }
+            outcomes.encode(Head::default(), &mut body);
+        }
+        let body = Bytes::from(body);
+        let answer = Answer { status: 200, ends: false, replayed: false, stamps: [0; 4], body };
+        Self::over(Wire::Null(answer), door, scale)
+    }
+
+    fn over(wire: Wire, door: Door, scale: u16) -> Self {
+        let is_json = door == Door::HttpsJson;
+        Self { wire, is_json, encoder: Encoder::new(door, scale), outcomes: Vec::new() }
     }
 
     pub(crate) async fn open(&mut self) -> Result<(), HttpsError> {
         match &mut self.wire {
-            Wire::Binary(line) | Wire::Json { line, .. } => line.open().await,
-            Wire::BinaryHttp2(shared) => shared.open().await,
+            Wire::Http1(line) => line.open().await,
+            Wire::Http2(shared) => shared.open().await,
+            Wire::Null(_) => Ok(()),
         }
     }
 
-    /// Sends a batch and waits for what became of it; as JSON, each command by itself.
+    /// Plans the next batch and writes its request.
+    pub(crate) fn plan(
+        &mut self,
+        planner: &mut Planner,
+        count: usize,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) {
+        self.encoder.plan(planner, count, now_ms, batch);
+    }
+
+    /// Sends the request that was planned and waits for what became of it.
     ///
     /// # Errors
     ///
     /// When the outcome is unknown.
-    pub(crate) async fn exchange(
-        &mut self,
-        commands: &[Command],
-    ) -> Result<Answered<'_>, HttpsError> {
-        self.buffer.clear();
+    pub(crate) async fn exchange(&mut self) -> Result<Answered<'_>, HttpsError> {
         self.outcomes.clear();
         let answer = match &mut self.wire {
-            Wire::Binary(line) => {
-                let body = batch_len(commands);
-                head("POST", BATCHES, BINARY, body, &mut self.buffer);
-                write_batch(commands, &mut self.buffer);
-                line.exchange(&self.buffer).await?
+            Wire::Http1(line) => line.exchange(&self.encoder.buffer).await?,
+            Wire::Http2(shared) => {
+                let body = std::mem::take(&mut self.encoder.buffer);
+                let (path, content_type) = Encoder::http2_head();
+                shared.exchange("POST", path, content_type, body.into()).await?
             }
-            Wire::BinaryHttp2(shared) => {
-                let mut body = Vec::with_capacity(batch_len(commands));
-                write_batch(commands, &mut body);
-                shared.exchange("POST", BATCHES, BINARY, body.into()).await?
+            Wire::Null(answer) => {
+                // Others have a turn, as while waiting for a frame.
+                tokio::task::yield_now().await;
+                answer.clone()
             }
-            Wire::Json { .. } => return self.as_json(commands).await,
         };
-        self.decode(&answer)
+        if self.is_json { self.told(&answer) } else { self.decode(&answer) }
     }
 
     fn decode(&mut self, answer: &Answer) -> Result<Answered<'_>, HttpsError> {
@@ -95,30 +125,17 @@ impl Line {
                 Told::Outcome(outcome) => outcome.status.name(),
                 Told::Unknown(_) => return Err(HttpsError::Unreadable("not a reply")),
             };
-            let head = Head { stamps: answer.stamps, ..Head::default() };
-            return Ok(Answered { head, outcomes: &[], refused: Some(refused) });
+            return Ok(Answered { stamps: answer.stamps, outcomes: &[], refused: Some(refused) });
         }
         let decoded = reply::decode(&answer.body)
             .map_err(|_| HttpsError::Unreadable("the body is not a reply"))?;
         self.outcomes = decoded.outcomes;
         let refused = decoded.refused.map(Status::name);
-        Ok(Answered { head: decoded.head, outcomes: &self.outcomes, refused })
+        Ok(Answered { stamps: decoded.head.stamps, outcomes: &self.outcomes, refused })
     }
 
-    async fn as_json(&mut self, commands: &[Command]) -> Result<Answered<'_>, HttpsError> {
-        let Wire::Json { line, request, scale } = &mut self.wire else {
-            return Err(HttpsError::Unreadable("this line is not for JSON"));
-        };
-        let [command] = commands else {
-            return Err(HttpsError::Unreadable("JSON carries one command a request"));
-        };
-        assert!(request.write(command, &[], *scale), "JSON has words for every planned command");
-        let JsonRequest { method, path, body } = request;
-        head(method, path, "application/json", body.len(), &mut self.buffer);
-        self.buffer.extend_from_slice(body);
-        let answer = line.exchange(&self.buffer).await?;
-        let head = Head { stamps: answer.stamps, ..Head::default() };
-        let refused = match json::told(&answer) {
+    fn told(&mut self, answer: &Answer) -> Result<Answered<'_>, HttpsError> {
+        let refused = match json::told(answer) {
             Told::Outcome(outcome) => {
                 self.outcomes.push(outcome);
                 None
@@ -126,19 +143,6 @@ impl Line {
             Told::Refused(status) => Some(json::door_refusal(status)),
             Told::Unknown(_) => return Err(HttpsError::Unreadable("it says no outcome")),
         };
-        Ok(Answered { head, outcomes: &self.outcomes, refused })
+        Ok(Answered { stamps: answer.stamps, outcomes: &self.outcomes, refused })
     }
-}
-
-/// Bytes of a batch.
-pub(crate) fn batch_len(slots: &[Command]) -> usize {
-    size_of::<Request>() + size_of_val(slots)
-}
-
-/// Appends the body of a batch: the head of a request and its slots.
-pub(crate) fn write_batch(slots: &[Command], out: &mut Vec<u8>) {
-    let slots_len = u32::try_from(slots.len()).unwrap_or(u32::MAX);
-    let request = Request { request: 1, slots: slots_len, ..Request::default() };
-    out.extend_from_slice(request.as_bytes());
-    out.extend_from_slice(slots.as_bytes());
 }
