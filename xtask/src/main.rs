@@ -3,12 +3,13 @@
 //! Refuses to be a build system: every command is a short list of ordinary tool calls, printed
 //! before they run. Invariant: what a person runs here is exactly what CI runs.
 
+mod bench;
 mod chaos;
 mod code;
 mod conformance;
 mod edges;
 mod examples;
-mod figures;
+mod instructions;
 mod metadata;
 mod policy;
 mod postgres;
@@ -31,8 +32,10 @@ usage: cargo xtask COMMAND
   fix                what a machine can mend: fmt, clippy --fix
   ci                 check + bench-smoke + simulate + test, with a table of times at the end
   simulate           the simulator for BEZANT_SIM_MINUTES (3) of fresh seeds
-  bench-smoke        every benchmark once, in the bench profile
-  figures [ROW]      the end-to-end figures of docs/performance.md; takes minutes
+  bench-smoke        every benchmark once, in the bench profile; then instructions
+  bench [ROW]        every figure of docs/performance.md, or the rows whose name contains ROW:
+                     a report and plots in target/bench; all of them take most of an hour
+  instructions       instructions a command under callgrind against benches/limits.toml
   conformance [N]    schemathesis, sslyze and openssl against a running frame's HTTPS door
   chaos KIND [--rounds N]  kill, sync-error, postgres, full-disk, power or all: long rounds of the
                      tests that kill processes and break disks, in the release profile
@@ -51,8 +54,9 @@ fn main() -> ExitCode {
         ["ci"] => suite::ci(),
         ["bench-smoke"] => suite::bench_smoke(),
         ["simulate"] => suite::simulate(),
-        ["figures"] => figures::run_rows(None),
-        ["figures", row] => figures::run_rows(Some(row)),
+        ["bench"] => bench::run_rows(None),
+        ["bench", row] => bench::run_rows(Some(row)),
+        ["instructions"] => instructions::check(),
         ["conformance"] => conformance::conformance(None),
         ["conformance", examples] => conformance::conformance(Some(examples)),
         ["chaos", what] => chaos::chaos(what, None),

@@ -35,6 +35,11 @@ impl Server {
         Err("the frame ended instead of listening".to_owned())
     }
 
+    /// Number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// An error if it has ended.
     pub(crate) fn serves(&mut self) -> Result<(), String> {
         match self.process.try_wait() {

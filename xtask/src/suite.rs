@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::postgres::Cluster;
 use crate::steps::{Steps, cargo, has_subcommand, run};
-use crate::{chaos, examples, metadata, policy, tidy, tracer};
+use crate::{chaos, examples, instructions, metadata, policy, tidy, tracer};
 
 /// How long the simulator runs, unless `BEZANT_SIM_MINUTES` says otherwise.
 const SIM_MINUTES: u64 = 3;
@@ -46,7 +46,7 @@ pub(crate) fn fix() -> Result<(), String> {
     run(cargo().args(["fmt", "--all"]))
 }
 
-/// Every benchmark once, optimised as it would be measured.
+/// Every benchmark once, optimised as it would be measured, and instructions against their limits.
 pub(crate) fn bench_smoke() -> Result<(), String> {
     let root = metadata::read(false)?.root;
     if !holds(&root.join("benches/benches"), &|path, _| {
@@ -55,7 +55,8 @@ pub(crate) fn bench_smoke() -> Result<(), String> {
         println!("bench-smoke: NOTHING RUN: benches/benches has no benchmark");
         return Ok(());
     }
-    run(cargo().args(["bench", "-p", "benches", "--benches", "--", "--test"]))
+    run(cargo().args(["bench", "-p", "benches", "--benches", "--", "--test"]))?;
+    instructions::check()
 }
 
 /// The simulator for some minutes of fresh seeds, the first of them twice, and before them every

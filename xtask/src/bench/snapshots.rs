@@ -3,11 +3,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Stdio;
 use std::time::Instant;
 
-use super::Frame;
-use crate::server::Server;
+use serde_json::Value;
+
+use super::Bench;
+use super::frame::Frame;
+use super::loads::{command, find};
+use super::outcome::{Figure, Outcome};
 use crate::steps::output;
 
 const NO_SNAPSHOTS: [&str; 2] = ["snapshot.interval_s=0", "snapshot.journal_mib=0"];
@@ -19,55 +22,75 @@ const SHORT: &str = "--accounts 10000 --commands 5000000 --batch 100 --connectio
 const SUFFIX: &str = "--accounts 1000 --commands 1000000 --seed 12";
 
 /// The time from `serve` to open doors after a SIGKILL.
-pub(super) fn restart(frame: &Frame) -> Result<(), String> {
+pub(super) fn restart(bench: &Bench, outcome: &mut Outcome) {
+    if !bench.wants("restart", "restart: 1 M accounts, 10 M transfers") {
+        return;
+    }
     println!("\n── restart: 1 M accounts, 10 M transfers, SIGKILL");
-    frame.init()?;
-    let serve = |what: &str| -> Result<Server, String> {
-        let begun = Instant::now();
-        let server = frame.serve(&NO_SNAPSHOTS)?;
-        println!("{what:48} {:6.2} s", begun.elapsed().as_secs_f64());
-        Ok(server)
-    };
+    let figures = starts(&bench.frame);
+    outcome.add("restart: 1 M accounts, 10 M transfers", &command(HISTORY), figures, Value::Null);
+}
+
+fn starts(frame: &Frame) -> Result<Vec<Figure>, String> {
+    frame.init(&[])?;
+    let mut figures = Vec::new();
     let server = frame.serve(&NO_SNAPSHOTS)?;
-    frame.drive(&server, HISTORY, Stdio::null())?;
+    frame.drive(&server, HISTORY, None)?;
     // Dropping it is a SIGKILL.
     drop(server);
-    drop(serve("serving again, the whole history executed")?);
+    let serve = |what| -> Result<Figure, String> {
+        let begun = Instant::now();
+        let _server = frame.serve(&NO_SNAPSHOTS)?;
+        Ok(Figure::new(what, "s", begun.elapsed().as_secs_f64()))
+    };
+    figures.push(serve("start, the whole history executed")?.at_most(15.0));
     let begun = Instant::now();
     output(frame.bezant().args(["snapshot", "create"]))?;
-    println!("{:48} {:6.2} s", "bezant snapshot create", begun.elapsed().as_secs_f64());
-    drop(serve("serving again from the snapshot")?);
+    figures.push(Figure::new("snapshot create", "s", begun.elapsed().as_secs_f64()));
+    figures.push(serve("start from the snapshot")?.at_most(5.0));
     let server = frame.serve(&NO_SNAPSHOTS)?;
-    frame.drive(&server, SUFFIX, Stdio::null())?;
+    frame.drive(&server, SUFFIX, None)?;
     drop(server);
-    drop(serve("the same, 1 M transfers behind the snapshot")?);
-    Ok(())
+    figures.push(serve("start, 1 M transfers behind the snapshot")?);
+    Ok(figures)
 }
 
 /// The same load without and with snapshots all the time.
-pub(super) fn under_load(frame: &Frame) -> Result<(), String> {
-    for (what, load) in [("1 M accounts, batches of 8 190", HISTORY), ("64 × 100", SHORT)] {
-        println!("\n── snapshots under full load: {what}, twice each");
-        compare(frame, load)?;
+pub(super) fn under_load(bench: &Bench, outcome: &mut Outcome) {
+    for (name, load) in [
+        ("snapshots under load: 1 M accounts, batches of 8 190", HISTORY),
+        ("snapshots under load: 64 connections, batches of 100", SHORT),
+    ] {
+        if bench.wants("snapshots", name) {
+            println!("\n── {name}, twice each");
+            let figures = compare(&bench.frame, load);
+            outcome.add(name, &command(load), figures, Value::Null);
+        }
     }
-    Ok(())
 }
 
-fn compare(frame: &Frame, load: &str) -> Result<(), String> {
+fn compare(frame: &Frame, load: &str) -> Result<Vec<Figure>, String> {
+    let (mut without, mut with) = (0.0, 0.0);
     for settings in [NO_SNAPSHOTS, ALWAYS, NO_SNAPSHOTS, ALWAYS] {
-        frame.init()?;
+        frame.init(&[])?;
         let server = frame.serve(&settings)?;
-        let report = frame.drive(&server, load, Stdio::null())?;
+        let report = frame.drive(&server, load, None)?;
         let page = metrics(&server.admin)?;
-        let rate = report["commands_per_second"].as_f64().unwrap_or(0.0);
-        let p99_ms = report["latency_us"]["p99"].as_f64().unwrap_or(0.0) / 1_000.0;
+        let rate = find(&report, "/commands_per_second");
+        let p99_ms = find(&report, "/latency_us/p99") / 1_000.0;
         let taken = line(&page, "bezant_snapshots_total{result=\"ok\"}");
         println!("{:30} {rate:9.0}/s  p99 {p99_ms:5.0} ms  snapshots {taken}", settings[0]);
         for (stage, text) in longest_steps(&page) {
             println!("  {stage}: {text}");
         }
+        let mean = if settings == ALWAYS { &mut with } else { &mut without };
+        *mean += rate / 2.0;
     }
-    Ok(())
+    Ok(vec![
+        Figure::new("rate without", "/s", without),
+        Figure::new("rate with snapshots", "/s", with),
+        Figure::new("with to without", "×", with / without).at_least(0.8),
+    ])
 }
 
 /// The page that Prometheus would read.

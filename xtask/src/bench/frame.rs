@@ -1,0 +1,108 @@
+//! A frame made for a row, served, and driven by the load harness.
+//!
+//! Invariant: every row begins with a frame of its own, so that rows do not depend on one another.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::server::Server;
+use crate::steps::{output, run};
+
+/// Every door on a free port.
+const DOORS: [&str; 3] =
+    ["listen.quic=127.0.0.1:0", "listen.https=127.0.0.1:0", "listen.admin=127.0.0.1:0"];
+
+/// Of a frame that is meant to be busy.
+const RESERVE: &str = "memory.reserve_mib=1024";
+/// Until a frame that has just opened its doors has touched its reserve.
+const TOUCHED: Duration = Duration::from_millis(2_500);
+
+pub(super) struct Frame {
+    bin: PathBuf,
+    data: PathBuf,
+    reports: PathBuf,
+}
+
+impl Frame {
+    pub(super) const fn new(bin: PathBuf, data: PathBuf, reports: PathBuf) -> Self {
+        Self { bin, data, reports }
+    }
+
+    /// Where reports and plots go.
+    pub(super) fn reports(&self) -> &Path {
+        &self.reports
+    }
+
+    pub(super) fn bezant(&self) -> Command {
+        let mut command = Command::new(self.bin.join("bezant"));
+        command.arg("--data-dir").arg(&self.data);
+        for setting in DOORS.into_iter().chain([RESERVE]) {
+            command.args(["--set", setting]);
+        }
+        command
+    }
+
+    /// Makes a fresh frame in the place of the last one.
+    pub(super) fn init(&self, parameters: &[&str]) -> Result<(), String> {
+        let _ = std::fs::remove_dir_all(&self.data);
+        let mut init = self.bezant();
+        init.args(["init", "--parameter", "ids.min_window_ms=2000"]);
+        for parameter in parameters {
+            init.args(["--parameter", parameter]);
+        }
+        output(&mut init)?;
+        for role in ["registry", "mint"] {
+            let out = self.data.join(role);
+            let issue = ["identity", "issue", role, "--name", role, "--out"];
+            output(self.bezant().args(issue).arg(out))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn serve(&self, settings: &[&str]) -> Result<Server, String> {
+        let mut serve = self.bezant();
+        for setting in settings {
+            serve.args(["--set", setting]);
+        }
+        Server::start(serve.arg("serve").stderr(Stdio::null()))
+    }
+
+    /// Drives a load and gives the harness's report; plots go into a folder named `plots`.
+    pub(super) fn drive(
+        &self,
+        server: &Server,
+        load: &str,
+        plots: Option<&str>,
+    ) -> Result<Value, String> {
+        std::thread::sleep(TOUCHED);
+        let mut harness = self.harness(load, plots);
+        harness.args(["--server", &server.quic, "--https", &server.https]);
+        harness.arg("--registry").arg(self.data.join("registry"));
+        self.report(harness.arg("--mint").arg(self.data.join("mint")))
+    }
+
+    /// The same without a frame.
+    pub(super) fn drive_null(&self, load: &str) -> Result<Value, String> {
+        self.report(self.harness(load, None).arg("--null"))
+    }
+
+    fn harness(&self, load: &str, plots: Option<&str>) -> Command {
+        let mut harness = Command::new(self.bin.join("bezant-loadgen"));
+        harness.args(load.split(' '));
+        if let Some(plots) = plots {
+            harness.arg("--plots").arg(self.reports.join(plots));
+        }
+        harness
+    }
+
+    fn report(&self, harness: &mut Command) -> Result<Value, String> {
+        let path = self.reports.join("load.json");
+        run(harness.arg("--json").arg(&path))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        let _ = std::fs::remove_file(&path);
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+}
