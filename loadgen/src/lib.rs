@@ -27,6 +27,8 @@ mod lane;
 pub mod load;
 pub mod measure;
 pub mod model;
+#[cfg(test)]
+mod null_test;
 pub mod pace;
 pub mod payments;
 pub mod plan;
