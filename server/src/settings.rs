@@ -134,7 +134,7 @@ const SETTINGS: &[Setting] = &[
     setting(
         "settlement.share_max",
         "25",
-        "share of the time that writing to SQL may take, in percent; beyond it cuts come less often",
+        "share of the time that SQL may take, in percent; beyond it cuts come less often",
     ),
     setting("settlement.history", "none", "none: balances only; full: postings and string keys"),
     setting(

@@ -59,7 +59,8 @@ mod tests {
 
         #[test]
         fn an_interval_is_never_outside_its_bounds(spent_ms: u64, share: u64, bound_ms: u64) {
-            let pace = Pace { share_max_percent: share, stretched_max_ms: bound_ms, ..Pace::STEADY };
+            let stretched_max_ms = bound_ms;
+            let pace = Pace { share_max_percent: share, stretched_max_ms, ..Pace::STEADY };
             let after_ms = pace.after_ms(spent_ms);
             prop_assert!(after_ms >= pace.interval_ms);
             prop_assert!(after_ms <= bound_ms.max(pace.interval_ms));

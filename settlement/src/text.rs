@@ -86,7 +86,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_text_is_that_of_display(low: u64, shift in 0_u32..128, unsigned: u128, signed: i128) {
+        fn the_text_is_that_of_display(
+            low: u64,
+            shift in 0_u32..128,
+            unsigned: u128,
+            signed: i128,
+        ) {
             for value in [u128::from(low), unsigned, unsigned >> shift] {
                 prop_assert_eq!(read(Text::unsigned(value)), value.to_string());
             }
