@@ -1,7 +1,7 @@
 //! Where the time of a request went, by the frame's own clock.
 //!
-//! It measures nothing itself and knows nothing of the way there and back. Invariant: the stages add
-//! up to [`Receipt::total`].
+//! It measures nothing itself and knows nothing of the way there and back. Invariant: the stages
+//! add up to [`Receipt::total`].
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! Buffers in which long requests are put together while they arrive.
 //!
 //! Bytes are copied into the slots that the ring will read while they are still in the cache, and
-//! what brought them is free at once; a whole request then changes places with the empty slots of an
-//! envelope. Half a request so holds a buffer of these and no envelope. There are only a few: who
-//! finds none keeps the pieces as they came, which costs time and nobody else's room. Invariant: no
-//! more than the named number of buffers is out or kept.
+//! what brought them is free at once; a whole request then changes places with the empty slots of
+//! an envelope. Half a request so holds a buffer of these and no envelope. There are only a few:
+//! who finds none keeps the pieces as they came, which costs time and nobody else's room.
+//! Invariant: no more than the named number of buffers is out or kept.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

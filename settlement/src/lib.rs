@@ -26,8 +26,8 @@
 //!
 //! # Where to go next
 //!
-//! [`settler`] for the decisions, [`pace`] for how often, [`runner`] for the thread, [`sink`] for the
-//! contract with a database, [`verify`] for the audit, [`keys`] for string keys;
+//! [`settler`] for the decisions, [`pace`] for how often, [`runner`] for the thread, [`sink`] for
+//! the contract with a database, [`verify`] for the audit, [`keys`] for string keys;
 //! `docs/settlement.md` for the tables.
 #![forbid(unsafe_code)]
 
