@@ -2,7 +2,7 @@
 //!
 //! An update through the key is cheaper than `ON CONFLICT DO UPDATE`, and nearly every row of a cut
 //! is there already. The next arrays are made while the server works on the ones before. Invariant:
-//! each row is written once, which the counts that the server returns prove.
+//! each row is written once, which the counts that the server returns prove; otherwise nothing is.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -106,20 +106,25 @@ pub(super) fn write(
                 for (rows, _) in partly {
                     rest.extend(each(rows, update).await?);
                 }
-                assert!(rest.is_empty(), "every balance is inserted or updated");
+                if !rest.is_empty() {
+                    return Err(disturbed());
+                }
             } else {
                 for (rows, updated) in each(rows, update).await? {
                     let inserted = once(insert(rows)).await?;
-                    assert_eq!(
-                        usize::try_from(updated + inserted).ok(),
-                        Some(rows.len()),
-                        "every balance is inserted or updated"
-                    );
+                    if usize::try_from(updated + inserted).ok() != Some(rows.len()) {
+                        return Err(disturbed());
+                    }
                 }
             }
         }
         Ok(())
     })
+}
+
+/// A row came or went between two statements of the transaction.
+fn disturbed() -> SinkError {
+    retryable("somebody else writes to account_balances: revoke what this role alone needs")
 }
 
 /// Runs a statement for each few of `rows`, one ahead; gives those that wrote fewer than they were
