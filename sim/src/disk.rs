@@ -31,8 +31,11 @@ pub(crate) struct SimDisk {
 }
 
 impl SimDisk {
-    pub(crate) fn new(bug: Option<Bug>) -> Self {
-        let (memory, files) = (MemoryStorage::new(), SimFiles::new(bug));
+    /// `is_direct`: records wait in the process until they are written, durably, as the direct
+    /// backend has it; otherwise they are written at once and made durable later, as the map has.
+    pub(crate) fn new(bug: Option<Bug>, is_direct: bool) -> Self {
+        let memory = if is_direct { MemoryStorage::direct() } else { MemoryStorage::new() };
+        let files = SimFiles::new(bug);
         Self { memory, files, state: Arc::default(), bug }
     }
 
