@@ -3,17 +3,13 @@
 //!
 //! It copies no row later than the row's first change after the boundary: that is the invariant.
 
-use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
-
+use protocol::Sequence;
 use protocol::cut::{AccountRow, Cut};
 use protocol::effect::Effect;
-use protocol::{AssetId, OwnerId, Sequence};
 
 use crate::accounts::{Cold, Hot, bits};
 use crate::engine::Engine;
-use crate::limits::RUN_ROWS;
 
 /// What changed since the last cut, and the cut that is open.
 #[derive(Debug)]
@@ -39,45 +35,11 @@ struct Open {
     next: usize,
     /// The mark of an account in `list` that is not copied yet.
     bit: u8,
-    /// Copied and not sorted yet.
-    copied: Vec<AccountRow>,
-    merge: Merge,
 }
 
 impl Open {
     const fn is_copied(&self) -> bool {
         self.next >= self.limit
-    }
-}
-
-/// Sorted runs and the least row of each.
-#[derive(Debug, Default)]
-struct Merge {
-    runs: Vec<alloc::vec::IntoIter<AccountRow>>,
-    heads: Vec<Option<AccountRow>>,
-    heap: BinaryHeap<Reverse<(OwnerId, AssetId, usize)>>,
-}
-
-impl Merge {
-    fn add(&mut self, mut rows: Vec<AccountRow>) {
-        rows.sort_unstable_by_key(|row| (row.owner, row.asset));
-        self.runs.push(rows.into_iter());
-        self.heads.push(None);
-        self.pull(self.runs.len() - 1);
-    }
-
-    fn pull(&mut self, run: usize) {
-        self.heads[run] = self.runs[run].next();
-        if let Some(row) = &self.heads[run] {
-            self.heap.push(Reverse((row.owner, row.asset, run)));
-        }
-    }
-
-    fn next(&mut self) -> Option<AccountRow> {
-        let Reverse((_, _, run)) = self.heap.pop()?;
-        let row = self.heads[run].take();
-        self.pull(run);
-        row
     }
 }
 
@@ -161,7 +123,7 @@ impl Engine {
         }
         let hot = self.accounts.hot_mut(number);
         if let (Some(row), Some(open)) = (row, &mut self.changes.open) {
-            open.copied.push(row);
+            open.cut.accounts.push(row);
             if open.cut.complete {
                 hot.flags |= bits::COPIED;
             } else {
@@ -183,6 +145,8 @@ impl Engine {
     pub fn open_cut(&mut self, complete: bool) {
         assert!(!self.in_record, "cuts are opened between records");
         assert!(self.changes.open.is_none(), "one cut is open at a time");
+        let list = core::mem::take(&mut self.changes.list);
+        let limit = if complete { self.accounts.len() } else { list.len() };
         let cut = Cut {
             frame: self.genesis.frame,
             epoch: 0,
@@ -192,28 +156,19 @@ impl Engine {
             timestamp: self.clock.timestamp_ns,
             chain_hash: [0; 32],
             run_digest: self.run_digest(),
-            accounts: Vec::new(),
+            // What is not used is not touched; growing would copy all of it, and touch it twice.
+            accounts: Vec::with_capacity(limit),
             supply: self.supply(),
             effects: self.effects.take(),
         };
-        let list = core::mem::take(&mut self.changes.list);
-        let limit = if complete { self.accounts.len() } else { list.len() };
-        self.changes.open = Some(Open {
-            cut,
-            list,
-            limit,
-            next: 0,
-            bit: self.changes.bit,
-            copied: Vec::new(),
-            merge: Merge::default(),
-        });
+        self.changes.open = Some(Open { cut, list, limit, next: 0, bit: self.changes.bit });
         self.changes.after = self.executed;
         self.changes.bit ^= bits::DIRTY_EVEN | bits::DIRTY_ODD;
         self.changes.watch();
     }
 
-    /// Copies, or puts in order, up to `rows_max` rows of the open cut. The cut when it is
-    /// complete; `None` while it is not, or when none is open.
+    /// Copies up to `rows_max` rows of the open cut. The cut when it is complete; `None` while it is
+    /// not, or when none is open.
     ///
     /// # Panics
     ///
@@ -227,25 +182,14 @@ impl Engine {
             left -= 1;
         }
         let is_copied = open.is_copied();
-        if open.copied.len() >= RUN_ROWS || (is_copied && !open.copied.is_empty()) {
-            open.merge.add(core::mem::take(&mut open.copied));
-        }
-        if is_copied {
-            while let Some(row) = open.merge.next() {
-                open.cut.accounts.push(row);
-                left = left.saturating_sub(1);
-                if left == 0 {
-                    break;
-                }
-            }
-            if open.merge.heap.is_empty() {
-                self.changes.watch();
-                return Some(open.cut);
-            }
-        }
-        self.changes.open = Some(open);
+        let cut = if is_copied {
+            Some(open.cut)
+        } else {
+            self.changes.open = Some(open);
+            None
+        };
         self.changes.watch();
-        None
+        cut
     }
 
     fn copy_next(&mut self, open: &mut Open) {
@@ -260,7 +204,7 @@ impl Engine {
         let flags = self.accounts.hot(number).flags;
         let waits = if complete { flags & bits::COPIED == 0 } else { flags & open.bit != 0 };
         if waits {
-            open.copied.push(self.row_of(number));
+            open.cut.accounts.push(self.row_of(number));
         }
         let hot = self.accounts.hot_mut(number);
         hot.flags &= !(open.bit | bits::COPIED);

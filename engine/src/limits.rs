@@ -22,8 +22,6 @@ pub(crate) const PREPARED_TABLE_BITS: u32 = if cfg!(test) { 6 } else { 20 };
 pub(crate) const PAIR_WAYS: usize = 8;
 /// Account rows looked at for one page of a list, so that the engine never stops for long.
 pub(crate) const LIST_ROWS_MAX: u64 = 4_096;
-/// Rows of a cut sorted at once.
-pub(crate) const RUN_ROWS: usize = 4_096;
 /// Time that one table of ids spans, a whole part of a second: the tables in use stay in the cache.
 pub(crate) const ID_TABLE_MS: u64 = 20;
 /// Id rows of a chunk.

@@ -163,7 +163,7 @@ impl Follower {
         assert_eq!(cut.supply, boundary.supply);
         self.through = boundary.through;
         let keys: Vec<Key> = cut.accounts.iter().map(|row| (row.owner, row.asset)).collect();
-        assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "each account once");
         if cut.complete {
             assert_eq!(cut.accounts.len(), boundary.accounts.len());
         }

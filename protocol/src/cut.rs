@@ -104,10 +104,21 @@ pub struct Cut {
     pub chain_hash: [u8; 32],
     /// Run digest at `through`.
     pub run_digest: [u8; 16],
-    /// Changed accounts, each once, sorted by owner and asset.
+    /// Changed accounts, each once; sorted only after [`Self::sort`].
     pub accounts: Vec<AccountRow>,
     /// Every asset.
     pub supply: Vec<SupplyRow>,
     /// Postings.
     pub effects: Effects,
+}
+
+impl Cut {
+    /// Sorts the accounts by owner and asset, as databases like them; the engine has no time to.
+    pub fn sort(&mut self) {
+        // Rows are long: their keys are sorted, and each row is copied once, in its turn.
+        let key = |(place, row): (usize, &AccountRow)| (row.owner, row.asset, place);
+        let mut order: Vec<_> = self.accounts.iter().enumerate().map(key).collect();
+        order.sort_unstable();
+        self.accounts = order.into_iter().map(|(_, _, place)| self.accounts[place]).collect();
+    }
 }
