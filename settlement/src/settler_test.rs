@@ -312,7 +312,7 @@ fn an_emptied_database_is_filled_by_a_complete_cut_even_from_sequence_0() {
 
 /// A settler whose commits may take a quarter of the time, settled through 5 at time 0.
 fn paced(history: bool) -> Settler {
-    let pace = Pace { share_max_percent: 25, ..Pace::STEADY };
+    let pace = Pace { share_max_percent: 25, stretched_max_ms: 1_000, ..Pace::STEADY };
     let mut settler = idle(Settings { pace, history, ..settings() }, None);
     settler.step(0, Input::Tick);
     settler.step(0, Input::Cut(cut(0, 5, true)));
