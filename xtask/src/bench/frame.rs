@@ -16,9 +16,9 @@ const DOORS: [&str; 3] =
     ["listen.quic=127.0.0.1:0", "listen.https=127.0.0.1:0", "listen.admin=127.0.0.1:0"];
 
 /// Of a frame that is meant to be busy.
-const RESERVE: &str = "memory.reserve_mib=1024";
+const RESERVE: &str = "memory.reserve_mib=2048";
 /// Until a frame that has just opened its doors has touched its reserve.
-const TOUCHED: Duration = Duration::from_millis(2_500);
+const TOUCHED: Duration = Duration::from_secs(4);
 
 pub(super) struct Frame {
     bin: PathBuf,
