@@ -167,8 +167,8 @@ impl Engine {
         self.changes.watch();
     }
 
-    /// Copies up to `rows_max` rows of the open cut. The cut when it is complete; `None` while it is
-    /// not, or when none is open.
+    /// Copies up to `rows_max` rows of the open cut. The cut when it is complete; `None` while it
+    /// is not, or when none is open.
     ///
     /// # Panics
     ///
