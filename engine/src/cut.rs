@@ -176,13 +176,13 @@ impl Engine {
     pub fn cut_step(&mut self, rows_max: usize) -> Option<Cut> {
         assert!(rows_max > 0, "a step copies at least one row");
         let mut open = self.changes.open.take()?;
-        let mut left = rows_max;
-        while !open.is_copied() && left > 0 {
+        for _ in 0..rows_max {
+            if open.is_copied() {
+                break;
+            }
             self.copy_next(&mut open);
-            left -= 1;
         }
-        let is_copied = open.is_copied();
-        let cut = if is_copied {
+        let cut = if open.is_copied() {
             Some(open.cut)
         } else {
             self.changes.open = Some(open);

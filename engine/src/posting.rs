@@ -77,6 +77,7 @@ impl Engine {
     /// Moves `amount`, more than 0, from one bucket to another of the same asset.
     pub(crate) fn post(&mut self, event: Event, debit: Side, credit: Side, amount: u128) {
         let units = units(amount);
+        assert!(units > 0, "a posting moves something");
         let known = if debit.account == NONE { credit.account } else { debit.account };
         let place = self.accounts.hot(known).asset;
         if self.undo.is_recording() {

@@ -64,6 +64,7 @@ impl Engine {
         }
     }
 
+    /// As [`Self::single`], once for every kind but the one that has a way of its own.
     #[inline(never)]
     fn single_of_any_kind(
         &mut self,

@@ -8,13 +8,13 @@
 
 use alloc::vec::Vec;
 
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::FromZeros;
 
 use crate::limits::PAIR_WAYS;
 
 /// Entries of the pairs that compete. Not aligned by its type: an allocator gives large tables
 /// whole pages, and zeroed memory of a larger alignment would be touched at once.
-#[derive(Clone, Copy, Debug, FromZeros, IntoBytes)]
+#[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C)]
 struct Set {
     /// Debtor + 1 and creditor; 0 of a free slot.
