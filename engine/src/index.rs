@@ -226,6 +226,22 @@ mod tests {
     use alloc::collections::BTreeMap;
 
     #[test]
+    fn a_large_table_is_zeroed_before_it_is_needed() {
+        let mut index = Index::with_capacity(1 << PREPARED_TABLE_BITS);
+        let mut growths = 0;
+        for number in 0..20_000_u32 {
+            let slots = index.table.entries.len();
+            let was_ready = index.next.len() >= slots * 2 - ZEROED_PER_INSERT;
+            index.insert(u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15), number);
+            if index.table.entries.len() > slots {
+                assert!(was_ready, "{slots} slots");
+                growths += 1;
+            }
+        }
+        assert!(growths >= 5, "{growths}");
+    }
+
+    #[test]
     fn it_agrees_with_a_map_while_it_grows_and_shrinks() {
         let mut index = Index::default();
         let mut map = BTreeMap::new();

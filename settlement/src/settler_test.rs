@@ -1,6 +1,8 @@
 //! The state machine by table. What it does with real failures in random order is in
 //! `tests/settlement/exactly_once.rs`.
 
+use protocol::cut::AccountRow;
+
 use super::*;
 
 const FRAME: u128 = 7;
@@ -282,6 +284,28 @@ fn a_drain_settles_one_last_cut_or_gives_up_at_its_deadline() {
     settler.step(101, drain());
     let stop = [Action::Stop(Stop::DrainDeadline)];
     assert_eq!(settler.step(1_000, Input::Tick), stop);
+}
+
+#[test]
+fn the_rows_of_a_cut_reach_the_database_in_order() {
+    let row = |(owner, asset)| AccountRow {
+        owner,
+        asset,
+        host: 1,
+        liquid: 5,
+        held: 0,
+        staked: 0,
+        bonded: 0,
+        minimum: 0,
+        credit_limit: 0,
+        flags: 0,
+    };
+    let mut settler = settled(5);
+    settler.step(100, Input::Tick);
+    let accounts = [(3, 1), (1, 2), (2, 1), (1, 1)].map(row).to_vec();
+    settler.step(100, Input::Cut(Box::new(Cut { accounts, ..*cut(5, 9, false) })));
+    let sorted = [(1, 1), (1, 2), (2, 1), (3, 1)].map(row);
+    assert_eq!(settler.pending().unwrap().accounts, sorted);
 }
 
 #[test]
