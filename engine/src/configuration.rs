@@ -56,6 +56,8 @@ pub(crate) struct Configuration {
     pinned: u64,
     /// The fee curve of the present parameters.
     pub(crate) curve: Curve,
+    /// Ids remembered at the most.
+    pub(crate) ids_capacity: usize,
 }
 
 fn curve(parameters: &Parameters) -> Curve {
@@ -72,7 +74,10 @@ impl Configuration {
     /// Of validated parameters.
     pub(crate) fn new(parameters: Parameters) -> Self {
         let changes = Vec::with_capacity(CHANGES_MAX);
-        Self { parameters, changes, pinned: 0, curve: curve(&parameters) }
+        let mut new =
+            Self { parameters, changes, pinned: 0, curve: curve(&parameters), ids_capacity: 0 };
+        new.ids_capacity = new.count(Parameter::IdsCapacity);
+        new
     }
 
     /// One value.
@@ -113,6 +118,7 @@ impl Configuration {
             "a value is set only after the set with it validated"
         );
         self.curve = curve(&self.parameters);
+        self.ids_capacity = self.count(Parameter::IdsCapacity);
     }
 
     /// Keeps the value of `parameter` from now on.

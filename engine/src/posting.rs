@@ -50,6 +50,23 @@ fn units(amount: u128) -> i128 {
     i128::try_from(amount).expect("amounts are at most 2^127 - 1")
 }
 
+/// A change of liquid that was made.
+struct Shifted {
+    asset: u8,
+    after: i128,
+    shift: Shift,
+}
+
+impl Shifted {
+    #[inline(always)]
+    fn make(hot: &mut Hot, units: i128, sequence: u64) -> Self {
+        let before = hot.liquid;
+        let after = before + units;
+        (hot.liquid, hot.sequence) = (after, sequence);
+        Self { asset: hot.asset, after, shift: Shift::new(before, after) }
+    }
+}
+
 impl Engine {
     /// Notes that an account is about to change, for the open cut and the next one.
     #[inline]
@@ -107,38 +124,54 @@ impl Engine {
         }
     }
 
-    /// Moves units from liquid of one account to liquid of others, a posting each; credits of
-    /// nothing are left out.
+    /// Pays `to` and fees out of liquid of one account, a posting each; fees of nothing are left
+    /// out. Returns liquid of the debtor and of the creditor.
     #[inline]
-    pub(crate) fn pay<const N: usize>(&mut self, debtor: u32, credits: [(Event, u32, u128); N]) {
+    pub(crate) fn pay<const N: usize>(
+        &mut self,
+        debtor: u32,
+        to: (u32, u128),
+        fees: [(u32, u128); N],
+    ) -> (i128, i128) {
+        let fees = fees.into_iter().filter(|fee| fee.1 > 0);
         if self.effects.is_on() || self.undo.is_recording() {
-            for (event, account, amount) in credits.into_iter().filter(|credit| credit.2 > 0) {
-                self.post(event, Side::liquid(debtor), Side::liquid(account), amount);
+            let from = Side::liquid(debtor);
+            self.post(Event::TokensTransferred, from, Side::liquid(to.0), to.1);
+            for (account, fee) in fees {
+                self.post(Event::TransactionFeeCollected, from, Side::liquid(account), fee);
             }
-            return;
+            let liquid = |number| self.accounts.hot(number).liquid;
+            return (liquid(debtor), liquid(to.0));
         }
         // Nobody asks for the single postings: the debtor pays all of them at once.
-        self.note_first_change(debtor);
-        let total = credits.iter().fold(0, |total, credit| total + units(credit.2));
-        let (place, mut sums) = self.shift_liquid(debtor, -total);
-        for (_, account, amount) in credits.into_iter().filter(|credit| credit.2 > 0) {
-            self.note_first_change(account);
-            let (of, shifted) = self.shift_liquid(account, units(amount));
-            assert!(of == place, "both sides are of one asset");
-            sums = sums.and(shifted);
+        let got = self.shift_liquid(to.0, units(to.1));
+        let (mut total, mut sums) = (units(to.1), got.shift);
+        for (account, fee) in fees {
+            let got_too = self.shift_liquid(account, units(fee));
+            assert!(got_too.asset == got.asset, "both sides are of one asset");
+            sums = sums.and(got_too.shift);
+            total += units(fee);
         }
-        self.assets.row_mut(place).sums.add(sums);
+        let paid = self.shift_liquid(debtor, -total);
+        assert!(paid.asset == got.asset, "both sides are of one asset");
+        self.assets.row_mut(got.asset).sums.add(sums.and(paid.shift));
+        (paid.after, got.after)
     }
 
-    /// Changes liquid of an account whose change is noted; its asset, and what its sums change by.
+    /// Changes liquid of an account.
     #[inline]
-    fn shift_liquid(&mut self, number: u32, units: i128) -> (u8, Shift) {
-        let sequence = self.sequence;
+    fn shift_liquid(&mut self, number: u32, units: i128) -> Shifted {
         let hot = self.accounts.hot_mut(number);
-        let before = hot.liquid;
-        let after = before + units;
-        (hot.liquid, hot.sequence) = (after, sequence);
-        (hot.asset, Shift::new(before, after))
+        if !self.changes.is_noted(hot.flags) {
+            self.note_change(number);
+            return self.shift_noted(number, units);
+        }
+        Shifted::make(hot, units, self.sequence)
+    }
+
+    #[inline(never)]
+    fn shift_noted(&mut self, number: u32, units: i128) -> Shifted {
+        Shifted::make(self.accounts.hot_mut(number), units, self.sequence)
     }
 
     /// Changes one bucket and its sum; returns what is in it afterwards.

@@ -173,10 +173,15 @@ impl Engine {
 
     #[inline]
     pub(crate) fn make_room(&mut self, count: usize) -> Result<(), Status> {
-        let capacity = self.configuration.count(Parameter::IdsCapacity);
-        if self.ids.len() + count <= capacity {
+        if self.ids.len() + count <= self.configuration.ids_capacity {
             return Ok(());
         }
+        self.forget_ids(count)
+    }
+
+    #[cold]
+    fn forget_ids(&mut self, count: usize) -> Result<(), Status> {
+        let capacity = self.configuration.ids_capacity;
         let min_window_ms = self.configuration.number(Parameter::IdsMinWindowMs);
         let now_ms = self.clock.now_ms;
         if self.ids.make_room(count, capacity, now_ms, min_window_ms) {

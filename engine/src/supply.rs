@@ -46,6 +46,9 @@ impl Sums {
     #[inline]
     pub(crate) fn add(&mut self, shift: Shift) {
         self.liquid += shift.liquid;
+        if shift.credit_used == 0 {
+            return;
+        }
         self.credit_used = self
             .credit_used
             .checked_add_signed(shift.credit_used)
@@ -83,8 +86,11 @@ impl Shift {
     /// Of one account, from what it had to what it has.
     #[inline]
     pub(crate) fn new(before: i128, after: i128) -> Self {
-        let credit_used = before.min(0) - after.min(0);
-        Self { liquid: after - before, credit_used }
+        let liquid = after - before;
+        if (before | after) >= 0 {
+            return Self { liquid, credit_used: 0 };
+        }
+        Self { liquid, credit_used: before.min(0) - after.min(0) }
     }
 
     /// Of both.

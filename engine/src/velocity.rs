@@ -1,16 +1,16 @@
 //! The velocity table: how often each ordered pair paid in this window and the one before.
 //!
-//! Keys are exact: nobody's count is anybody else's. The invariant: an eviction may lower a price,
-//! never raise one.
+//! Keys are exact: nobody's count is anybody else's. The invariant: an eviction, or a count at its
+//! largest value, may lower a price, never raise one.
 //!
-//! A set is three cache lines: 8 keys, 8 windows, 8 counts (current, previous in 32 bits each,
-//! which stop at their largest value).
+//! A set is two cache lines: 8 keys and 8 [`Tally`]s.
 
 use alloc::vec::Vec;
 
+use protocol::parameter::Parameter;
 use zerocopy::FromZeros;
 
-use crate::limits::PAIR_WAYS;
+use crate::limits::{PAIR_SWEEP_BITS, PAIR_WAYS};
 
 /// Entries of the pairs that compete. Not aligned by its type: an allocator gives large tables
 /// whole pages, and zeroed memory of a larger alignment would be touched at once.
@@ -19,8 +19,7 @@ use crate::limits::PAIR_WAYS;
 struct Set {
     /// Debtor + 1 and creditor; 0 of a free slot.
     keys: [u64; PAIR_WAYS],
-    windows: [u64; PAIR_WAYS],
-    counts: [u64; PAIR_WAYS],
+    tallies: [Tally; PAIR_WAYS],
 }
 
 impl Set {
@@ -34,14 +33,60 @@ impl Set {
     }
 }
 
+/// Payments of a pair, from the top: the lowest 20 bits of the window they were counted in, 22
+/// bits of payments in that window, 22 bits of those in the window before. Counts stop at their
+/// largest value, above any at which a price still rises.
+#[derive(Clone, Copy, Debug, Default, FromZeros)]
+#[repr(transparent)]
+struct Tally(u64);
+
+impl Tally {
+    const COUNT_BITS: u32 = 22;
+    const COUNT_MAX: u64 = (1 << Self::COUNT_BITS) - 1;
+    const WINDOW_SHIFT: u32 = 2 * Self::COUNT_BITS;
+    const WINDOW_MASK: u64 = (1 << (u64::BITS - Self::WINDOW_SHIFT)) - 1;
+
+    #[inline]
+    const fn new(window: u64, (current, previous): (u64, u64)) -> Self {
+        Self(window << Self::WINDOW_SHIFT | current << Self::COUNT_BITS | previous)
+    }
+
+    /// Windows between that of the counts and `window`.
+    #[inline]
+    const fn age(self, window: u64) -> u64 {
+        window.wrapping_sub(self.0 >> Self::WINDOW_SHIFT) & Self::WINDOW_MASK
+    }
+
+    /// Payments in the window that it was counted in and the one before.
+    #[inline]
+    const fn counts(self) -> (u64, u64) {
+        (self.0 >> Self::COUNT_BITS & Self::COUNT_MAX, self.0 & Self::COUNT_MAX)
+    }
+
+    /// Payments in `window` and the one before.
+    #[inline]
+    const fn counts_in(self, window: u64) -> (u64, u64) {
+        let (current, previous) = self.counts();
+        match self.age(window) {
+            0 => (current, previous),
+            1 => (0, current),
+            _ => (0, 0),
+        }
+    }
+}
+
+// No price rises any more at the highest cap that there can be.
+const _: () = assert!(Parameter::VelocityCap.bounds().max <= Tally::COUNT_MAX as u128);
+// Whatever was counted long ago is swept out long before its window could be taken for another.
+const _: () = assert!(2 << PAIR_SWEEP_BITS < Tally::WINDOW_MASK);
+
 /// One entry, as it is saved for an undo.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     set: usize,
     slot: usize,
     key: u64,
-    window: u64,
-    count: u64,
+    tally: Tally,
 }
 
 /// A pair looked up: its set, its key, its slot if it has one, and its earlier payments in the
@@ -82,9 +127,32 @@ impl Velocity {
     }
 
     /// Time moves on.
-    pub(crate) const fn advance(&mut self, now_ms: u64) {
+    pub(crate) fn advance(&mut self, now_ms: u64) {
+        let before = self.window;
         self.window = now_ms / self.window_ms;
         self.elapsed_ms = now_ms % self.window_ms;
+        // A table that has no time yet is empty.
+        if before != 0 && before != self.window {
+            self.sweep(before);
+        }
+    }
+
+    /// Forgets what was counted before the last window in some of the sets, another part with each
+    /// window since `before`, so that all have had their turn after `2^PAIR_SWEEP_BITS` windows.
+    fn sweep(&mut self, before: u64) {
+        let part = (self.sets.len() >> PAIR_SWEEP_BITS).max(1) as u64;
+        let passed = (self.window - before).saturating_mul(part);
+        let count = usize::try_from(passed).unwrap_or(usize::MAX).min(self.sets.len());
+        let first = (before + 1).wrapping_mul(part) as usize;
+        for place in 0..count {
+            let place = first.wrapping_add(place) & (self.sets.len() - 1);
+            let set = &mut self.sets[place];
+            for slot in 0..PAIR_WAYS {
+                if set.keys[slot] != 0 && set.tallies[slot].age(self.window) > 1 {
+                    (set.keys[slot], set.tallies[slot]) = (0, Tally::default());
+                }
+            }
+        }
     }
 
     /// Another window empties the table.
@@ -92,6 +160,7 @@ impl Velocity {
         if window_ms != self.window_ms {
             self.sets.fill(Set::new_zeroed());
             self.window_ms = window_ms;
+            self.window = 0;
             self.advance(now_ms);
         }
     }
@@ -111,8 +180,7 @@ impl Velocity {
                 let new = &mut self.sets[place];
                 let free = new.position(0).expect("a set takes its entries from one old set only");
                 new.keys[free] = set.keys[slot];
-                new.windows[free] = set.windows[slot];
-                new.counts[free] = set.counts[slot];
+                new.tallies[free] = set.tallies[slot];
             }
         }
     }
@@ -126,7 +194,7 @@ impl Velocity {
     #[inline]
     pub(crate) fn peek(&self, hash: u64) -> u64 {
         let set = &self.sets[self.place(hash)];
-        set.keys[0] ^ set.windows[0] ^ set.counts[0]
+        set.keys[0] ^ set.tallies[0].0
     }
 
     /// Looks up the pair of two accounts.
@@ -136,7 +204,7 @@ impl Velocity {
         let set = &self.sets[place];
         let key = ((u64::from(debtor) + 1) << 32) | u64::from(creditor);
         let slot = set.position(key);
-        let counts = slot.map_or((0, 0), |slot| self.counts(set, slot));
+        let counts = slot.map_or((0, 0), |slot| set.tallies[slot].counts_in(self.window));
         Pair { set: place, key, slot, counts }
     }
 
@@ -154,39 +222,18 @@ impl Velocity {
         current + previous * (self.window_ms - self.elapsed_ms) / self.window_ms
     }
 
-    /// Counts of the present window and the one before; both less than 2^32.
+    /// Counts one more payment of the pair, which is as it was looked up; tells `note` what was
+    /// there before.
     #[inline]
-    const fn counts(&self, set: &Set, slot: usize) -> (u64, u64) {
-        let (window, count) = (set.windows[slot], set.counts[slot]);
-        let (current, previous) = (count >> 32, count & u32::MAX as u64);
-        if window == self.window {
-            (current, previous)
-        } else if window + 1 == self.window {
-            (0, current)
-        } else {
-            (0, 0)
-        }
-    }
-
-    /// Counts one more payment of the pair, which is as it was looked up; returns what was there
-    /// before.
-    #[inline]
-    pub(crate) fn add(&mut self, pair: &Pair) -> Entry {
+    pub(crate) fn add(&mut self, pair: &Pair, note: impl FnOnce(Entry)) {
         let slot = pair.slot.unwrap_or_else(|| self.victim(pair.set));
         let set = &mut self.sets[pair.set];
-        let before = Entry {
-            set: pair.set,
-            slot,
-            key: set.keys[slot],
-            window: set.windows[slot],
-            count: set.counts[slot],
-        };
+        let before = Entry { set: pair.set, slot, key: set.keys[slot], tally: set.tallies[slot] };
+        note(before);
         let (current, previous) = pair.counts;
-        let current = (current + 1).min(u64::from(u32::MAX));
         set.keys[slot] = pair.key;
-        set.windows[slot] = self.window;
-        set.counts[slot] = (current << 32) | previous;
-        before
+        set.tallies[slot] =
+            Tally::new(self.window, ((current + 1).min(Tally::COUNT_MAX), previous));
     }
 
     /// The lowest free slot, or the lowest with the smallest estimate.
@@ -194,7 +241,8 @@ impl Velocity {
     fn victim(&self, set: usize) -> usize {
         let set = &self.sets[set];
         set.position(0).unwrap_or_else(|| {
-            let estimate = |&slot: &usize| self.estimate_of(self.counts(set, slot));
+            let estimate =
+                |&slot: &usize| self.estimate_of(set.tallies[slot].counts_in(self.window));
             (0..PAIR_WAYS).min_by_key(estimate).expect("a set has slots")
         })
     }
@@ -203,8 +251,7 @@ impl Velocity {
     pub(crate) fn restore(&mut self, entry: Entry) {
         let set = &mut self.sets[entry.set];
         set.keys[entry.slot] = entry.key;
-        set.windows[entry.slot] = entry.window;
-        set.counts[entry.slot] = entry.count;
+        set.tallies[entry.slot] = entry.tally;
     }
 
     /// Puts an entry that is read back where it was, by its set and slot.
@@ -220,23 +267,29 @@ impl Velocity {
         if place / PAIR_WAYS as u64 != pair.set as u64 || pair.slot.is_some() {
             return Err("it is not in its set, or there twice");
         }
-        if window > self.window || count >> 32 == 0 {
+        let counts @ (current, previous) = (count >> 32, count & u64::from(u32::MAX));
+        if window > self.window || current == 0 {
             return Err("its count is of the future, or of nothing");
+        }
+        if current.max(previous) > Tally::COUNT_MAX || self.window - window > Tally::WINDOW_MASK {
+            return Err("its count is too high or too old");
         }
         let (set, slot) = (&mut self.sets[pair.set], (place % PAIR_WAYS as u64) as usize);
         set.keys[slot] = pair.key;
-        set.windows[slot] = window;
-        set.counts[slot] = count;
+        set.tallies[slot] = Tally::new(window, counts);
         Ok(())
     }
 
     /// Every entry as set and slot, debtor, creditor, window, count.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u32, u32, u64, u64)> {
-        self.sets.iter().enumerate().flat_map(|(place, set)| {
+        self.sets.iter().enumerate().flat_map(move |(place, set)| {
             (0..PAIR_WAYS).filter(|&slot| set.keys[slot] != 0).map(move |slot| {
                 let (debtor, creditor) = accounts_of(set.keys[slot]);
                 let place = (place * PAIR_WAYS + slot) as u64;
-                (place, debtor, creditor, set.windows[slot], set.counts[slot])
+                let tally = set.tallies[slot];
+                let (current, previous) = tally.counts();
+                let window = self.window - tally.age(self.window);
+                (place, debtor, creditor, window, current << 32 | previous)
             })
         })
     }
@@ -256,7 +309,7 @@ mod tests {
         table.advance(10_000);
         for _ in 0..10 {
             let pair = table.find(5, 0, 1);
-            table.add(&pair);
+            table.add(&pair, drop);
         }
         assert_eq!(table.estimate(&table.find(5, 0, 1)), 10);
         assert_eq!(table.estimate(&table.find(5, 1, 0)), 0, "pairs are ordered");
@@ -275,15 +328,16 @@ mod tests {
         for debtor in 0..8 {
             for _ in 0..=(debtor % 4) {
                 let pair = table.find(0, debtor, 99);
-                table.add(&pair);
+                table.add(&pair, drop);
             }
         }
         let pair = table.find(0, 50, 99);
-        let before = table.add(&pair);
+        let mut before = None;
+        table.add(&pair, |entry| before = Some(entry));
         assert_eq!(table.estimate(&table.find(0, 50, 99)), 1);
         assert_eq!(table.estimate(&table.find(0, 0, 99)), 0, "slot 0 had one, the lowest");
         assert_eq!(table.estimate(&table.find(0, 4, 99)), 1);
-        table.restore(before);
+        table.restore(before.unwrap());
         assert_eq!(table.estimate(&table.find(0, 0, 99)), 1);
         assert_eq!(table.estimate(&table.find(0, 50, 99)), 0);
     }
@@ -295,7 +349,7 @@ mod tests {
         table.advance(10_000);
         for debtor in 0..40 {
             let pair = table.find(hash_of(debtor, 7), debtor, 7);
-            table.add(&pair);
+            table.add(&pair, drop);
         }
         table.grow(1_000, hash_of);
         for debtor in 0..40 {
@@ -303,6 +357,58 @@ mod tests {
         }
         assert_eq!(table.iter().count(), 40);
         table.set_window(2_000, 10_000);
+        assert_eq!(table.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_full_count_stays_full() {
+        let mut table = Velocity::new(8, 1_000);
+        table.advance(10_000);
+        table.put(0, 0, [0, 1], 10, (Tally::COUNT_MAX - 1) << 32).unwrap();
+        for _ in 0..3 {
+            let pair = table.find(0, 0, 1);
+            table.add(&pair, drop);
+        }
+        assert_eq!(table.estimate(&table.find(0, 0, 1)), Tally::COUNT_MAX);
+        assert!(table.put(1, 0, [1, 2], 10, (Tally::COUNT_MAX + 1) << 32).is_err());
+    }
+
+    #[test]
+    fn old_counts_are_swept_out_before_their_window_comes_again() {
+        for pairs in [8, 1 << (PAIR_SWEEP_BITS + 5)] {
+            let mut table = Velocity::new(pairs, 1_000);
+            table.advance(10_000);
+            for debtor in 0..40 {
+                let pair = table.find(u64::from(debtor) * 7_919, debtor, 7);
+                table.add(&pair, drop);
+            }
+            // Step by step, then at once.
+            for window in 11..40 {
+                table.advance(window * 1_000);
+            }
+            table.advance((40 + (1 << PAIR_SWEEP_BITS)) * 1_000);
+            assert_eq!(table.iter().count(), 0);
+            table.advance((10 + Tally::WINDOW_MASK + 1) * 1_000);
+            assert_eq!(table.estimate(&table.find(0, 0, 7)), 0);
+        }
+    }
+
+    #[test]
+    fn a_sweep_keeps_what_still_counts() {
+        let mut table = Velocity::new(64, 1_000);
+        table.advance(10_000);
+        for (debtor, now_ms) in [(0, 10_000), (1, 10_000), (1, 11_000), (2, 11_500)] {
+            table.advance(now_ms);
+            let pair = table.find(3, debtor, 9);
+            table.add(&pair, drop);
+        }
+        table.advance(12_000);
+        for now_ms in (12_000..21_000).step_by(1_000) {
+            let estimates = [0, 1, 2].map(|debtor| table.estimate(&table.find(3, debtor, 9)));
+            let expected = if now_ms == 12_000 { [0, 1, 1] } else { [0, 0, 0] };
+            table.advance(now_ms + 1_000);
+            assert_eq!(estimates, expected, "{now_ms}");
+        }
         assert_eq!(table.iter().count(), 0);
     }
 }

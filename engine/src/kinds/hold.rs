@@ -15,7 +15,7 @@ use protocol::parameter::Parameter;
 use protocol::system;
 use protocol::{Command, Status};
 
-use super::payment::{is_above_limit, judge_amount};
+use super::payment::{Parties, is_above_limit, judge_amount};
 use crate::accounts::bits;
 use crate::engine::{Engine, NS_PER_MS};
 use crate::holds::Hold;
@@ -40,7 +40,7 @@ impl Engine {
     pub(super) fn hold(&mut self, command: &Command, hint: &Hint) -> Result<u32, Status> {
         self.judge_hold_room(command, hint)?;
         self.judge_host_limit(&self.caller, command)?;
-        let (debtor, creditor) = self.judge_hold_accounts(command, hint)?;
+        let Parties { debtor, creditor, debit, .. } = self.judge_hold_accounts(command, hint)?;
         let amount = command.amount;
         judge_amount(amount)?;
         let timeout_ms = match command.timeout_ms {
@@ -57,7 +57,6 @@ impl Engine {
         if is_above_limit(rate, command.value) {
             return Err(Status::FeeAboveLimit);
         }
-        let debit = self.accounts.hot(debtor);
         if amount > debit.available(debit.floor) {
             return Err(Status::InsufficientFunds);
         }
@@ -87,7 +86,7 @@ impl Engine {
     }
 
     /// As those of a transfer, but no system account can be the creditor.
-    fn judge_hold_accounts(&self, command: &Command, hint: &Hint) -> Result<(u32, u32), Status> {
+    fn judge_hold_accounts(&self, command: &Command, hint: &Hint) -> Result<Parties<'_>, Status> {
         let is_for_system = system::is_system(command.credit);
         if is_for_system && self.assets.place(command.asset).is_some() {
             return Err(match self.debtor(command, hint) {

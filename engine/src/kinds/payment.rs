@@ -14,7 +14,7 @@ use protocol::limits::AMOUNT_MAX;
 use protocol::system::{self, Class};
 use protocol::{Command, Kind, OwnerId, Status};
 
-use crate::accounts::bits;
+use crate::accounts::{Hot, bits};
 use crate::authority::Caller;
 use crate::engine::Engine;
 use crate::limits::CROSS_HOST_RATE;
@@ -23,11 +23,22 @@ use crate::resolve::Hint;
 use crate::undo::Step;
 use crate::velocity::Pair;
 
+/// The accounts that a payment is between.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parties<'a> {
+    pub(super) debtor: u32,
+    pub(super) creditor: u32,
+    pub(super) debit: &'a Hot,
+    pub(super) credit: &'a Hot,
+}
+
 /// A transfer that is going to be executed.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     debtor: u32,
     creditor: u32,
+    /// Place of the asset.
+    asset: u8,
     fees: Option<Fees>,
 }
 
@@ -38,7 +49,10 @@ struct Fees {
     base: u128,
     /// The part on top.
     extra: u128,
-    is_cross_host: bool,
+    /// Host of the debtor, which collects.
+    host: u16,
+    /// Host of the creditor if it is another one.
+    payee_host: Option<u16>,
     pair: Pair,
 }
 
@@ -88,15 +102,11 @@ impl Engine {
     #[inline]
     pub(crate) fn judge_creditor(&self, command: &Command, hint: &Hint) -> Result<u32, Status> {
         let credit = command.credit;
-        if system::is_system(credit) && !receives(credit) {
-            return Err(Status::ReservedOwner);
+        if !system::is_system(credit) {
+            return self.creditor(command, hint).ok_or(Status::CreditorNotFound);
         }
-        let missing = if system::is_system(credit) {
-            Status::ReservedOwner
-        } else {
-            Status::CreditorNotFound
-        };
-        self.creditor(command, hint).ok_or(missing)
+        let creditor = self.creditor(command, hint).filter(|_| receives(credit));
+        creditor.ok_or(Status::ReservedOwner)
     }
 
     /// The accounts of a payment between them.
@@ -105,7 +115,7 @@ impl Engine {
         &self,
         command: &Command,
         hint: &Hint,
-    ) -> Result<(u32, u32), Status> {
+    ) -> Result<Parties<'_>, Status> {
         if self.assets.place(command.asset).is_none() {
             return Err(Status::AssetNotFound);
         }
@@ -114,17 +124,17 @@ impl Engine {
         if debtor == creditor {
             return Err(Status::SameAccount);
         }
-        let flags = self.accounts.hot(debtor).flags;
-        if flags & bits::CLOSED != 0 {
+        let (debit, credit) = (self.accounts.hot(debtor), self.accounts.hot(creditor));
+        if debit.has(bits::CLOSED) {
             return Err(Status::DebtorClosed);
         }
-        if self.accounts.hot(creditor).has(bits::CLOSED) {
+        if credit.has(bits::CLOSED) {
             return Err(Status::CreditorClosed);
         }
-        if flags & bits::FROZEN != 0 {
+        if debit.has(bits::FROZEN) {
             return Err(Status::DebtorFrozen);
         }
-        Ok((debtor, creditor))
+        Ok(Parties { debtor, creditor, debit, credit })
     }
 
     /// The host's limit on what it debits of its owners' money.
@@ -180,8 +190,8 @@ impl Engine {
     /// Counts a payment of a pair.
     #[inline]
     pub(crate) fn count_pair(&mut self, pair: &Pair) {
-        let before = self.velocity.add(pair);
-        self.undo.note(|| Step::Velocity(before));
+        let Self { velocity, undo, .. } = self;
+        velocity.add(pair, |before| undo.note(|| Step::Velocity(before)));
     }
 
     #[inline]
@@ -192,10 +202,9 @@ impl Engine {
         hint: &Hint,
     ) -> Result<Plan, Status> {
         self.judge_host_limit(caller, command)?;
-        let (debtor, creditor) = self.judge_accounts(command, hint)?;
+        let Parties { debtor, creditor, debit, credit } = self.judge_accounts(command, hint)?;
         let amount = command.amount;
         judge_amount(amount)?;
-        let (debit, credit) = (self.accounts.hot(debtor), self.accounts.hot(creditor));
         let fees = if credit.is_system() {
             None
         } else {
@@ -203,8 +212,9 @@ impl Engine {
             let base_rate = self.configuration.curve.base;
             let base = fee(amount, base_rate);
             let extra = if rate == base_rate { 0 } else { fee(amount, rate) - base };
-            let is_cross_host = debit.host != credit.host;
-            let base = if is_cross_host && base_rate != CROSS_HOST_RATE {
+            let (host, payee_host) =
+                (debit.host, (debit.host != credit.host).then_some(credit.host));
+            let base = if payee_host.is_some() && base_rate != CROSS_HOST_RATE {
                 fee(amount, CROSS_HOST_RATE)
             } else {
                 base
@@ -215,50 +225,43 @@ impl Engine {
             if is_above_limit(rate, command.value) {
                 return Err(Status::FeeAboveLimit);
             }
-            Some(Fees { rate, base, extra, is_cross_host, pair })
+            Some(Fees { rate, base, extra, host, payee_host, pair })
         };
         // At most 2^127 and a twentieth of it.
         let needed = amount + fees.map_or(0, |fees| fees.extra);
         if needed > debit.available(debit.floor) {
             return Err(Status::InsufficientFunds);
         }
-        Ok(Plan { debtor, creditor, fees })
+        Ok(Plan { debtor, creditor, asset: debit.asset, fees })
     }
 
     /// Pays.
     #[inline]
     pub(super) fn transfer(&mut self, command: &Command, hint: &Hint) -> Result<u32, Status> {
-        let Plan { debtor, creditor, fees } = self.plan_transfer(&self.caller, command, hint)?;
+        let Plan { debtor, creditor, asset, fees } =
+            self.plan_transfer(&self.caller, command, hint)?;
         // Point of no return.
         self.count_host(command);
         self.money_moved = true;
-        let rate = fees.map_or(0, |fees| fees.rate);
-        self.note.rate = rate;
-        let gets = |base| (Event::TokensTransferred, creditor, command.amount - base);
-        if let Some(fees) = fees {
-            let fee = |account, amount| (Event::TransactionFeeCollected, account, amount);
-            let (asset, host) = {
-                let debit = self.accounts.hot(debtor);
-                (self.assets.row(debit.asset), usize::from(debit.host))
-            };
-            let collector = asset.collectors[host];
-            if fees.is_cross_host {
-                let payee_host = self.accounts.hot(creditor).host;
-                let treasury = asset.treasuries[usize::from(payee_host)];
-                let credits =
-                    [gets(fees.base), fee(treasury, fees.base), fee(collector, fees.extra)];
-                self.pay(debtor, credits);
-                let event = Event::CrossRegistryTransferCompleted;
-                self.tell(event, command.asset, command.debit, command.credit);
-            } else {
-                self.pay(debtor, [gets(fees.base), fee(collector, fees.base + fees.extra)]);
-            }
-            self.count_pair(&fees.pair);
+        let Some(fees) = fees else {
+            self.after = self.pay(debtor, (creditor, command.amount), []);
+            return Ok(0);
+        };
+        self.note.rate = fees.rate;
+        let gets = (creditor, command.amount - fees.base);
+        let row = self.assets.row(asset);
+        let collector = row.collectors[usize::from(fees.host)];
+        if let Some(payee_host) = fees.payee_host {
+            let treasury = row.treasuries[usize::from(payee_host)];
+            let fees = [(treasury, fees.base), (collector, fees.extra)];
+            self.after = self.pay(debtor, gets, fees);
+            let event = Event::CrossRegistryTransferCompleted;
+            self.tell(event, command.asset, command.debit, command.credit);
         } else {
-            self.pay(debtor, [gets(0)]);
+            self.after = self.pay(debtor, gets, [(collector, fees.base + fees.extra)]);
         }
-        self.balances(Some(debtor), Some(creditor));
-        Ok(rate)
+        self.count_pair(&fees.pair);
+        Ok(fees.rate)
     }
 
     /// What a transfer would do now.
