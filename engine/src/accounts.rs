@@ -124,24 +124,20 @@ impl Accounts {
         row.owner == owner && row.asset == place
     }
 
-    /// See [`Index::peek`].
-    pub(crate) fn peek(&self, hash: u64) -> u64 {
-        self.index.peek(hash)
+    /// See [`Index::prefetch`].
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.index.prefetch(hash);
     }
 
-    /// The account that a search would look at first.
+    /// The account that a search would look at first, its hot line called into the cache.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> u32 {
-        self.index.candidate(hash).unwrap_or(NONE)
-    }
-
-    /// Reads the hot line of a candidate, so that it is in the cache.
-    #[inline]
-    pub(crate) fn touch(&self, number: u32) -> u64 {
-        if number == NONE {
-            return 0;
-        }
-        self.hot.row(number).sequence
+        let Some(number) = self.index.candidate(hash) else {
+            return NONE;
+        };
+        self.hot.prefetch(number);
+        number
     }
 
     /// Hot line of an account.

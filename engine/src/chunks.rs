@@ -3,6 +3,8 @@
 
 use alloc::vec::Vec;
 
+use prefetch_index::prefetch_index;
+
 use crate::limits::CHUNK_ROWS;
 
 /// See the module.
@@ -33,6 +35,15 @@ impl<T, const ROWS: usize> Chunks<T, ROWS> {
     pub(crate) fn row(&self, number: u32) -> &T {
         let number = number as usize;
         &self.chunks[number / ROWS][number % ROWS]
+    }
+
+    /// Calls a row, if it is there, into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, number: u32) {
+        let number = number as usize;
+        if let Some(chunk) = self.chunks.get(number / ROWS) {
+            prefetch_index(chunk, number % ROWS);
+        }
     }
 
     /// One row, to change it.

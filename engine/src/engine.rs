@@ -3,6 +3,7 @@
 //! It never fails and never panics on what a client sent. The invariant: the state is a function
 //! of the genesis record and the records executed.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use protocol::cut::{AccountRow, SupplyRow};
@@ -24,11 +25,10 @@ use crate::holds::Holds;
 use crate::hosts::Hosts;
 use crate::ids::Ids;
 use crate::keys::Keys;
-use crate::limits::RESOLVE_BLOCK;
 use crate::owners::Owners;
 use crate::posting::Note;
 use crate::request::Leg;
-use crate::resolve::Hint;
+use crate::resolve::Ahead;
 use crate::supply::{Assets, Sums};
 use crate::undo::Undo;
 use crate::velocity::Velocity;
@@ -106,7 +106,7 @@ pub struct Engine {
     pub(crate) undo: Undo,
     pub(crate) changes: Changes,
     pub(crate) effects: Effects,
-    pub(crate) hints: Vec<Hint>,
+    pub(crate) ahead: Option<Box<Ahead>>,
     pub(crate) legs: Vec<Leg>,
 }
 
@@ -158,7 +158,7 @@ impl Engine {
             undo: Undo::default(),
             changes: Changes::new(),
             effects: Effects::new(options.history, options.effects_max),
-            hints: Vec::with_capacity(RESOLVE_BLOCK),
+            ahead: Some(Box::new(Ahead::NONE)),
             legs: Vec::new(),
         }
     }

@@ -122,9 +122,12 @@ impl Ids {
         self.tables.get(self.place(unix_ms)?)?.as_deref()
     }
 
-    /// Reads where a search for `key` would begin.
-    pub(crate) fn peek(&self, key: &Key) -> u64 {
-        self.table(key.unix_ms()).map_or(0, |table| table.index.peek(key.hash))
+    /// Calls the place where a search for `key` would begin into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: &Key) {
+        if let Some(table) = self.table(key.unix_ms()) {
+            table.index.prefetch(key.hash);
+        }
     }
 
     /// What became of the command with `key`.
@@ -144,18 +147,17 @@ impl Ids {
     pub(crate) fn insert(&mut self, key: &Key, sequence: u64, check: u32, outcome: (u16, u16)) {
         let place =
             self.place(key.unix_ms()).expect("ids below the floor are refused before they run");
-        if self.tables.get(place).is_none_or(Option::is_none) {
-            self.add_table(place);
-        }
         let (status, rate) = outcome;
         let row = Row { id: key.halves(), scope: key.scope, sequence, check, status, rate };
-        let spare = &mut self.spare_rows;
-        let table = self.tables[place].as_mut().expect("the table is there, or was just added");
+        let Self { tables, spare_rows: spare, .. } = self;
+        let Some(Some(table)) = tables.get_mut(place) else {
+            self.add_table(place);
+            return self.insert(key, sequence, check, outcome);
+        };
         let number = table
             .rows
             .push_with(row, || spare.pop().unwrap_or_else(|| Vec::with_capacity(ID_CHUNK_ROWS)));
         table.index.insert(key.hash, number);
-        self.planned = self.planned.max(table.rows.len());
         self.held += 1;
     }
 
@@ -163,6 +165,9 @@ impl Ids {
     fn add_table(&mut self, place: usize) {
         // Only the newest table is planned for: late ids must not buy memory.
         let is_newest = place >= self.tables.len();
+        if let Some(Some(last)) = self.tables.back() {
+            self.planned = self.planned.max(last.rows.len());
+        }
         while self.tables.len() <= place {
             self.tables.push_back(None);
         }

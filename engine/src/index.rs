@@ -10,6 +10,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use prefetch_index::prefetch_index;
+
 use crate::limits::{MOVED_PER_INSERT, PREPARED_TABLE_BITS, ZEROED_PER_INSERT};
 
 const NUMBER_BITS: u32 = 30;
@@ -130,10 +132,10 @@ impl Index {
         self.len = 0;
     }
 
-    /// Reads the entry where a search would begin, so that a later search finds it in the cache.
-    pub(crate) fn peek(&self, hash: u64) -> u64 {
-        let home = self.table.home(hash);
-        self.table.entries.get(home).copied().unwrap_or(0)
+    /// Calls the entry where a search would begin into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        prefetch_index(&self.table.entries, self.table.home(hash));
     }
 
     /// The first number under `hash`, if any, without comparing keys.

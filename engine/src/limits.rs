@@ -9,8 +9,10 @@ pub(crate) const NOTICE_MAX_MS: u64 = 366 * 24 * 3_600_000;
 pub(crate) const CROSS_HOST_RATE: u32 = 5_000;
 /// Rows of a table chunk: rows never move, and a new chunk is quick to make.
 pub(crate) const CHUNK_ROWS: usize = 8_192;
-/// Commands resolved ahead: their rows fit the second-level cache.
-pub(crate) const RESOLVE_BLOCK: usize = 128;
+/// Commands ahead whose hashes are known, a power of two: memory answers in the time of fewer.
+pub(crate) const HASHED_AHEAD: usize = 32;
+/// Commands ahead whose accounts are looked up.
+pub(crate) const FOUND_AHEAD: usize = 16;
 /// Slots of an old index moved with each insertion while the index grows.
 pub(crate) const MOVED_PER_INSERT: usize = 64;
 /// Slots of the next table zeroed with each insertion in the last quarter before it is needed: all.

@@ -159,7 +159,7 @@ impl Engine {
     }
 
     /// Changes liquid of an account.
-    #[inline]
+    #[inline(always)]
     fn shift_liquid(&mut self, number: u32, units: i128) -> Shifted {
         let hot = self.accounts.hot_mut(number);
         if !self.changes.is_noted(hot.flags) {

@@ -40,15 +40,14 @@ impl Engine {
         self.caller.role = request.role;
         self.history_checked = request.history_checked;
         self.find_caller_host();
-        let (mut at, mut base, mut end) = (0, 0, 0);
+        let mut ahead = self.ahead.take().expect("one request runs at a time");
+        ahead.begin();
+        let mut at = 0;
         while at < slots.len() {
-            if at >= end {
-                base = at;
-                end = at + self.resolve_block(&slots[at..]);
-            }
+            self.look_ahead(&mut ahead, slots, at);
             let command = &slots[at];
             if shape::is_plain_transfer(command) {
-                let hint = self.hints[at - base];
+                let hint = self.hint(&mut ahead, command, at);
                 let outcome = self.single(Ok(Kind::Transfer), command, &[], Some(hint));
                 outcomes.push(outcome);
                 at += 1;
@@ -62,6 +61,7 @@ impl Engine {
                 at += 1 + data.len();
             }
         }
+        self.ahead = Some(ahead);
     }
 
     /// As [`Self::single`], once for every kind but the one that has a way of its own.
@@ -82,7 +82,7 @@ impl Engine {
         kind: Result<Kind, Status>,
         command: &Command,
         data: &[Command],
-        hint: Option<Hint>,
+        hint: Option<&Hint>,
     ) -> Outcome {
         self.executed += 1;
         let sequence = self.executed;
@@ -102,18 +102,25 @@ impl Engine {
         kind: Result<Kind, Status>,
         command: &Command,
         data: &[Command],
-        hint: Option<Hint>,
+        hint: Option<&Hint>,
     ) -> Result<Decided, Status> {
         let kind = kind?;
-        let hint = hint.unwrap_or_else(|| self.resolve(kind, command));
-        if !self.allows(kind, command, &hint) {
+        let resolved;
+        let hint = match hint {
+            Some(hint) => hint,
+            None => {
+                resolved = self.resolve(kind, command);
+                &resolved
+            }
+        };
+        if !self.allows(kind, command, hint) {
             return Err(Status::NotFound);
         }
         if kind.is_internal() {
-            return self.run_at(kind, command, data, &hint).map(Decided::Now);
+            return self.run_at(kind, command, data, hint).map(Decided::Now);
         }
         if command.has(flags::KEYED) {
-            return self.decide_keyed(kind, command, data, &hint);
+            return self.decide_keyed(kind, command, data, hint);
         }
         self.judge_id_time(&hint.key)?;
         let check = self.hash.check(self.hash.body(command, data));
@@ -126,7 +133,7 @@ impl Engine {
         }
         self.make_room(1)?;
         self.judge_floor(&hint.key)?;
-        let outcome = self.run_at(kind, command, data, &hint);
+        let outcome = self.run_at(kind, command, data, hint);
         let (status, rate) = match outcome {
             Ok(rate) => (Status::Ok, rate),
             Err(status) => (status, 0),

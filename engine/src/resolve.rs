@@ -1,17 +1,16 @@
-//! Resolving: the accounts and the id of commands, looked up a block ahead in passes whose cache
-//! misses overlap, because that is where the time of a large frame goes.
+//! Resolving: the accounts and the id of commands. Those of transfers are looked up some commands
+//! ahead, in steps that call what the next step reads into the cache, so that a large frame does
+//! not wait for its memory.
 //!
 //! It changes nothing and decides nothing. The invariant: a resolved number stays right, for rows
 //! never move; what was not found is looked up again when it is needed.
-
-use core::hint::black_box;
 
 use protocol::{AssetId, Command, Kind, OwnerId};
 
 use crate::accounts::NONE;
 use crate::engine::Engine;
 use crate::ids::Key;
-use crate::limits::RESOLVE_BLOCK;
+use crate::limits::{FOUND_AHEAD, HASHED_AHEAD};
 
 /// What is known of a command before it runs.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +27,26 @@ pub(crate) struct Hint {
     pub(crate) pair_hash: u64,
     /// Id in its scope.
     pub(crate) key: Key,
+}
+
+/// What is known of the next transfers of a request.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    hints: [Hint; HASHED_AHEAD],
+    /// The slot after the last one whose hashes are known.
+    hashed: usize,
+    /// The slot after the last one whose candidates are known.
+    found: usize,
+}
+
+impl Ahead {
+    /// Of no request.
+    pub(crate) const NONE: Self = Self { hints: [Hint::NONE; HASHED_AHEAD], hashed: 0, found: 0 };
+
+    /// Of a request whose slots were not looked at.
+    pub(crate) const fn begin(&mut self) {
+        (self.hashed, self.found) = (0, 0);
+    }
 }
 
 impl Hint {
@@ -121,44 +140,48 @@ impl Engine {
         hint
     }
 
-    /// Resolves the transfers among the next slots; returns how many slots were looked at. A data
-    /// slot may be taken for a transfer: its hint is never asked for.
-    pub(crate) fn resolve_block(&mut self, slots: &[Command]) -> usize {
-        let mut hints = core::mem::take(&mut self.hints);
-        hints.clear();
-        let slots = slots.get(..RESOLVE_BLOCK).unwrap_or(slots);
-        let is_transfer = |slot: &Command| slot.kind == Kind::Transfer.number();
-        hints.extend(slots.iter().map(|slot| {
-            if is_transfer(slot) { self.hashes(Kind::Transfer, slot) } else { Hint::NONE }
-        }));
-        // What the index suggests, the rows, then the comparison; ids and pairs: short loops, so
-        // that many loads are under way at once.
-        let mut touched = 0;
-        for hint in &hints {
-            touched ^= self.velocity.peek(hint.pair_hash);
-        }
-        for hint in &hints {
-            touched ^= self.accounts.peek(hint.debit_hash) ^ self.accounts.peek(hint.credit_hash);
-        }
-        for hint in &hints {
-            touched ^= self.ids.peek(&hint.key);
-        }
-        for hint in &mut hints {
-            hint.debit = self.accounts.candidate(hint.debit_hash);
-            hint.credit = self.accounts.candidate(hint.credit_hash);
-        }
-        for hint in &hints {
-            touched ^= self.accounts.touch(hint.debit) ^ self.accounts.touch(hint.credit);
-        }
-        for (slot, hint) in slots.iter().zip(&mut hints) {
-            if is_transfer(slot) {
-                self.find_accounts(slot, hint);
-            } else {
-                (hint.debit, hint.credit) = (NONE, NONE);
+    /// Looks at the slots after `at`, as far as it has not yet: the hashes of those furthest away,
+    /// whose index entries are called into the cache, then the accounts of nearer ones. A data slot
+    /// may be taken for a transfer: its hint is never asked for.
+    #[inline]
+    pub(crate) fn look_ahead(&self, ahead: &mut Ahead, slots: &[Command], at: usize) {
+        let end = slots.len().min(at + HASHED_AHEAD);
+        while ahead.hashed < end {
+            let slot = &slots[ahead.hashed];
+            if slot.kind == Kind::Transfer.number() {
+                self.hash_ahead(slot, &mut ahead.hints[ahead.hashed % HASHED_AHEAD]);
             }
+            ahead.hashed += 1;
         }
-        black_box(touched);
-        self.hints = hints;
-        slots.len()
+        let end = end.min(at + FOUND_AHEAD);
+        while ahead.found < end {
+            if slots[ahead.found].kind == Kind::Transfer.number() {
+                let hint = &mut ahead.hints[ahead.found % HASHED_AHEAD];
+                hint.debit = self.accounts.candidate(hint.debit_hash);
+                hint.credit = self.accounts.candidate(hint.credit_hash);
+            }
+            ahead.found += 1;
+        }
+    }
+
+    /// The hashes of a transfer; calls what they lead to into the cache.
+    #[inline(never)]
+    fn hash_ahead(&self, transfer: &Command, hint: &mut Hint) {
+        hint.debit_hash = self.hash.key(transfer.debit, transfer.asset);
+        self.accounts.prefetch(hint.debit_hash);
+        hint.credit_hash = self.hash.key(transfer.credit, transfer.asset);
+        self.accounts.prefetch(hint.credit_hash);
+        hint.pair_hash = self.hash.pair(hint.debit_hash, hint.credit_hash);
+        self.velocity.prefetch(hint.pair_hash);
+        hint.key = self.key(transfer.debit, transfer.id);
+        self.ids.prefetch(&hint.key);
+    }
+
+    /// The hint of the transfer at slot `at`, which was looked at.
+    #[inline]
+    pub(crate) fn hint<'a>(&self, ahead: &'a mut Ahead, command: &Command, at: usize) -> &'a Hint {
+        let hint = &mut ahead.hints[at % HASHED_AHEAD];
+        self.find_accounts(command, hint);
+        hint
     }
 }

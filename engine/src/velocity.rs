@@ -7,6 +7,7 @@
 
 use alloc::vec::Vec;
 
+use prefetch_index::prefetch_index;
 use protocol::parameter::Parameter;
 use zerocopy::FromZeros;
 
@@ -190,11 +191,12 @@ impl Velocity {
         hash as usize & (self.sets.len() - 1)
     }
 
-    /// Reads what a search for `hash` would read.
+    /// Calls what a search for `hash` would read into the cache.
     #[inline]
-    pub(crate) fn peek(&self, hash: u64) -> u64 {
+    pub(crate) fn prefetch(&self, hash: u64) {
         let set = &self.sets[self.place(hash)];
-        set.keys[0] ^ set.tallies[0].0
+        prefetch_index(set.keys.as_slice(), 0);
+        prefetch_index(set.tallies.as_slice(), 0);
     }
 
     /// Looks up the pair of two accounts.

@@ -25,11 +25,11 @@ use crate::velocity::Pair;
 
 /// The accounts that a payment is between.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Parties<'a> {
-    pub(super) debtor: u32,
-    pub(super) creditor: u32,
-    pub(super) debit: &'a Hot,
-    pub(super) credit: &'a Hot,
+pub(crate) struct Parties<'a> {
+    pub(crate) debtor: u32,
+    pub(crate) creditor: u32,
+    pub(crate) debit: &'a Hot,
+    pub(crate) credit: &'a Hot,
 }
 
 /// A transfer that is going to be executed.
@@ -228,7 +228,7 @@ impl Engine {
             Some(Fees { rate, base, extra, host, payee_host, pair })
         };
         // At most 2^127 and a twentieth of it.
-        let needed = amount + fees.map_or(0, |fees| fees.extra);
+        let needed = amount + fees.as_ref().map_or(0, |fees| fees.extra);
         if needed > debit.available(debit.floor) {
             return Err(Status::InsufficientFunds);
         }
@@ -243,7 +243,7 @@ impl Engine {
         // Point of no return.
         self.count_host(command);
         self.money_moved = true;
-        let Some(fees) = fees else {
+        let Some(fees) = &fees else {
             self.after = self.pay(debtor, (creditor, command.amount), []);
             return Ok(0);
         };
@@ -253,8 +253,8 @@ impl Engine {
         let collector = row.collectors[usize::from(fees.host)];
         if let Some(payee_host) = fees.payee_host {
             let treasury = row.treasuries[usize::from(payee_host)];
-            let fees = [(treasury, fees.base), (collector, fees.extra)];
-            self.after = self.pay(debtor, gets, fees);
+            let parts = [(treasury, fees.base), (collector, fees.extra)];
+            self.after = self.pay(debtor, gets, parts);
             let event = Event::CrossRegistryTransferCompleted;
             self.tell(event, command.asset, command.debit, command.credit);
         } else {
