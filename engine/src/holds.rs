@@ -59,6 +59,11 @@ impl Holds {
         })
     }
 
+    /// Calls the place where a search would begin into the cache.
+    pub(crate) fn prefetch(&self, hash: &Hash, debtor: u32, id: u128) {
+        self.index.prefetch(Self::hash(hash, debtor, id));
+    }
+
     /// One hold.
     pub(crate) fn row(&self, slot: u32) -> &Hold {
         &self.slab.row(slot).0

@@ -56,7 +56,8 @@ impl Engine {
             } else {
                 let data = data_of(slots, at);
                 let kind = shape::judge(request.principal, command, data, false);
-                let outcome = self.single_of_any_kind(kind, command, data);
+                let hint = self.hint_if_any(&mut ahead, command, at);
+                let outcome = self.single_of_any_kind(kind, command, data, hint);
                 outcomes.push(outcome);
                 at += 1 + data.len();
             }
@@ -71,8 +72,9 @@ impl Engine {
         kind: Result<Kind, Status>,
         command: &Command,
         data: &[Command],
+        hint: Option<&Hint>,
     ) -> Outcome {
-        self.single(kind, command, data, None)
+        self.single(kind, command, data, hint)
     }
 
     /// A command on its own; inlined, so that a transfer's way knows its kind.

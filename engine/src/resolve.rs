@@ -1,6 +1,6 @@
-//! Resolving: the accounts and the id of commands. Those of transfers are looked up some commands
-//! ahead, in steps that call what the next step reads into the cache, so that a large frame does
-//! not wait for its memory.
+//! Resolving: the accounts and the id of commands. Those of transfers and holds are looked up some
+//! commands ahead, in steps that call what the next step reads into the cache, so that a large
+//! frame does not wait for its memory.
 //!
 //! It changes nothing and decides nothing. The invariant: a resolved number stays right, for rows
 //! never move; what was not found is looked up again when it is needed.
@@ -29,7 +29,7 @@ pub(crate) struct Hint {
     pub(crate) key: Key,
 }
 
-/// What is known of the next transfers of a request.
+/// What is known of the next transfers and holds of a request.
 #[derive(Debug)]
 pub(crate) struct Ahead {
     hints: [Hint; HASHED_AHEAD],
@@ -142,38 +142,43 @@ impl Engine {
 
     /// Looks at the slots after `at`, as far as it has not yet: the hashes of those furthest away,
     /// whose index entries are called into the cache, then the accounts of nearer ones. A data slot
-    /// may be taken for a transfer: its hint is never asked for.
+    /// may be taken for a command: its hint is never asked for.
     #[inline]
     pub(crate) fn look_ahead(&self, ahead: &mut Ahead, slots: &[Command], at: usize) {
         let end = slots.len().min(at + HASHED_AHEAD);
         while ahead.hashed < end {
             let slot = &slots[ahead.hashed];
-            if slot.kind == Kind::Transfer.number() {
+            if is_looked_up(slot) {
                 self.hash_ahead(slot, &mut ahead.hints[ahead.hashed % HASHED_AHEAD]);
             }
             ahead.hashed += 1;
         }
         let end = end.min(at + FOUND_AHEAD);
         while ahead.found < end {
-            if slots[ahead.found].kind == Kind::Transfer.number() {
+            let slot = &slots[ahead.found];
+            if is_looked_up(slot) {
                 let hint = &mut ahead.hints[ahead.found % HASHED_AHEAD];
                 hint.debit = self.accounts.candidate(hint.debit_hash);
                 hint.credit = self.accounts.candidate(hint.credit_hash);
+                if is_of_creditor(slot) {
+                    self.holds.prefetch(&self.hash, hint.debit, slot.reference);
+                }
             }
             ahead.found += 1;
         }
     }
 
-    /// The hashes of a transfer; calls what they lead to into the cache.
+    /// The hashes of a command; calls what they lead to into the cache.
     #[inline(never)]
-    fn hash_ahead(&self, transfer: &Command, hint: &mut Hint) {
-        hint.debit_hash = self.hash.key(transfer.debit, transfer.asset);
+    fn hash_ahead(&self, command: &Command, hint: &mut Hint) {
+        hint.debit_hash = self.hash.key(command.debit, command.asset);
         self.accounts.prefetch(hint.debit_hash);
-        hint.credit_hash = self.hash.key(transfer.credit, transfer.asset);
+        hint.credit_hash = self.hash.key(command.credit, command.asset);
         self.accounts.prefetch(hint.credit_hash);
         hint.pair_hash = self.hash.pair(hint.debit_hash, hint.credit_hash);
         self.velocity.prefetch(hint.pair_hash);
-        hint.key = self.key(transfer.debit, transfer.id);
+        let scope = if is_of_creditor(command) { command.credit } else { command.debit };
+        hint.key = self.key(scope, command.id);
         self.ids.prefetch(&hint.key);
     }
 
@@ -184,4 +189,33 @@ impl Engine {
         self.find_accounts(command, hint);
         hint
     }
+
+    /// The hint of the command at slot `at` if it is of a kind that is looked at ahead.
+    pub(crate) fn hint_if_any<'a>(
+        &self,
+        ahead: &'a mut Ahead,
+        command: &Command,
+        at: usize,
+    ) -> Option<&'a Hint> {
+        is_looked_up(command).then(|| self.hint(ahead, command, at))
+    }
+}
+
+/// Whether it is of a kind between two accounts of which there are many.
+#[inline]
+const fn is_looked_up(command: &Command) -> bool {
+    const FIRST: u16 = Kind::Transfer.number();
+    const LAST: u16 = Kind::Release.number();
+    const _: () = assert!(
+        Kind::Hold.number() == FIRST + 1
+            && Kind::Capture.number() == FIRST + 2
+            && LAST == FIRST + 3
+    );
+    command.kind.wrapping_sub(FIRST) <= LAST - FIRST
+}
+
+/// Whether a command that is looked up runs by the creditor's authority and names a hold.
+#[inline]
+const fn is_of_creditor(command: &Command) -> bool {
+    command.kind >= Kind::Capture.number()
 }
