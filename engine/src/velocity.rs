@@ -92,7 +92,7 @@ pub(crate) struct Entry {
 
 /// A pair looked up: its set, its key, its slot if it has one, and its earlier payments in the
 /// sliding window.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pair {
     set: usize,
     key: u64,

@@ -32,28 +32,25 @@ pub(crate) struct Parties<'a> {
     pub(crate) credit: &'a Hot,
 }
 
-/// A transfer that is going to be executed.
+/// A transfer that is going to be executed. Flat, so that it stays in registers.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     debtor: u32,
     creditor: u32,
+    rate: u32,
     /// Place of the asset.
     asset: u8,
-    fees: Option<Fees>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Fees {
-    rate: u32,
-    /// The part out of the amount.
-    base: u128,
-    /// The part on top.
-    extra: u128,
+    /// Whether it pays fees and counts for its pair; one to the frame itself does not.
+    is_charged: bool,
     /// Host of the debtor, which collects.
     host: u16,
-    /// Host of the creditor if it is another one.
-    payee_host: Option<u16>,
+    /// Host of the creditor.
+    payee_host: u16,
     pair: Pair,
+    /// The fee out of the amount.
+    base: u128,
+    /// The fee on top.
+    extra: u128,
 }
 
 /// What a transfer would cost.
@@ -179,7 +176,7 @@ impl Engine {
     }
 
     /// The pair of a payment and the rate that it pays now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn price(&self, hint: &Hint, pair: (u32, u32)) -> (Pair, u32) {
         let (debtor, creditor) = pair;
         let pair = self.velocity.find(hint.pair_hash, debtor, creditor);
@@ -194,7 +191,7 @@ impl Engine {
         velocity.add(pair, |before| undo.note(|| Step::Velocity(before)));
     }
 
-    #[inline]
+    #[inline(always)]
     fn plan_transfer(
         &self,
         caller: &Caller,
@@ -205,71 +202,75 @@ impl Engine {
         let Parties { debtor, creditor, debit, credit } = self.judge_accounts(command, hint)?;
         let amount = command.amount;
         judge_amount(amount)?;
-        let fees = if credit.is_system() {
-            None
-        } else {
-            let (pair, rate) = self.price(hint, (debtor, creditor));
+        let is_charged = !credit.is_system();
+        let mut plan = Plan {
+            debtor,
+            creditor,
+            rate: 0,
+            asset: debit.asset,
+            is_charged,
+            host: debit.host,
+            payee_host: credit.host,
+            pair: Pair::default(),
+            base: 0,
+            extra: 0,
+        };
+        if is_charged {
+            (plan.pair, plan.rate) = self.price(hint, (debtor, creditor));
             let base_rate = self.configuration.curve.base;
-            let base = fee(amount, base_rate);
-            let extra = if rate == base_rate { 0 } else { fee(amount, rate) - base };
-            let (host, payee_host) =
-                (debit.host, (debit.host != credit.host).then_some(credit.host));
-            let base = if payee_host.is_some() && base_rate != CROSS_HOST_RATE {
-                fee(amount, CROSS_HOST_RATE)
-            } else {
-                base
-            };
-            if base >= amount {
+            plan.base = fee(amount, base_rate);
+            if plan.rate != base_rate {
+                plan.extra = fee(amount, plan.rate) - plan.base;
+            }
+            if plan.host != plan.payee_host && base_rate != CROSS_HOST_RATE {
+                plan.base = fee(amount, CROSS_HOST_RATE);
+            }
+            if plan.base >= amount {
                 return Err(Status::AmountBelowFee);
             }
-            if is_above_limit(rate, command.value) {
+            if is_above_limit(plan.rate, command.value) {
                 return Err(Status::FeeAboveLimit);
             }
-            Some(Fees { rate, base, extra, host, payee_host, pair })
-        };
+        }
         // At most 2^127 and a twentieth of it.
-        let needed = amount + fees.as_ref().map_or(0, |fees| fees.extra);
-        if needed > debit.available(debit.floor) {
+        if amount + plan.extra > debit.available(debit.floor) {
             return Err(Status::InsufficientFunds);
         }
-        Ok(Plan { debtor, creditor, asset: debit.asset, fees })
+        Ok(plan)
     }
 
     /// Pays.
     #[inline]
     pub(super) fn transfer(&mut self, command: &Command, hint: &Hint) -> Result<u32, Status> {
-        let Plan { debtor, creditor, asset, fees } =
-            self.plan_transfer(&self.caller, command, hint)?;
+        let plan = self.plan_transfer(&self.caller, command, hint)?;
         // Point of no return.
         self.count_host(command);
         self.money_moved = true;
-        let Some(fees) = &fees else {
+        let Plan { debtor, creditor, base, extra, .. } = plan;
+        if !plan.is_charged {
             self.after = self.pay(debtor, (creditor, command.amount), []);
             return Ok(0);
-        };
-        self.note.rate = fees.rate;
-        let gets = (creditor, command.amount - fees.base);
-        let row = self.assets.row(asset);
-        let collector = row.collectors[usize::from(fees.host)];
-        if let Some(payee_host) = fees.payee_host {
-            let treasury = row.treasuries[usize::from(payee_host)];
-            let parts = [(treasury, fees.base), (collector, fees.extra)];
-            self.after = self.pay(debtor, gets, parts);
+        }
+        self.note.rate = plan.rate;
+        let gets = (creditor, command.amount - base);
+        let row = self.assets.row(plan.asset);
+        let collector = row.collectors[usize::from(plan.host)];
+        if plan.host == plan.payee_host {
+            self.after = self.pay(debtor, gets, [(collector, base + extra)]);
+        } else {
+            let treasury = row.treasuries[usize::from(plan.payee_host)];
+            self.after = self.pay(debtor, gets, [(treasury, base), (collector, extra)]);
             let event = Event::CrossRegistryTransferCompleted;
             self.tell(event, command.asset, command.debit, command.credit);
-        } else {
-            self.after = self.pay(debtor, gets, [(collector, fees.base + fees.extra)]);
         }
-        self.count_pair(&fees.pair);
-        Ok(fees.rate)
+        self.count_pair(&plan.pair);
+        Ok(plan.rate)
     }
 
     /// What a transfer would do now.
     pub(crate) fn quote(&self, caller: &Caller, command: &Command) -> Result<Quote, Status> {
         let hint = self.resolve(Kind::Transfer, command);
-        let plan = self.plan_transfer(caller, command, &hint)?;
-        let (rate, base, extra) =
-            plan.fees.map_or((0, 0, 0), |fees| (fees.rate, fees.base, fees.extra));
+        let Plan { rate, base, extra, .. } = self.plan_transfer(caller, command, &hint)?;
         Ok(Quote { pays: command.amount + extra, gets: command.amount - base, base, extra, rate })
     }
 
