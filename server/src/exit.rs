@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+use crate::threads::Fatal;
+
 /// Why the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -38,6 +40,16 @@ pub(crate) enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+impl From<&Fatal> for Exit {
+    fn from(fatal: &Fatal) -> Self {
+        match fatal {
+            Fatal::Sync(_) => Self::SyncFailed,
+            Fatal::Prepare(_) => Self::Io,
+            Fatal::Halt(_) => Self::Internal,
+        }
     }
 }
 

@@ -383,11 +383,6 @@ fn reload(identity: &FileSource) {
 
 /// The end of the process when a stage cannot go on: nothing more is answered.
 fn die(fatal: Fatal) {
-    let exit = match fatal {
-        Fatal::Sync(_) => Exit::SyncFailed,
-        Fatal::Prepare(_) => Exit::Io,
-        Fatal::Halt(_) => Exit::Internal,
-    };
     crate::logging::complain(&fatal);
-    std::process::exit(i32::from(exit as u8));
+    std::process::exit(i32::from(Exit::from(&fatal) as u8));
 }

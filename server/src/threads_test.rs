@@ -1,6 +1,7 @@
 //! Tests of the threads on a simulated disk: a stop loses nothing, a failed sync ends everything.
 
 use super::*;
+use crate::exit::Exit;
 
 use engine::{Engine, Options};
 use journal::{Config, Entry, Journal, Kind, MemoryStorage, Reader};
@@ -160,4 +161,40 @@ fn a_poisoned_journal_is_a_failed_sync_whoever_meets_it() {
     assert!(matches!(met, Fatal::Sync(_)), "{met}");
     let other = Fatal::of(&Halt::Append(AppendError::TooLarge { len: 2, max: 1 }));
     assert!(matches!(other, Fatal::Halt(_)), "{other}");
+}
+
+/// A record that finds every buffer waiting is written by the journal thread itself, which so can
+/// be the one that meets a failing disk.
+#[test]
+fn a_write_that_fails_under_the_journal_thread_ends_with_the_code_of_a_failed_sync() {
+    let disk = MemoryStorage::direct();
+    let entry = Entry {
+        kind: Kind::Genesis,
+        rules: RULES,
+        epoch: 1,
+        first_sequence: 1,
+        timestamp_ns: 1,
+        ..Entry::default()
+    };
+    let config = Config { segment_size: 1 << 20 };
+    let journal = Journal::create(Arc::new(disk.clone()), config, 1, &entry, &[&[0; 128]]).unwrap();
+    let (mut appender, _syncer, _preparer) = journal.split();
+    disk.fail_sync_in(0);
+    // Longer than what is copied behind the one before, so that each takes a buffer.
+    let payload = vec![0; 100 * 1024];
+    let error = (1..10).find_map(|sequence| {
+        let entry = Entry {
+            kind: Kind::Commands,
+            first_sequence: sequence,
+            commands: 1,
+            timestamp_ns: 1 + sequence,
+            ..entry
+        };
+        appender.append(&entry, &[&payload]).err()
+    });
+    let error = error.expect("more records than buffers");
+    assert!(matches!(error, AppendError::Storage(_)), "{error}");
+    let fatal = Fatal::of(&Halt::Append(error));
+    assert_eq!(Exit::from(&fatal), Exit::SyncFailed, "{fatal}");
+    assert_eq!(Exit::SyncFailed as u8, 80);
 }
