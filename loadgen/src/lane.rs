@@ -290,6 +290,12 @@ impl Lane {
     }
 }
 
+/// The time of this machine's clock.
+pub(crate) fn unix_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0))
+}
+
 /// The stream that says which accounts are read.
 fn reads_of(load: &Load, client: Option<&Client>) -> Random {
     Random::new(load.seed ^ client.map_or(0, |client| u64::from(client.hello().principal as u32)))
@@ -305,10 +311,7 @@ impl Clock {
     fn new(client: Option<&Client>, started: Instant) -> Self {
         let anchor_ms = match client {
             Some(client) => client.hello().timestamp / 1_000_000,
-            None => {
-                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-                now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0))
-            }
+            None => unix_ms(),
         };
         Self { anchor_ms, started }
     }

@@ -109,6 +109,8 @@ impl Agreement {
 pub struct Report {
     /// What was asked.
     pub settings: Settings,
+    /// Unix time of the first request, in milliseconds.
+    pub began_ms: u64,
     /// Seconds from the first request to the last reply.
     pub seconds: f64,
     /// Commands executed.
@@ -148,6 +150,7 @@ impl Report {
         let seconds = elapsed.as_secs_f64().max(1e-9);
         Self {
             settings: load.settings(),
+            began_ms: driver.began_ms,
             seconds,
             executed: measured.executed,
             refused: measured.refused.clone(),

@@ -127,6 +127,8 @@ pub struct Driver {
     pub measured: Measured,
     /// The last run, by tenths of a second.
     pub intervals: Vec<Interval>,
+    /// Unix time of the first request of the last run, in milliseconds.
+    pub began_ms: u64,
     /// Processor time that the harness itself took for the last run, on every core together.
     pub cpu: Duration,
     /// For a progress line.
@@ -195,6 +197,7 @@ impl Driver {
             errors: Vec::new(),
             measured: Measured::default(),
             intervals: Vec::new(),
+            began_ms: 0,
             cpu: Duration::ZERO,
             progress: Arc::new(Progress::default()),
         }
@@ -232,6 +235,7 @@ impl Driver {
             Arc::new(Mutex::new(Schedule::new(open, load.batch, load.seed, commands_max, time_max)))
         });
         let (started, cpu) = (Instant::now(), process_time());
+        self.began_ms = crate::lane::unix_ms();
         let shared = Shared {
             load,
             quota: load.commands_max.div_ceil(u64::from(load.lanes())),

@@ -16,6 +16,7 @@ mod outcome;
 mod plot;
 mod settlement;
 mod snapshots;
+mod watch;
 
 use std::path::Path;
 

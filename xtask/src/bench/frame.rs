@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::watch::Watch;
 use crate::server::Server;
 use crate::steps::{output, run};
 
@@ -70,18 +71,38 @@ impl Frame {
         Server::start(serve.arg("serve").stderr(Stdio::null()))
     }
 
-    /// Drives a load and gives the harness's report; plots go into a folder named `plots`.
+    /// Waits until a frame that has just begun to serve has touched its memory.
+    #[expect(clippy::unused_self, reason = "it is the frame that is waited for")]
+    pub(super) fn touched(&self) {
+        std::thread::sleep(TOUCHED);
+    }
+
+    /// Drives a load on a frame that has just begun to serve, and gives the harness's report with
+    /// what the frame's threads did as `frame`; plots go into a folder named `plots`.
     pub(super) fn drive(
         &self,
         server: &Server,
         load: &str,
         plots: Option<&str>,
     ) -> Result<Value, String> {
-        std::thread::sleep(TOUCHED);
+        self.touched();
+        self.drive_on(server, load, plots)
+    }
+
+    /// The same on a frame that has served a load before.
+    pub(super) fn drive_on(
+        &self,
+        server: &Server,
+        load: &str,
+        plots: Option<&str>,
+    ) -> Result<Value, String> {
         let mut harness = self.harness(load, plots);
         harness.args(["--server", &server.quic, "--https", &server.https]);
         harness.arg("--registry").arg(self.data.join("registry"));
-        self.report(harness.arg("--mint").arg(self.data.join("mint")))
+        let watch = Watch::begin(server);
+        let mut report = self.report(harness.arg("--mint").arg(self.data.join("mint")))?;
+        report["frame"] = watch.end(&report);
+        Ok(report)
     }
 
     /// The same without a frame.

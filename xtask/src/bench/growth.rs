@@ -3,72 +3,117 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Bench;
-use super::loads::{command, find};
+use super::loads::{command, find, folder};
 use super::outcome::{Figure, Outcome};
+use super::watch::{self, STAGES};
 use crate::server::Server;
 use crate::steps::output;
 
-const LONG: &str = "--accounts 10000 --commands 50000000 --seed 21";
-const WIDE: &str = "--accounts 10000000 --commands 10000000 --seed 22";
+/// A history that grows.
+struct Growth {
+    name: &'static str,
+    accounts: u32,
+    /// Parameters of the frame.
+    parameters: &'static [&'static str],
+    seed: u32,
+    memory_mib: Option<f64>,
+}
+
+const GROWTHS: [Growth; 2] = [
+    Growth {
+        name: "growth: 50 M transfers",
+        accounts: 10_000,
+        parameters: &[],
+        seed: 21,
+        memory_mib: None,
+    },
+    Growth {
+        name: "growth: 50 M transfers over 10 M accounts",
+        accounts: 10_000_000,
+        parameters: &["ids.capacity=33554432"],
+        seed: 22,
+        memory_mib: Some(4_096.0),
+    },
+];
+const COMMANDS: u64 = 50_000_000;
 /// Commands at the beginning and at the end that are compared.
 const ENDS: f64 = 1e6;
 const MIB: f64 = 1_048_576.0;
+/// Percent of the commands and of millions of accounts, to try the section itself.
+const PERCENT: &str = "XTASK_BENCH_GROWTH_PERCENT";
 
 pub(super) fn measure(bench: &Bench, outcome: &mut Outcome) {
-    if bench.wants("growth", "growth: 50 M transfers") {
-        let (figures, details) = split(long(bench));
-        outcome.add("growth: 50 M transfers", &command(LONG), figures, details);
-    }
-    if bench.wants("growth", "growth: 10 M accounts") {
+    let percent = std::env::var(PERCENT).ok().and_then(|percent| percent.parse().ok());
+    for growth in GROWTHS.iter().filter(|growth| bench.wants("growth", growth.name)) {
         let small = outcome.measured(super::curves::PEAK_8190, "rate");
-        let (figures, details) = split(wide(bench, small));
-        outcome.add("growth: 10 M accounts", &command(WIDE), figures, details);
+        let load = growth.load(percent.unwrap_or(100));
+        let name = percent.map_or_else(
+            || growth.name.to_owned(),
+            |percent| format!("{} ({percent} % of it)", growth.name),
+        );
+        println!("\n── {name}");
+        match growth.grow(bench, &load, small) {
+            Ok((figures, report)) => {
+                let frame = &report["frame"];
+                let said = watch::sentence(frame).map(|said| ("the frame", said));
+                let (steps, _) = watch::steps(frame, "engine");
+                outcome.add(&name, &command(&load), Ok(figures), report);
+                let said = said.into_iter().chain([("steps of the engine", steps)]);
+                said.for_each(|(what, words)| outcome.say(&name, what, &words));
+            }
+            Err(reason) => outcome.add(&name, &command(&load), Err(reason), Value::Null),
+        }
     }
 }
 
-fn split(measured: Result<(Vec<Figure>, Value), String>) -> (Result<Vec<Figure>, String>, Value) {
-    match measured {
-        Ok((figures, details)) => (Ok(figures), details),
-        Err(reason) => (Err(reason), Value::Null),
+impl Growth {
+    fn load(&self, percent: u64) -> String {
+        let share = if self.accounts >= 1_000_000 { percent } else { 100 };
+        let accounts = u64::from(self.accounts) * share / 100;
+        let commands = COMMANDS * percent / 100;
+        format!("--accounts {accounts} --commands {commands} --seed {}", self.seed)
     }
-}
 
-fn long(bench: &Bench) -> Result<(Vec<Figure>, Value), String> {
-    bench.frame.init(&[])?;
-    let server = bench.frame.serve(&[])?;
-    let report = bench.frame.drive(&server, LONG, Some("growth-50-m-transfers"))?;
-    let memory = memory_mib(&server);
-    drop(server);
-    let (first, last) = ends(&report).ok_or("the run has no time series")?;
-    let stat = output(bench.frame.bezant().args(["journal", "stat"]))?;
-    let bytes = journal_bytes(&stat).ok_or("`bezant journal stat` names no bytes")?;
-    let executed = find(&report, "/executed");
-    let figures = vec![
-        Figure::new("rate", "/s", find(&report, "/commands_per_second")),
-        Figure::new("last million to first", "×", last / first).at_least(0.9),
-        Figure::new("p99", "ms", find(&report, "/latency_us/p99") / 1e3),
-        Figure::new("journal, each transfer", "B", bytes / executed).at_most(150.0),
-        Figure::new("memory", "MiB", memory),
-    ];
-    Ok((figures, json!({ "first": first, "last": last, "intervals": report["intervals"] })))
-}
-
-fn wide(bench: &Bench, small: Option<f64>) -> Result<(Vec<Figure>, Value), String> {
-    bench.frame.init(&["ids.capacity=33554432"])?;
-    let server = bench.frame.serve(&[])?;
-    let report = bench.frame.drive(&server, WIDE, Some("growth-10-m-accounts"))?;
-    let rate = find(&report, "/commands_per_second");
-    let mut figures = vec![
-        Figure::new("rate", "/s", rate),
-        Figure::new("memory", "MiB", memory_mib(&server)).at_most(4_096.0),
-    ];
-    if let Some(small) = small {
-        figures.push(Figure::new("to 10 k accounts", "×", rate / small).at_least(0.5));
+    fn grow(
+        &self,
+        bench: &Bench,
+        load: &str,
+        small: Option<f64>,
+    ) -> Result<(Vec<Figure>, Value), String> {
+        bench.frame.init(self.parameters)?;
+        let server = bench.frame.serve(&[])?;
+        let mut report = bench.frame.drive(&server, load, Some(&folder(self.name)))?;
+        let (end, most) = (memory_mib(&server, "VmRSS:"), memory_mib(&server, "VmHWM:"));
+        drop(server);
+        let (first, last) = ends(&report).ok_or("the run has no time series")?;
+        let stat = output(bench.frame.bezant().args(["journal", "stat"]))?;
+        let of = |what| counted(&stat, what).ok_or("`bezant journal stat` names no bytes");
+        let bytes = of("record bytes")? / of("commands")?;
+        let rate = find(&report, "/commands_per_second");
+        let longest = STAGES.map(|stage| watch::steps(&report["frame"], stage).1);
+        let mut figures = vec![
+            Figure::new("rate", "/s", rate),
+            Figure::new("first million", "/s", first),
+            Figure::new("last million", "/s", last),
+            Figure::new("last million to first", "×", last / first).at_least(0.9),
+            Figure::new("p99", "ms", find(&report, "/latency_us/p99") / 1e3),
+            Figure::new("longest step of the journal, at most", "ms", longest[0]),
+            Figure::new("longest step of the engine, at most", "ms", longest[2]),
+            Figure::new("journal, each command", "B", bytes).at_most(150.0),
+            Figure::new("memory at the end", "MiB", end),
+            Figure::new("memory at most", "MiB", most).at_most(self.memory_mib),
+        ];
+        if let Some(small) = small.filter(|_| self.accounts >= 1_000_000) {
+            figures.push(Figure::new("to 10 k accounts", "×", rate / small).at_least(0.5));
+        }
+        if let Value::Object(fields) = &mut report {
+            fields.remove("latency_curve");
+        }
+        Ok((figures, report))
     }
-    Ok((figures, super::loads::details(&report)))
 }
 
 /// Commands a second of the first and of the last million, by the rows of the time series.
@@ -89,22 +134,24 @@ fn ends(report: &Value) -> Option<(f64, f64)> {
     Some((first, rate(&mut executed[..whole].iter().rev().copied())?))
 }
 
-/// The most that the frame's process has held.
-fn memory_mib(server: &Server) -> f64 {
+/// What the frame's process holds, or the most that it has held.
+fn memory_mib(server: &Server, which: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
     kib.map_or(f64::NAN, |kib| kib * 1_024.0 / MIB)
 }
 
-fn journal_bytes(stat: &str) -> Option<f64> {
-    let line = stat.lines().find_map(|line| line.trim().strip_prefix("record bytes"))?;
+/// A number that `journal stat` prints behind its name.
+fn counted(stat: &str, what: &str) -> Option<f64> {
+    let line = stat.lines().find_map(|line| line.trim().strip_prefix(what))?;
     line.split_whitespace().find_map(|word| word.parse().ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn the_ends_of_a_run_are_compared_by_whole_rows() {
@@ -116,5 +163,13 @@ mod tests {
         assert!((first - 1e6 / 0.3).abs() < 1.0, "{first}");
         assert!((last - 1e6 / 0.2).abs() < 1.0, "{last}");
         assert_eq!(ends(&json!({ "intervals": [row(5)] })), None);
+    }
+
+    #[test]
+    fn a_try_takes_a_share_of_millions_alone() {
+        let loads = GROWTHS.each_ref().map(|growth| growth.load(5));
+        assert_eq!(loads[0], "--accounts 10000 --commands 2500000 --seed 21");
+        assert_eq!(loads[1], "--accounts 500000 --commands 2500000 --seed 22");
+        assert_eq!(counted("segments 3\n  record bytes    640\n", "record bytes"), Some(640.0));
     }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::Bench;
 use super::outcome::{Figure, Outcome};
+use super::watch;
 
 /// One load: what it is called, how the harness is asked for it, and its budget.
 struct Load {
@@ -124,7 +125,9 @@ pub(super) fn measure(bench: &Bench, outcome: &mut Outcome) {
         let report = once(bench, load);
         let details = report.as_ref().map_or(Value::Null, details);
         let figures = report.map(|report| figures(load, &report));
+        let sentence = watch::sentence(&details["frame"]);
         outcome.add(load.name, &command(load.arguments), figures, details);
+        sentence.iter().for_each(|sentence| outcome.say(load.name, "the frame", sentence));
     }
     for (name, arguments) in NULLS.into_iter().filter(|(name, _)| bench.wants("null", name)) {
         let report = bench.frame.drive_null(arguments);

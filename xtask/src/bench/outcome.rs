@@ -75,7 +75,7 @@ impl Figure {
 }
 
 /// A number with three digits that count.
-fn number(value: f64, unit: &str) -> String {
+pub(super) fn number(value: f64, unit: &str) -> String {
     let (value, prefix) = match value {
         value if value >= 1e6 && unit == "/s" => (value / 1e6, " M"),
         value if value >= 1e3 && unit == "/s" => (value / 1e3, " k"),
@@ -97,6 +97,8 @@ pub(super) struct Outcome {
     head: Value,
     rows: Vec<Value>,
     lines: String,
+    /// What stands behind the table.
+    pages: String,
     failed: Vec<String>,
 }
 
@@ -128,7 +130,14 @@ impl Outcome {
             },
         });
         let lines = "| row | figure | must | measured | met |\n|---|---|---|---|---|\n".to_owned();
-        Ok(Self { section: "", head, rows: Vec::new(), lines, failed: Vec::new() })
+        Ok(Self {
+            section: "",
+            head,
+            rows: Vec::new(),
+            lines,
+            pages: String::new(),
+            failed: Vec::new(),
+        })
     }
 
     /// Adds a row, or why there is none.
@@ -174,6 +183,17 @@ impl Outcome {
         let _ = writeln!(self.lines, "| {name} | {} | {must} | {measured} | {met} |", figure.what);
     }
 
+    /// Words about a row, in the table.
+    pub(super) fn say(&mut self, name: &str, what: &str, words: &str) {
+        println!("{name}: {what}: {words}");
+        let _ = writeln!(self.lines, "| {name} | {what} | – | {words} | |");
+    }
+
+    /// Markdown behind the table.
+    pub(super) fn page(&mut self, title: &str, text: &str) {
+        let _ = write!(self.pages, "\n## {title}\n\n{text}");
+    }
+
     /// A figure measured before.
     pub(super) fn measured(&self, row: &str, what: &str) -> Option<f64> {
         let row = self.rows.iter().find(|found| found["row"] == row)?;
@@ -200,8 +220,8 @@ impl Outcome {
         let (date, commit) = (&self.head["date"], &self.head["commit"]);
         let machine = &self.head["machine"];
         let page = format!(
-            "# Benchmark\n\nAt {date}, commit {commit}, on {} × {}, Linux {}.\n\n{}",
-            machine["cores"], machine["cpu"], machine["kernel"], self.lines
+            "# Benchmark\n\nAt {date}, commit {commit}, on {} × {}, Linux {}.\n\n{}{}",
+            machine["cores"], machine["cpu"], machine["kernel"], self.lines, self.pages
         );
         std::fs::write(folder.join("report.md"), page).map_err(failed)
     }

@@ -1,8 +1,6 @@
 //! What snapshots buy and cost: how long a killed frame takes to serve again without and with one,
 //! and what taking them under full load does to the load and to the engine thread.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -11,6 +9,7 @@ use super::Bench;
 use super::frame::Frame;
 use super::loads::{command, find};
 use super::outcome::{Figure, Outcome};
+use super::watch::{STAGES, classes, metrics};
 use crate::steps::output;
 
 const NO_SNAPSHOTS: [&str; 2] = ["snapshot.interval_s=0", "snapshot.journal_mib=0"];
@@ -93,17 +92,6 @@ fn compare(frame: &Frame, load: &str) -> Result<Vec<Figure>, String> {
     ])
 }
 
-/// The page that Prometheus would read.
-fn metrics(admin: &str) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("/metrics at {admin}: {error}");
-    let mut stream = TcpStream::connect(admin).map_err(failed)?;
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(failed)?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page).map_err(failed)?;
-    Ok(page)
-}
-
 fn line<'p>(page: &'p str, name: &str) -> &'p str {
     let value = page.lines().find_map(|line| line.strip_prefix(name));
     value.map_or("0", str::trim)
@@ -112,18 +100,11 @@ fn line<'p>(page: &'p str, name: &str) -> &'p str {
 /// For each stage, how many steps were longer than 4 ms, and the class of the longest.
 fn longest_steps(page: &str) -> Vec<(&'static str, String)> {
     let steps = |stage: &'static str| {
-        let head = format!("bezant_stage_step_seconds_bucket{{stage=\"{stage}\",le=\"");
-        let classes: Vec<(f64, u64)> = page
-            .lines()
-            .filter_map(|line| line.strip_prefix(&head)?.split_once("\"} "))
-            .filter_map(|(bound, count)| {
-                Some((bound.parse().unwrap_or(f64::INFINITY), count.parse().ok()?))
-            })
-            .collect();
+        let classes = classes(page, stage);
         let all = classes.last().map_or(0, |&(_, count)| count);
         let short = classes.iter().rfind(|&&(bound, _)| bound <= 0.004).map_or(0, |class| class.1);
         let longest = classes.iter().find(|&&(_, count)| count == all).map_or(0.0, |class| class.0);
         (stage, format!("{all} steps, {} over 4 ms, none over {longest} s", all - short))
     };
-    ["journal", "sync", "engine"].map(steps).into()
+    STAGES.map(steps).into()
 }
