@@ -7,6 +7,7 @@
 //! loopback is accepted.
 
 mod balances;
+mod history;
 mod keys;
 mod read;
 mod value;
@@ -316,7 +317,7 @@ fn error(cause: tokio_postgres::Error) -> SinkError {
     // the prerequisite state (a lock timeout).
     let passing = matches!(class, "08" | "25" | "40" | "53" | "55" | "57" | "58")
         // Two writers on an empty database.
-        || *state == SqlState::UNIQUE_VIOLATION;
+        || [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION].contains(state);
     if passing { retryable(cause) } else { SinkError::Refused(Box::new(cause)) }
 }
 

@@ -40,7 +40,7 @@ const FIND: &str = "
     LEFT JOIN bezant.settlement_watermark w ON w.only_row = 1
     LEFT JOIN (SELECT batch FROM bezant.settlement_batches WHERE effects IS NULL LIMIT 1) h ON true
     LEFT JOIN LATERAL (
-        SELECT sequence, amount, user_data, rate FROM bezant.effects
+        SELECT sequence, amount, user_data, rate FROM bezant.postings
         WHERE event = 80 AND debit = asked.principal AND reference = asked.hash
         ORDER BY sequence, leg LIMIT 1) e ON true
     ORDER BY asked.place";

@@ -1,27 +1,19 @@
 //! Writing a batch to PostgreSQL inside a transaction that the sink opens and commits. The
 //! watermark is locked and compared before anything else.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-
-use bytes::Bytes;
-use futures_sink::Sink as _;
 use protocol::Sequence;
 use protocol::cut::SupplyRow;
-use protocol::effect::Effect;
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, CopyInSink, Statement, Transaction};
+use tokio_postgres::{Client, Statement, Transaction};
 
 use super::balances::{self, Balances};
-use super::value::{CopyRows, Numeric, Uuid, Value};
+use super::history::History;
+use super::value::{Numeric, Uuid};
 use super::{read, retryable, wait};
 use crate::cast::{count, signed};
 use crate::sink::{Batch, EffectSource, SinkError};
 use crate::watermark::{Watermark, compare};
-
-/// Rows of a COPY, so that one statement stays far below its timeout.
-const ROWS_MAX: usize = 65_536;
 
 const UPSERT_SUPPLY: &str = "
     INSERT INTO bezant.asset_supply (asset, scale, name, issued, destroyed, liquid, held, staked,
@@ -39,11 +31,6 @@ const APPEND_SUPPLY: &str = "
     SELECT $1::bigint, asset, issued, destroyed, liquid, held, staked, bonded, credit_granted,
         credit_used
     FROM bezant.asset_supply";
-
-const COPY_EFFECTS: &str = "
-    COPY bezant.effects (sequence, leg, event, asset, debit, debit_bucket, credit, credit_bucket,
-        amount, debit_after, credit_after, rate, reference, user_data)
-    FROM STDIN (FORMAT binary)";
 
 const INSERT_BATCH: &str = "
     INSERT INTO bezant.settlement_batches (batch, from_sequence, through_sequence, epoch, complete,
@@ -72,7 +59,7 @@ pub(super) struct Statements {
     balances: Balances,
     upsert_supply: Statement,
     append_supply: Statement,
-    copy_effects: Statement,
+    history: History,
     insert_batch: Statement,
     set_watermark: Statement,
     notify: Statement,
@@ -86,7 +73,7 @@ impl Statements {
             balances: Balances::prepare(runtime, client)?,
             upsert_supply: statement(UPSERT_SUPPLY)?,
             append_supply: statement(APPEND_SUPPLY)?,
-            copy_effects: statement(COPY_EFFECTS)?,
+            history: History::prepare(runtime, client)?,
             insert_batch: statement(INSERT_BATCH)?,
             set_watermark: statement(SET_WATERMARK)?,
             notify: statement(NOTIFY)?,
@@ -124,10 +111,7 @@ pub(super) fn batch(
     if batch.history {
         effects.deliver(&mut |block| {
             written += count(block.len());
-            block.chunks(ROWS_MAX).try_for_each(|rows| {
-                let copy = copy_effects(transaction, &statements.copy_effects, rows);
-                wait(runtime, copy)
-            })
+            statements.history.append(runtime, transaction, block)
         })?;
     }
     let numbers = Numbers {
@@ -162,46 +146,6 @@ fn write_supply(
         &signed(through.0),
     ];
     wait(runtime, transaction.execute(upsert, &values)).map(drop)
-}
-
-async fn copy_effects(
-    transaction: &Transaction<'_>,
-    statement: &Statement,
-    rows: &[Effect],
-) -> Result<(), tokio_postgres::Error> {
-    let mut sink = pin!(transaction.copy_in(statement).await?);
-    let mut copied = CopyRows::new();
-    for row in rows {
-        copied.row([
-            Value::Big(signed(row.sequence)),
-            Value::Integer(row.leg.into()),
-            Value::Integer(row.event.into()),
-            Value::Big(row.asset.into()),
-            Value::named(row.debit),
-            Value::Small(row.debit_bucket.into()),
-            Value::named(row.credit),
-            Value::Small(row.credit_bucket.into()),
-            Value::amount(row.amount),
-            Value::amount(row.debit_after),
-            Value::amount(row.credit_after),
-            Value::Big(row.rate.into()),
-            Value::named(row.reference),
-            Value::amount(u128::from(row.user_data)),
-        ]);
-        if let Some(piece) = copied.piece() {
-            send(sink.as_mut(), piece).await?;
-        }
-    }
-    send(sink.as_mut(), copied.finish()).await?;
-    sink.finish().await.map(drop)
-}
-
-async fn send(
-    mut sink: Pin<&mut CopyInSink<Bytes>>,
-    piece: Bytes,
-) -> Result<(), tokio_postgres::Error> {
-    poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
-    sink.start_send(piece)
 }
 
 /// What a batch is called and counts.

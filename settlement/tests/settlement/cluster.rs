@@ -131,10 +131,32 @@ impl Place for Database {
     }
 
     fn run(&self, sql: &str) {
-        let sql = sql.replace("{schema}", "bezant.");
+        let sql = sql.replace("{keys}", "bezant.postings").replace("{schema}", "bezant.");
         with_client(&self.address(), async |client| {
             client.batch_execute(&sql).await.unwrap();
         });
+    }
+
+    fn age(&self) {
+        self.run(
+            "ALTER SCHEMA bezant RENAME TO newer; CREATE SCHEMA bezant;
+             CREATE TABLE bezant.schema_version (
+                 version    bigint PRIMARY KEY,
+                 applied_at timestamptz NOT NULL DEFAULT clock_timestamp());
+             INSERT INTO bezant.schema_version (version) VALUES (1)",
+        );
+        self.run(include_str!("../../sql/postgres_1.sql"));
+        for table in [
+            "settlement_watermark",
+            "settlement_batches",
+            "account_balances",
+            "asset_supply",
+            "supply_history",
+            "effects",
+        ] {
+            self.run(&format!("INSERT INTO bezant.{table} SELECT * FROM newer.{table}"));
+        }
+        self.run("DROP SCHEMA newer CASCADE");
     }
 }
 

@@ -7,7 +7,7 @@ use settlement::keys::{Key, KeyAnswer, KeyError, desk};
 use settlement::{Batch, KeyReader, Sink, SinkError, Watermark};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::conformance::{Blocks, Place, commit};
+use crate::conformance::{Blocks, Place, assert_settled, commit};
 use crate::journal::{FRAME, Journal};
 use crate::live::Settlement;
 
@@ -152,7 +152,7 @@ pub(crate) fn a_history_with_a_hole_proves_no_key_unused(place: &impl Place) {
 
 pub(crate) fn a_key_beyond_the_watermark_is_refused(place: &impl Place) {
     settled(place, &mut Journal::new(35));
-    place.run("UPDATE {schema}effects SET sequence = 11 WHERE sequence = 3 AND event = 80");
+    place.run("UPDATE {keys} SET sequence = 11 WHERE sequence = 3 AND event = 80");
     let refused = Asking::of(place).refused(third());
     assert!(matches!(*refused, SinkError::Unreadable { .. }), "{refused}");
 }
@@ -160,8 +160,8 @@ pub(crate) fn a_key_beyond_the_watermark_is_refused(place: &impl Place) {
 pub(crate) fn the_first_use_of_a_key_is_the_one_that_counts(place: &impl Place) {
     settled(place, &mut Journal::new(36));
     place.run(
-        "UPDATE {schema}effects SET (debit, reference) =
-             (SELECT debit, reference FROM {schema}effects WHERE sequence = 3 AND event = 80)
+        "UPDATE {keys} SET (debit, reference) =
+             (SELECT debit, reference FROM {keys} WHERE sequence = 3 AND event = 80)
          WHERE sequence = 6 AND event = 80",
     );
     let found = Asking::of(place).ask(third()).unwrap().found;
@@ -169,20 +169,21 @@ pub(crate) fn the_first_use_of_a_key_is_the_one_that_counts(place: &impl Place) 
 }
 
 pub(crate) fn an_older_schema_is_brought_up_to_date_by_the_sink_alone(place: &impl Place) {
-    settled(place, &mut Journal::new(37));
-    for sql in [
-        "DROP INDEX {schema}effects_by_key",
-        "DROP INDEX {schema}batches_without_history",
-        "DELETE FROM {schema}effect_events WHERE event = 80",
-        "DELETE FROM {schema}schema_version WHERE version = 2",
-    ] {
-        place.run(sql);
-    }
+    let mut journal = Journal::new(37);
+    let settled = settled(place, &mut journal);
+    place.age();
     let keys = Asking::of(place);
     let refused = keys.refused(third());
     assert!(matches!(*refused, SinkError::Retryable(_)), "{refused}");
-    place.sink().connect().unwrap();
+    let mut sink = place.sink();
+    sink.connect().unwrap();
     assert_eq!(keys.check(10), Sequence(10));
+    assert_settled(&sink.read_back().unwrap(), &journal);
+    // What was there and what comes now make one history.
+    journal.execute(30);
+    commit(&mut sink, &mut journal, Some(&settled)).unwrap();
+    assert_eq!(keys.check(40), Sequence(40));
+    assert_settled(&sink.read_back().unwrap(), &journal);
     place.run("INSERT INTO {schema}schema_version (version) VALUES (99)");
     let refused = Asking::of(place).refused(third());
     assert!(matches!(*refused, SinkError::Schema { found: 99, .. }), "{refused}");

@@ -8,5 +8,6 @@ mod journal;
 mod keys;
 mod live;
 mod postgres;
+mod postings;
 mod proxy;
 mod sqlite;

@@ -64,8 +64,16 @@ impl Place for Files {
     }
 
     fn run(&self, sql: &str) {
-        let sql = sql.replace("{schema}", "");
+        let sql = sql.replace("{keys}", "effects").replace("{schema}", "");
         self.connection().execute_batch(&sql).unwrap();
+    }
+
+    fn age(&self) {
+        self.run(
+            "DROP INDEX effects_by_key; DROP INDEX batches_without_history;
+             DELETE FROM effect_events WHERE event = 80;
+             DELETE FROM schema_version WHERE version > 1",
+        );
     }
 }
 

@@ -1,0 +1,2 @@
+-- Nothing: here a row costs little, and its table is its own index. Both databases have the same
+-- version.
