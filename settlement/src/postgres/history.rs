@@ -63,7 +63,9 @@ impl History {
         while let Some(first) = rest.first() {
             let taken = match transfer(first, rest.get(1)) {
                 Some((values, taken)) => {
-                    transfers.row(values).await?;
+                    if let Some(piece) = transfers.row(&values) {
+                        transfers.send(piece).await?;
+                    }
                     taken
                 }
                 None => {
@@ -76,7 +78,9 @@ impl History {
         transfers.finish().await?;
         let mut postings = Copy::new(transaction, &self.postings);
         for row in others {
-            postings.row(posting(row)).await?;
+            if let Some(piece) = postings.row(&posting(row)) {
+                postings.send(piece).await?;
+            }
         }
         postings.finish().await
     }
@@ -96,13 +100,11 @@ impl<'a> Copy<'a> {
         Self { transaction, statement, rows: CopyRows::new(), is_empty: true, sink: None }
     }
 
-    async fn row<const N: usize>(&mut self, values: [Value; N]) -> Result<(), Error> {
+    /// Adds a row; gives what is worth sending.
+    fn row(&mut self, values: &[Value]) -> Option<Bytes> {
         self.is_empty = false;
         self.rows.row(values);
-        match self.rows.piece() {
-            Some(piece) => self.send(piece).await,
-            None => Ok(()),
-        }
+        self.rows.piece()
     }
 
     async fn send(&mut self, piece: Bytes) -> Result<(), Error> {
