@@ -58,7 +58,9 @@ impl Effects {
 
     /// Hands over what there is and begins anew.
     pub(crate) fn take(&mut self) -> CutEffects {
-        let rows = core::mem::take(&mut self.rows);
+        // The next cut will be about as large: it need not be copied as it grows.
+        let next = Vec::with_capacity(self.rows.len());
+        let rows = core::mem::replace(&mut self.rows, next);
         let lost = core::mem::replace(&mut self.lost, false);
         match (self.on, lost) {
             (false, _) => CutEffects::Off,
