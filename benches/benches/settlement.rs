@@ -84,15 +84,14 @@ impl Frame {
         }
     }
 
-    /// `postings` of transfers that follow one another, the second half of them fees.
+    /// `postings` of transfers that follow one another, each with a fee.
     fn effects(&mut self, postings: u64) -> Vec<Effect> {
-        (0..postings)
-            .map(|at| {
+        (0..postings / 2)
+            .flat_map(|at| {
                 let [debit, credit] = [self.random.below(10_000), self.random.below(10_000)];
                 let amount = u128::from(2 + self.random.below(9_998));
-                Effect {
-                    sequence: self.through + 1 + at / 2,
-                    leg: u16::from(at % 2 == 1),
+                let paid = Effect {
+                    sequence: self.through + 1 + at,
                     event: Event::TokensTransferred.number(),
                     asset: 1,
                     debit: owner(debit),
@@ -100,13 +99,21 @@ impl Frame {
                     amount,
                     debit_after: 1_000_000_000_000 - amount.cast_signed(),
                     credit_after: 1_000_000_000_000 + amount.cast_signed(),
-                    reference: 0,
-                    user_data: 0,
                     rate: 1_000,
                     debit_bucket: Bucket::Liquid as u8,
                     credit_bucket: Bucket::Liquid as u8,
-                    reserved: 0,
-                }
+                    ..Effect::default()
+                };
+                let fee = Effect {
+                    leg: 1,
+                    event: Event::TransactionFeeCollected.number(),
+                    credit: owner(10_000),
+                    amount: 1,
+                    debit_after: paid.debit_after - 1,
+                    credit_after: i128::from(self.through + at),
+                    ..paid
+                };
+                [paid, fee]
             })
             .collect()
     }
