@@ -64,7 +64,12 @@ impl Connector {
             endpoint
                 .max_udp_payload_size(UDP_PAYLOAD_SIZE_MAX)
                 .expect("the longest packet is one that QUIC allows");
-            Endpoint::new(endpoint, None, socket, runtime)
+            Endpoint::new_with_abstract_socket(
+                endpoint,
+                None,
+                datagram::Socket::new(socket)?,
+                runtime,
+            )
         };
         Ok(Self {
             endpoint: open().map_err(|cause| Error::Socket(Arc::new(cause)))?,

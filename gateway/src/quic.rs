@@ -82,7 +82,13 @@ pub(crate) fn open<S: Source + 'static>(config: &Config, source: &Arc<S>) -> io:
         .max_udp_payload_size(limits::UDP_PAYLOAD_SIZE_MAX)
         .expect("the longest packet is one that QUIC allows");
     let socket = open_socket(config.listen)?;
-    Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))
+    let runtime = Arc::new(TokioRuntime);
+    Endpoint::new_with_abstract_socket(
+        endpoint,
+        Some(server),
+        datagram::Socket::new(socket)?,
+        runtime,
+    )
 }
 
 fn transport(idle_timeout: Duration) -> TransportConfig {

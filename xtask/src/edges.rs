@@ -30,6 +30,7 @@ const fn room(
 const ROOMS: &[Room] = &[
     room("protocol", 0, &[], APACHE),
     room("identity", 0, &[], APACHE),
+    room("datagram", 0, &[], APACHE),
     room("ring", 1, &["protocol"], AGPL),
     room("engine", 1, &["protocol"], AGPL),
     room("journal", 1, &["protocol"], AGPL),
@@ -39,8 +40,8 @@ const ROOMS: &[Room] = &[
     room("projections", 2, &["protocol", "ring"], AGPL),
     room("replication", 2, &["protocol", "journal", "identity"], AGPL),
     room("federation", 2, &["protocol", "identity"], AGPL),
-    room("gateway", 3, &["protocol", "ring", "identity", "projections"], AGPL),
-    room("client", 3, &["protocol", "identity"], APACHE),
+    room("gateway", 3, &["protocol", "ring", "identity", "datagram", "projections"], AGPL),
+    room("client", 3, &["protocol", "identity", "datagram"], APACHE),
     room("server", 4, ABOVE_THE_SERVER, AGPL),
     room("sim", 4, PURE_PARTS, AGPL),
     // The client's own vocabulary (commands, SVIDs) is part of using the client.
