@@ -270,8 +270,11 @@ impl Driver {
         let mut clients = Vec::new();
         // Over HTTPS one connection over QUIC says the frame's time and carries the reads.
         let count = if load.door == Door::Quic { load.lanes() } else { 1 };
+        // As a process that pays over many connections does, they share a socket.
+        let connector = connector(target.addr, &target.registry, options)?;
         for _ in 0..count {
-            clients.push(connect(target.addr, &target.registry, options.clone()).await?);
+            let client = Client::open(&connector).await;
+            clients.push(client.map_err(|error| RunError::Client("connecting", error))?);
         }
         *lock(&self.progress.clients) = clients.clone();
         if load.door == Door::Quic {
