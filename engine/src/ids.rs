@@ -9,6 +9,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use protocol::limits::ID_FUTURE_MS;
+
 use crate::chunks::Chunks;
 use crate::index::Index;
 use crate::limits::{ID_CHUNK_ROWS, ID_TABLE_MS, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX};
@@ -16,6 +18,8 @@ use crate::request::Stored;
 
 const SLICE_MS: u64 = 1_000;
 const TABLES_PER_SLICE: u64 = SLICE_MS / ID_TABLE_MS;
+/// Tables that ids of the future may be in, and that of the present.
+const TABLES_AHEAD: usize = (ID_FUTURE_MS / ID_TABLE_MS) as usize + 1;
 
 /// What became of one command: 40 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +102,7 @@ pub(crate) struct Ids {
     held: usize,
     /// No slice before this second has rows.
     oldest: u64,
-    /// Rows of the fullest table dropped lately: what the next ones are planned for.
+    /// Rows of the fullest table lately: what the next ones are planned for.
     planned: usize,
     spare_rows: Vec<Vec<Row>>,
     spare_indexes: Vec<Index>,
@@ -149,11 +153,11 @@ impl Ids {
             self.place(key.unix_ms()).expect("ids below the floor are refused before they run");
         let (status, rate) = outcome;
         let row = Row { id: key.halves(), scope: key.scope, sequence, check, status, rate };
-        let Self { tables, spare_rows: spare, .. } = self;
-        let Some(Some(table)) = tables.get_mut(place) else {
+        if !matches!(self.tables.get(place), Some(Some(_))) {
             self.add_table(place);
-            return self.insert(key, sequence, check, outcome);
-        };
+        }
+        let Self { tables, spare_rows: spare, .. } = self;
+        let table = tables[place].as_mut().expect("the table is there, or was just added");
         let number = table
             .rows
             .push_with(row, || spare.pop().unwrap_or_else(|| Vec::with_capacity(ID_CHUNK_ROWS)));
@@ -165,9 +169,9 @@ impl Ids {
     fn add_table(&mut self, place: usize) {
         // Only the newest table is planned for: late ids must not buy memory.
         let is_newest = place >= self.tables.len();
-        if let Some(Some(last)) = self.tables.back() {
-            self.planned = self.planned.max(last.rows.len());
-        }
+        let latest = self.tables.iter().rev().take(TABLES_AHEAD).flatten();
+        let fullest = latest.map(|table| table.rows.len()).max();
+        self.planned = self.planned.max(fullest.unwrap_or(0));
         while self.tables.len() <= place {
             self.tables.push_back(None);
         }

@@ -147,9 +147,9 @@ impl Engine {
         let got = self.shift_liquid(to.0, units(to.1));
         let (mut total, mut sums) = (units(to.1), got.shift);
         for (account, fee) in fees {
-            let got_too = self.shift_liquid(account, units(fee));
-            assert!(got_too.asset == got.asset, "both sides are of one asset");
-            sums = sums.and(got_too.shift);
+            let collected = self.shift_liquid(account, units(fee));
+            assert!(collected.asset == got.asset, "both sides are of one asset");
+            sums = sums.and(collected.shift);
             total += units(fee);
         }
         let paid = self.shift_liquid(debtor, -total);
@@ -169,6 +169,7 @@ impl Engine {
         Shifted::make(hot, units, self.sequence)
     }
 
+    /// As [`Self::shift_liquid`], once the change is noted.
     #[inline(never)]
     fn shift_noted(&mut self, number: u32, units: i128) -> Shifted {
         Shifted::make(self.accounts.hot_mut(number), units, self.sequence)

@@ -102,10 +102,12 @@ impl Engine {
 
     /// The owner by whose authority a command runs (H9): its id is known in this scope.
     pub(crate) const fn scope(&self, kind: Kind, command: &Command) -> OwnerId {
-        match kind {
-            Kind::Transfer | Kind::Hold => command.debit,
-            Kind::Capture | Kind::Release => command.credit,
-            _ => self.caller.principal,
+        if !is_looked_up(kind.number()) {
+            self.caller.principal
+        } else if is_of_creditor(kind.number()) {
+            command.credit
+        } else {
+            command.debit
         }
     }
 
@@ -148,7 +150,7 @@ impl Engine {
         let end = slots.len().min(at + HASHED_AHEAD);
         while ahead.hashed < end {
             let slot = &slots[ahead.hashed];
-            if is_looked_up(slot) {
+            if is_looked_up(slot.kind) {
                 self.hash_ahead(slot, &mut ahead.hints[ahead.hashed % HASHED_AHEAD]);
             }
             ahead.hashed += 1;
@@ -156,11 +158,11 @@ impl Engine {
         let end = end.min(at + FOUND_AHEAD);
         while ahead.found < end {
             let slot = &slots[ahead.found];
-            if is_looked_up(slot) {
+            if is_looked_up(slot.kind) {
                 let hint = &mut ahead.hints[ahead.found % HASHED_AHEAD];
                 hint.debit = self.accounts.candidate(hint.debit_hash);
                 hint.credit = self.accounts.candidate(hint.credit_hash);
-                if is_of_creditor(slot) {
+                if is_of_creditor(slot.kind) {
                     self.holds.prefetch(&self.hash, hint.debit, slot.reference);
                 }
             }
@@ -177,12 +179,12 @@ impl Engine {
         self.accounts.prefetch(hint.credit_hash);
         hint.pair_hash = self.hash.pair(hint.debit_hash, hint.credit_hash);
         self.velocity.prefetch(hint.pair_hash);
-        let scope = if is_of_creditor(command) { command.credit } else { command.debit };
+        let scope = if is_of_creditor(command.kind) { command.credit } else { command.debit };
         hint.key = self.key(scope, command.id);
         self.ids.prefetch(&hint.key);
     }
 
-    /// The hint of the transfer at slot `at`, which was looked at.
+    /// The hint of the command at slot `at`, which was looked at.
     #[inline]
     pub(crate) fn hint<'a>(&self, ahead: &'a mut Ahead, command: &Command, at: usize) -> &'a Hint {
         let hint = &mut ahead.hints[at % HASHED_AHEAD];
@@ -197,13 +199,14 @@ impl Engine {
         command: &Command,
         at: usize,
     ) -> Option<&'a Hint> {
-        is_looked_up(command).then(|| self.hint(ahead, command, at))
+        is_looked_up(command.kind).then(|| self.hint(ahead, command, at))
     }
 }
 
-/// Whether it is of a kind between two accounts of which there are many.
+/// Whether commands of this kind are between two accounts, by the authority of one of them: there
+/// are many, and their accounts are looked up ahead.
 #[inline]
-const fn is_looked_up(command: &Command) -> bool {
+const fn is_looked_up(kind: u16) -> bool {
     const FIRST: u16 = Kind::Transfer.number();
     const LAST: u16 = Kind::Release.number();
     const _: () = assert!(
@@ -211,11 +214,11 @@ const fn is_looked_up(command: &Command) -> bool {
             && Kind::Capture.number() == FIRST + 2
             && LAST == FIRST + 3
     );
-    command.kind.wrapping_sub(FIRST) <= LAST - FIRST
+    kind.wrapping_sub(FIRST) <= LAST - FIRST
 }
 
-/// Whether a command that is looked up runs by the creditor's authority and names a hold.
+/// Whether such commands run by the creditor's authority, and name a hold.
 #[inline]
-const fn is_of_creditor(command: &Command) -> bool {
-    command.kind >= Kind::Capture.number()
+const fn is_of_creditor(kind: u16) -> bool {
+    kind >= Kind::Capture.number()
 }

@@ -46,6 +46,8 @@ impl Tally {
     const COUNT_MAX: u64 = (1 << Self::COUNT_BITS) - 1;
     const WINDOW_SHIFT: u32 = 2 * Self::COUNT_BITS;
     const WINDOW_MASK: u64 = (1 << (u64::BITS - Self::WINDOW_SHIFT)) - 1;
+    /// Age of the oldest entry that a state may have.
+    const AGE_MAX: u64 = Self::WINDOW_MASK / 2;
 
     #[inline]
     const fn new(window: u64, (current, previous): (u64, u64)) -> Self {
@@ -78,8 +80,8 @@ impl Tally {
 
 // No price rises any more at the highest cap that there can be.
 const _: () = assert!(Parameter::VelocityCap.bounds().max <= Tally::COUNT_MAX as u128);
-// Whatever was counted long ago is swept out long before its window could be taken for another.
-const _: () = assert!(2 << PAIR_SWEEP_BITS < Tally::WINDOW_MASK);
+// What is old is met again, and kept old, long before its window could be taken for a recent one.
+const _: () = assert!(Tally::AGE_MAX + (4 << PAIR_SWEEP_BITS) < Tally::WINDOW_MASK);
 
 /// One entry, as it is saved for an undo.
 #[derive(Clone, Copy, Debug)]
@@ -132,25 +134,29 @@ impl Velocity {
         let before = self.window;
         self.window = now_ms / self.window_ms;
         self.elapsed_ms = now_ms % self.window_ms;
-        // A table that has no time yet is empty.
+        // A table without a time has just been made, or emptied.
         if before != 0 && before != self.window {
             self.sweep(before);
         }
     }
 
-    /// Forgets what was counted before the last window in some of the sets, another part with each
-    /// window since `before`, so that all have had their turn after `2^PAIR_SWEEP_BITS` windows.
+    /// Keeps what was counted before the last window old, in some of the sets, another part with
+    /// each window since `before`: after `2^PAIR_SWEEP_BITS` windows all have had their turn. An
+    /// old entry stays in its slot, for which slots are free decides who is evicted.
     fn sweep(&mut self, before: u64) {
+        let passed = self.window - before;
         let part = (self.sets.len() >> PAIR_SWEEP_BITS).max(1) as u64;
-        let passed = (self.window - before).saturating_mul(part);
-        let count = usize::try_from(passed).unwrap_or(usize::MAX).min(self.sets.len());
+        let count = usize::try_from(passed.saturating_mul(part)).unwrap_or(usize::MAX);
         let first = (before + 1).wrapping_mul(part) as usize;
-        for place in 0..count {
+        let old = Tally::new(self.window.wrapping_sub(2), (1, 0));
+        for place in 0..count.min(self.sets.len()) {
             let place = first.wrapping_add(place) & (self.sets.len() - 1);
             let set = &mut self.sets[place];
             for slot in 0..PAIR_WAYS {
-                if set.keys[slot] != 0 && set.tallies[slot].age(self.window) > 1 {
-                    (set.keys[slot], set.tallies[slot]) = (0, Tally::default());
+                // After more than one window everything is old, whatever its age seems to be.
+                let is_old = passed > 1 || set.tallies[slot].age(self.window) > 1;
+                if set.keys[slot] != 0 && is_old {
+                    set.tallies[slot] = old;
                 }
             }
         }
@@ -249,7 +255,7 @@ impl Velocity {
         })
     }
 
-    /// Puts back what [`Self::add`] returned.
+    /// Puts back what [`Self::add`] told of.
     pub(crate) fn restore(&mut self, entry: Entry) {
         let set = &mut self.sets[entry.set];
         set.keys[entry.slot] = entry.key;
@@ -273,7 +279,7 @@ impl Velocity {
         if window > self.window || current == 0 {
             return Err("its count is of the future, or of nothing");
         }
-        if current.max(previous) > Tally::COUNT_MAX || self.window - window > Tally::WINDOW_MASK {
+        if current.max(previous) > Tally::COUNT_MAX || self.window - window > Tally::AGE_MAX {
             return Err("its count is too high or too old");
         }
         let (set, slot) = (&mut self.sets[pair.set], (place % PAIR_WAYS as u64) as usize);
@@ -375,42 +381,58 @@ mod tests {
         assert!(table.put(1, 0, [1, 2], 10, (Tally::COUNT_MAX + 1) << 32).is_err());
     }
 
+    /// A table in whose window 10 forty pairs paid once.
+    fn forty(pairs: usize) -> Velocity {
+        let mut table = Velocity::new(pairs, 1_000);
+        table.advance(10_000);
+        for debtor in 0..40 {
+            let pair = table.find(u64::from(debtor) * 7_919, debtor, 7);
+            table.add(&pair, drop);
+        }
+        table
+    }
+
+    fn sum(table: &Velocity) -> u64 {
+        let estimate = |debtor| table.estimate(&table.find(u64::from(debtor) * 7_919, debtor, 7));
+        (0..40).map(estimate).sum()
+    }
+
     #[test]
-    fn old_counts_are_swept_out_before_their_window_comes_again() {
-        for pairs in [8, 1 << (PAIR_SWEEP_BITS + 5)] {
-            let mut table = Velocity::new(pairs, 1_000);
-            table.advance(10_000);
-            for debtor in 0..40 {
-                let pair = table.find(u64::from(debtor) * 7_919, debtor, 7);
-                table.add(&pair, drop);
-            }
-            // Step by step, then at once.
-            for window in 11..40 {
+    fn an_old_count_is_never_taken_for_a_recent_one() {
+        const PERIOD: u64 = Tally::WINDOW_MASK + 1;
+        for pairs in [64, 1 << (PAIR_SWEEP_BITS + 5)] {
+            // Step by step for longer than windows can be told apart, and in leaps.
+            for step in [1, 3, PERIOD / 2, PERIOD - 2, PERIOD - 1, PERIOD, PERIOD + 1] {
+                let mut table = forty(pairs);
+                assert_eq!(sum(&table), 40);
+                let mut window = 11;
                 table.advance(window * 1_000);
+                assert_eq!(sum(&table), 40, "as of the window before");
+                while window < PERIOD + 20 {
+                    window += step;
+                    table.advance(window * 1_000);
+                    if window.is_multiple_of(997) || window > PERIOD - 20 {
+                        assert_eq!(sum(&table), 0, "{step} {window}");
+                    }
+                }
+                assert_eq!(table.iter().count(), 40, "an old entry keeps its slot");
             }
-            table.advance((40 + (1 << PAIR_SWEEP_BITS)) * 1_000);
-            assert_eq!(table.iter().count(), 0);
-            table.advance((10 + Tally::WINDOW_MASK + 1) * 1_000);
-            assert_eq!(table.estimate(&table.find(0, 0, 7)), 0);
         }
     }
 
     #[test]
     fn a_sweep_keeps_what_still_counts() {
         let mut table = Velocity::new(64, 1_000);
-        table.advance(10_000);
         for (debtor, now_ms) in [(0, 10_000), (1, 10_000), (1, 11_000), (2, 11_500)] {
             table.advance(now_ms);
             let pair = table.find(3, debtor, 9);
             table.add(&pair, drop);
         }
-        table.advance(12_000);
         for now_ms in (12_000..21_000).step_by(1_000) {
+            table.advance(now_ms);
             let estimates = [0, 1, 2].map(|debtor| table.estimate(&table.find(3, debtor, 9)));
             let expected = if now_ms == 12_000 { [0, 1, 1] } else { [0, 0, 0] };
-            table.advance(now_ms + 1_000);
             assert_eq!(estimates, expected, "{now_ms}");
         }
-        assert_eq!(table.iter().count(), 0);
     }
 }

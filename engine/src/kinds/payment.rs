@@ -32,7 +32,7 @@ pub(crate) struct Parties<'a> {
     pub(crate) credit: &'a Hot,
 }
 
-/// A transfer that is going to be executed. Flat, so that it stays in registers.
+/// A transfer that is going to be executed. Flat: an option in it would be moved in pieces.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     debtor: u32,
