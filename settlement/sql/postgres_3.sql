@@ -27,13 +27,11 @@ CREATE INDEX transfers_by_sequence ON bezant.transfers
 ALTER TABLE bezant.settlement_batches ADD CONSTRAINT batches_do_not_overlap
     EXCLUDE USING gist (int8range(from_sequence, through_sequence + 1) WITH &&);
 
--- Without a bound on the digits, the view can hand conditions down to all three of its parts.
-ALTER TABLE bezant.postings
-    ALTER amount TYPE numeric, ALTER debit_after TYPE numeric, ALTER credit_after TYPE numeric,
-    ALTER user_data TYPE numeric;
-CREATE VIEW bezant.effects AS
-    SELECT sequence, leg, event, asset, debit, debit_bucket, credit, credit_bucket, amount,
-           debit_after, credit_after, rate, reference, user_data
+-- Whoever asks needs the rights, and is under the row policies, of both tables.
+CREATE VIEW bezant.effects WITH (security_invoker = true) AS
+    SELECT sequence, leg, event, asset, debit, debit_bucket, credit, credit_bucket,
+           amount::numeric, debit_after::numeric, credit_after::numeric, rate, reference,
+           user_data::numeric
     FROM bezant.postings
     UNION ALL
     SELECT sequence, 0, 2, asset::bigint, debit, 1::smallint, credit, 1::smallint, amount::numeric,
@@ -46,7 +44,8 @@ CREATE VIEW bezant.effects AS
            rate::bigint, reference, coalesce(user_data, 0)::numeric
     FROM bezant.transfers WHERE fee IS NOT NULL;
 
--- Whoever could read the table can read the view.
+-- Whoever could read the whole table can read all of it as before. Where rows were kept from some,
+-- those of the new table are kept from everybody until somebody says who may see which.
 DO $$
 DECLARE
     reader text;
@@ -57,7 +56,10 @@ BEGIN
         WHERE c.oid = 'bezant.postings'::regclass AND a.privilege_type = 'SELECT'
             AND a.grantee <> c.relowner
     LOOP
-        EXECUTE format('GRANT SELECT ON bezant.effects TO %s', reader);
+        EXECUTE format('GRANT SELECT ON bezant.effects, bezant.transfers TO %s', reader);
     END LOOP;
+    IF (SELECT relrowsecurity FROM pg_class WHERE oid = 'bezant.postings'::regclass) THEN
+        ALTER TABLE bezant.transfers ENABLE ROW LEVEL SECURITY;
+    END IF;
 END
 $$;

@@ -34,8 +34,10 @@ use crate::watermark::Watermark;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take, answer included; the server gives up a little earlier.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(35);
-/// How long reading everything back, or a step of the schema, may take.
+/// How long reading everything back may take.
 const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// How long a step of the schema may take: it may read all of a long history for an index.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
 /// Session settings: names resolve to built-ins only, and nothing hangs for ever. Each statement is
 /// planned once, whatever arrays it is given, and finds its rows by their key.
@@ -239,7 +241,8 @@ fn prepare(runtime: &Runtime, client: &mut Client) -> Result<Statements, SinkErr
 
 fn migrate(runtime: &Runtime, client: &mut Client) -> Result<(), SinkError> {
     let transaction = wait(runtime, client.transaction())?;
-    let run = |sql: &'static str| wait_for(LONG_TIMEOUT, runtime, transaction.batch_execute(sql));
+    let run =
+        |sql: &'static str| wait_for(MIGRATION_TIMEOUT, runtime, transaction.batch_execute(sql));
     // An index over a long history takes its time.
     run("SET LOCAL statement_timeout = 0")?;
     let lock = "SELECT pg_advisory_xact_lock($1)";

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use protocol::Sequence;
 use protocol::cut::{Cut, Effects};
+use protocol::effect::{Effect, TIMER_LEG};
 
 use crate::history::{Confirmation, EffectWriter, History};
 use crate::settler::{Action, EffectsFrom, Input, Settings, Settler};
@@ -288,6 +289,30 @@ pub fn probe(
     Ok(stored)
 }
 
+/// Where a batch's effects have got to: not every database would refuse one that comes twice.
+struct Order {
+    after: Sequence,
+    through: Sequence,
+    /// Sequence, whether it is no timer (those come first), leg.
+    last: Option<(u64, bool, u16)>,
+}
+
+impl Order {
+    fn check(&mut self, block: &[Effect]) {
+        for effect in block {
+            let place = (effect.sequence, effect.leg < TIMER_LEG, effect.leg);
+            let range = self.after.0 + 1..=self.through.0;
+            assert!(range.contains(&effect.sequence), "effects are of the batch's own sequences");
+            assert!(
+                self.last.is_none_or(|last| last < place),
+                "each effect comes once and in order: {place:?} after {:?}",
+                self.last
+            );
+            self.last = Some(place);
+        }
+    }
+}
+
 /// The effects of one batch.
 struct Source<'a, J> {
     from: EffectsFrom,
@@ -299,19 +324,57 @@ struct Source<'a, J> {
 impl<J: History> EffectSource for Source<'_, J> {
     fn deliver(&mut self, write: &mut EffectWriter<'_>) -> Result<(), SinkError> {
         let (after, through) = (self.after, self.cut.through);
+        let mut order = Order { after, through, last: None };
+        let mut write = |block: &[Effect]| {
+            order.check(block);
+            write(block)
+        };
         match (self.from, &self.cut.effects) {
             (EffectsFrom::Nowhere, _) => Ok(()),
             (EffectsFrom::Cut, Effects::All(effects)) => {
                 // They are in order, so what is settled already comes first.
                 write(&effects[effects.partition_point(|effect| effect.sequence <= after.0)..])
             }
-            _ => self.history.effects(after, through, &mut |block| {
-                assert!(
-                    block.iter().all(|effect| (after.0 + 1..=through.0).contains(&effect.sequence)),
-                    "history delivers what was asked for"
-                );
-                write(block)
-            }),
+            _ => self.history.effects(after, through, &mut write),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(places: &[(u64, u16)]) {
+        let effects: Vec<_> = places
+            .iter()
+            .map(|&(sequence, leg)| Effect { sequence, leg, ..Effect::default() })
+            .collect();
+        let mut order = Order { after: Sequence(4), through: Sequence(9), last: None };
+        effects.chunks(2).for_each(|block| order.check(block));
+    }
+
+    #[test]
+    fn timers_come_before_the_legs_of_their_sequence() {
+        check(&[
+            (5, TIMER_LEG),
+            (5, TIMER_LEG + 1),
+            (5, 0),
+            (5, 1),
+            (7, 0),
+            (9, TIMER_LEG),
+            (9, 0),
+        ]);
+    }
+
+    #[test]
+    #[should_panic(expected = "each effect comes once")]
+    fn an_effect_that_comes_again_in_another_block_aborts() {
+        check(&[(5, 0), (5, 1), (5, 1)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the batch's own sequences")]
+    fn an_effect_of_another_batch_aborts() {
+        check(&[(5, 0), (10, 0)]);
     }
 }
