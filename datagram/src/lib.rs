@@ -6,10 +6,12 @@
 //! one address, of however many connections, then go to the kernel in one call (segmentation
 //! offload), which carries them over loopback as one.
 //!
-//! It reads nothing of a packet, knows no connection and holds nothing back for a time: with one
-//! connection each packet goes out at the end of the same turn of the runtime. Invariant: a packet
-//! that was accepted is given to the kernel once or lost as the network loses packets; whenever one
-//! waits, the sender has been woken; what waits is bounded by the limits of this crate.
+//! It reads nothing of a packet, knows no connection and sets no timer: a packet goes out when the
+//! runtime has run what is ready, or on a runtime that is not run meanwhile with the socket. Of one
+//! connection, packets of different lengths may leave in another order, which QUIC takes for a few
+//! lost ones at the worst. Invariant: a packet that was accepted is given to the kernel once or
+//! lost as the network loses packets; whenever one waits, the sender has been woken; what waits is
+//! bounded by the limits of this crate.
 
 #![forbid(unsafe_code)]
 
@@ -36,14 +38,17 @@ use crate::queue::Queue;
 
 /// Longest packet that waits for others, in bytes: what every path of QUIC carries, so that no
 /// group is too long for its path. Longer ones mostly come in groups already.
-pub const SHORT_MAX: usize = 1_200;
+const SHORT_MAX: usize = 1_200;
 /// Groups that wait at once: more peers than that, or lengths, are sent at once.
-pub const GROUPS_MAX: usize = 8;
+const GROUPS_MAX: usize = 8;
 /// Bytes of one group: below the 64 KiB of the kernel's longest one.
-pub const GROUP_SIZE_MAX: usize = 60_000;
+const GROUP_SIZE_MAX: usize = 60_000;
 /// The next packet sends what has waited longer, however much is ready to run: with long requests
 /// a turn takes milliseconds.
-pub const WAIT_MAX: Duration = Duration::from_micros(50);
+const WAIT_MAX: Duration = Duration::from_micros(50);
+
+/// Failures to receive, one after the other, that end the socket.
+const FAILURES_MAX: u32 = 16;
 
 /// The socket, for `quinn::Endpoint::new_with_abstract_socket`.
 #[derive(Debug)]
@@ -176,6 +181,7 @@ impl AsyncUdpSocket for Socket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let Shared { io, state, .. } = &*self.shared;
+        let mut failures = 0;
         loop {
             ready!(io.poll_recv_ready(context))?;
             let mut count = 0;
@@ -186,11 +192,15 @@ impl AsyncUdpSocket for Socket {
                 if count < buffers.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
             match received {
-                Err(error) if count == 0 && error.kind() != io::ErrorKind::WouldBlock => {
-                    return Poll::Ready(Err(error));
+                _ if count > 0 => return Poll::Ready(Ok(count)),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    // One that passes must not end every connection.
+                    failures += 1;
+                    if failures >= FAILURES_MAX {
+                        return Poll::Ready(Err(error));
+                    }
                 }
-                Err(_) if count == 0 => {}
-                _ => return Poll::Ready(Ok(count)),
+                _ => {}
             }
         }
     }
