@@ -4,6 +4,7 @@
 //! only the frame is timed. The journal lies in the system's temporary directory: set TMPDIR to
 //! choose the disk. `cargo bench -p benches --bench in_process`; with `--test` one short round.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -27,9 +28,26 @@ const IN_FLIGHT: usize = 8;
 const PATIENCE: Duration = Duration::from_millis(5);
 const SEGMENT: Config = Config { segment_size: 256 << 20 };
 
+/// Says that the allocator keeps what is freed, as the binary tells it to.
+const KEEP_FREED: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
+/// Memory touched before it is needed, as `memory.reserve_mib` of frames that are measured.
+const RESERVE_MIB: usize = 2_048;
+
 fn main() {
+    if std::env::var_os(KEEP_FREED.0).is_none() {
+        // The allocator reads it when a process begins.
+        let program = std::env::current_exe().expect("the program knows its file");
+        let mut again = std::process::Command::new(program);
+        again.args(std::env::args_os().skip(1)).env(KEEP_FREED.0, KEEP_FREED.1);
+        let status = again.status().expect("a program that runs can be started");
+        std::process::exit(status.code().unwrap_or(1));
+    }
     let is_short = std::env::args().any(|argument| argument == "--test");
-    let (accounts, batches) = if is_short { (1_000, 4) } else { (10_000, 1_000) };
+    let (accounts, batches) = if is_short { (1_000, 4) } else { (10_000, 2_000) };
+    if !is_short {
+        let touched: Vec<_> = (0..RESERVE_MIB).map(|_| black_box(vec![1_u8; 1 << 20])).collect();
+        drop(touched);
+    }
     measure("10 k accounts", accounts, batches);
     if !is_short {
         measure("1 M accounts", 1_000_000, batches);
@@ -230,8 +248,7 @@ impl Frame {
         self.ready.wait(|| !self.queue.is_empty(), PATIENCE);
         let mut refused = 0;
         while let Some(envelope) = self.queue.pop() {
-            let outcomes = envelope.outcomes.to_vec();
-            refused += outcomes.iter().filter(|outcome| !outcome.status.is_ok()).count() as u64;
+            refused += envelope.outcomes.exceptions() as u64;
             self.pool.release(envelope);
             self.in_flight -= 1;
         }

@@ -150,6 +150,11 @@ impl Outcomes {
         self.count
     }
 
+    /// Commands that were refused or repeat earlier ones.
+    pub const fn exceptions(&self) -> usize {
+        self.exceptions.len()
+    }
+
     /// Whether a command got `status`, which is not ok.
     pub fn has_refusal(&self, status: Status) -> bool {
         let number = status.number();
