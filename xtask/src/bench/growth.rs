@@ -33,7 +33,7 @@ const GROWTHS: [Growth; 2] = [
     Growth {
         name: "growth: 50 M transfers over 10 M accounts",
         accounts: 10_000_000,
-        parameters: &["ids.capacity=33554432"],
+        parameters: &["accounts.capacity=16777216", "ids.capacity=33554432"],
         seed: 22,
         memory_mib: Some(4_096.0),
     },
