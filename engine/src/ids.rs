@@ -9,17 +9,17 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use protocol::limits::ID_FUTURE_MS;
-
 use crate::chunks::Chunks;
 use crate::index::Index;
-use crate::limits::{ID_CHUNK_ROWS, ID_TABLE_MS, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX};
+use crate::limits::{
+    ID_CHUNK_ROWS, ID_TABLE_MS, ID_TABLE_ROWS_PLANNED, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX,
+};
 use crate::request::Stored;
 
 const SLICE_MS: u64 = 1_000;
 const TABLES_PER_SLICE: u64 = SLICE_MS / ID_TABLE_MS;
-/// Tables that ids of the future may be in, and that of the present.
-const TABLES_AHEAD: usize = (ID_FUTURE_MS / ID_TABLE_MS) as usize + 1;
+/// Tables before a new one by which it is planned.
+const PLANNED_BY: usize = 4;
 
 /// What became of one command: 40 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,8 +102,6 @@ pub(crate) struct Ids {
     held: usize,
     /// No slice before this second has rows.
     oldest: u64,
-    /// Rows of the fullest table lately: what the next ones are planned for.
-    planned: usize,
     spare_rows: Vec<Vec<Row>>,
     spare_indexes: Vec<Index>,
 }
@@ -167,21 +165,34 @@ impl Ids {
 
     #[cold]
     fn add_table(&mut self, place: usize) {
-        // Only the newest table is planned for: late ids must not buy memory.
-        let is_newest = place >= self.tables.len();
-        let latest = self.tables.iter().rev().take(TABLES_AHEAD).flatten();
-        let fullest = latest.map(|table| table.rows.len()).max();
-        self.planned = self.planned.max(fullest.unwrap_or(0));
         while self.tables.len() <= place {
             self.tables.push_back(None);
         }
-        let index = if is_newest {
-            self.spare_indexes.pop().unwrap_or_else(|| Index::with_capacity(self.planned))
-        } else {
-            Index::default()
-        };
+        let index = self.index_for(self.planned(place));
         self.tables[place] = Some(Box::new(Table { index, rows: Chunks::default() }));
         self.oldest = self.oldest.min(self.floor + place as u64 / TABLES_PER_SLICE);
+    }
+
+    /// Rows that a new table is made for: as many as those just before it have, so that a busy
+    /// frame's tables need not grow; at most [`ID_TABLE_ROWS_PLANNED`], for nobody shall buy memory
+    /// with ids of one moment.
+    fn planned(&self, place: usize) -> usize {
+        let before = self.tables.range(place.saturating_sub(PLANNED_BY)..place).flatten();
+        let fullest = before.map(|table| table.rows.len()).max().unwrap_or(0);
+        fullest.min(ID_TABLE_ROWS_PLANNED)
+    }
+
+    /// An empty index for so many rows.
+    fn index_for(&mut self, rows: usize) -> Index {
+        let fits = |index: &Index| (rows..=4 * rows.max(64)).contains(&index.capacity());
+        if let Some(place) = self.spare_indexes.iter().position(fits) {
+            return self.spare_indexes.swap_remove(place);
+        }
+        if self.spare_indexes.len() == SPARE_TABLES_MAX {
+            // Of another traffic.
+            self.spare_indexes.clear();
+        }
+        Index::with_capacity(rows)
     }
 
     /// At a record: the floor rises with the window.
@@ -212,17 +223,14 @@ impl Ids {
     fn forget(&mut self, table: Table) {
         let rows = table.rows.len();
         self.held -= rows;
-        // The plan follows the traffic down slowly and up at once.
-        self.planned = rows.max(self.planned - self.planned / 64);
         for mut chunk in table.rows.into_chunks() {
             if self.spare_rows.len() < SPARE_CHUNKS_MAX && chunk.capacity() >= ID_CHUNK_ROWS {
                 chunk.clear();
                 self.spare_rows.push(chunk);
             }
         }
-        let capacity = table.index.capacity();
-        let fits = (self.planned..=2 * self.planned.max(64)).contains(&capacity);
-        if fits && self.spare_indexes.len() < SPARE_TABLES_MAX {
+        let is_planned = table.index.capacity() <= 4 * ID_TABLE_ROWS_PLANNED;
+        if is_planned && self.spare_indexes.len() < SPARE_TABLES_MAX {
             let mut index = table.index;
             index.clear();
             self.spare_indexes.push(index);
@@ -314,5 +322,20 @@ mod tests {
         assert_eq!((ids.len(), ids.floor_ms()), (1, 2_000));
         assert!(!ids.make_room(2, 2, 5_999, 2_000));
         assert!(ids.make_room(2, 2, 6_000, 2_000));
+    }
+
+    #[test]
+    fn a_moment_of_many_ids_does_not_make_later_tables_large() {
+        let capacity = |ids: &Ids, unix_ms| ids.table(unix_ms).unwrap().index.capacity();
+        let mut ids = Ids::default();
+        let many = 4 * ID_TABLE_ROWS_PLANNED as u64;
+        for tail in 0..many {
+            ids.insert(&key(1_000, tail), tail, 0, (0, 0));
+        }
+        ids.insert(&key(1_000 + ID_TABLE_MS, 0), many, 0, (0, 0));
+        assert!(capacity(&ids, 1_000 + ID_TABLE_MS) <= 2 * ID_TABLE_ROWS_PLANNED);
+        let later_ms = 1_000 + ID_TABLE_MS * (PLANNED_BY as u64 + 1);
+        ids.insert(&key(later_ms, 0), many, 0, (0, 0));
+        assert!(capacity(&ids, later_ms) <= 64, "it is planned by its neighbours");
     }
 }
