@@ -12,7 +12,7 @@ use journal::{FaultKind, Scrub};
 use crate::bug::Bug;
 use crate::class::Class;
 use crate::judge::{Checked, broken, hold};
-use crate::node::{Found, Making, Node, Refusal, SEGMENT};
+use crate::node::{Found, Node, Refusal, SEGMENT};
 use crate::sql::Fate;
 use crate::world::World;
 
@@ -166,8 +166,7 @@ impl World {
 
     /// A start; `true` if the database is asked before.
     pub(crate) fn attempt(&self, asks: bool) -> Result<(Node, Found), Refusal> {
-        let making = Making { bug: self.run.bug, is_netted: self.run.is_netted, asks };
-        Node::recover(&self.disk, &self.database, &self.clock, making)
+        Node::recover(&self.disk, &self.database, &self.clock, self.run.bug, asks)
     }
 
     pub(crate) fn recover(&mut self) -> Checked {
