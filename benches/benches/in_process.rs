@@ -69,7 +69,7 @@ fn measure(name: &str, accounts: u32, batches: usize) {
     for (round, batch) in (0..batches).zip(prepared.iter().cycle()) {
         // Made now, as clients make them: an id names its millisecond.
         let passed_ms = now().journal_ns / 1_000_000 - now_ms;
-        let shift = u128::from(passed_ms) << 80 | (round / prepared.len()) as u128 * (1 << 44);
+        let shift = (u128::from(passed_ms) << 80) + (round / prepared.len()) as u128 * (1 << 44);
         refused += frame.send(Role::Registry, REGISTRY, |slot| {
             let mut command = batch[slot];
             command.id += shift;

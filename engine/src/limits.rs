@@ -22,8 +22,6 @@ pub(crate) const ZEROED_PER_INSERT: usize = 16;
 pub(crate) const PREPARED_TABLE_BITS: u32 = if cfg!(test) { 6 } else { 20 };
 /// Slots of a set of the velocity table.
 pub(crate) const PAIR_WAYS: usize = 8;
-/// Windows, as a power of two, after which no old count is left in the velocity table.
-pub(crate) const PAIR_SWEEP_BITS: u32 = if cfg!(test) { 4 } else { 16 };
 /// Account rows looked at for one page of a list, so that the engine never stops for long.
 pub(crate) const LIST_ROWS_MAX: u64 = 4_096;
 /// Time that one table of ids spans, a whole part of a second: the tables in use stay in the cache.

@@ -1,17 +1,17 @@
 //! The velocity table: how often each ordered pair paid in this window and the one before.
 //!
-//! Keys are exact: nobody's count is anybody else's. The invariant: an eviction, or a count at its
-//! largest value, may lower a price, never raise one.
+//! Keys are exact: nobody's count is anybody else's. The invariant: an eviction may lower a price,
+//! never raise one.
 //!
-//! A set is two cache lines: 8 keys and 8 [`Tally`]s.
+//! A set is three cache lines: 8 keys, 8 windows, 8 counts (current, previous in 32 bits each,
+//! which stop at their largest value).
 
 use alloc::vec::Vec;
 
 use prefetch_index::prefetch_index;
-use protocol::parameter::Parameter;
 use zerocopy::FromZeros;
 
-use crate::limits::{PAIR_SWEEP_BITS, PAIR_WAYS};
+use crate::limits::PAIR_WAYS;
 
 /// Entries of the pairs that compete. Not aligned by its type: an allocator gives large tables
 /// whole pages, and zeroed memory of a larger alignment would be touched at once.
@@ -20,7 +20,8 @@ use crate::limits::{PAIR_SWEEP_BITS, PAIR_WAYS};
 struct Set {
     /// Debtor + 1 and creditor; 0 of a free slot.
     keys: [u64; PAIR_WAYS],
-    tallies: [Tally; PAIR_WAYS],
+    windows: [u64; PAIR_WAYS],
+    counts: [u64; PAIR_WAYS],
 }
 
 impl Set {
@@ -34,62 +35,14 @@ impl Set {
     }
 }
 
-/// Payments of a pair, from the top: the lowest 20 bits of the window they were counted in, 22
-/// bits of payments in that window, 22 bits of those in the window before. Counts stop at their
-/// largest value, above any at which a price still rises.
-#[derive(Clone, Copy, Debug, Default, FromZeros)]
-#[repr(transparent)]
-struct Tally(u64);
-
-impl Tally {
-    const COUNT_BITS: u32 = 22;
-    const COUNT_MAX: u64 = (1 << Self::COUNT_BITS) - 1;
-    const WINDOW_SHIFT: u32 = 2 * Self::COUNT_BITS;
-    const WINDOW_MASK: u64 = (1 << (u64::BITS - Self::WINDOW_SHIFT)) - 1;
-    /// Age of the oldest entry that a state may have.
-    const AGE_MAX: u64 = Self::WINDOW_MASK / 2;
-
-    #[inline]
-    const fn new(window: u64, (current, previous): (u64, u64)) -> Self {
-        Self(window << Self::WINDOW_SHIFT | current << Self::COUNT_BITS | previous)
-    }
-
-    /// Windows between that of the counts and `window`.
-    #[inline]
-    const fn age(self, window: u64) -> u64 {
-        window.wrapping_sub(self.0 >> Self::WINDOW_SHIFT) & Self::WINDOW_MASK
-    }
-
-    /// Payments in the window that it was counted in and the one before.
-    #[inline]
-    const fn counts(self) -> (u64, u64) {
-        (self.0 >> Self::COUNT_BITS & Self::COUNT_MAX, self.0 & Self::COUNT_MAX)
-    }
-
-    /// Payments in `window` and the one before.
-    #[inline]
-    const fn counts_in(self, window: u64) -> (u64, u64) {
-        let (current, previous) = self.counts();
-        match self.age(window) {
-            0 => (current, previous),
-            1 => (0, current),
-            _ => (0, 0),
-        }
-    }
-}
-
-// No price rises any more at the highest cap that there can be.
-const _: () = assert!(Parameter::VelocityCap.bounds().max <= Tally::COUNT_MAX as u128);
-// What is old is met again, and kept old, long before its window could be taken for a recent one.
-const _: () = assert!(Tally::AGE_MAX + (4 << PAIR_SWEEP_BITS) < Tally::WINDOW_MASK);
-
 /// One entry, as it is saved for an undo.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     set: usize,
     slot: usize,
     key: u64,
-    tally: Tally,
+    window: u64,
+    count: u64,
 }
 
 /// A pair looked up: its set, its key, its slot if it has one, and its earlier payments in the
@@ -130,36 +83,9 @@ impl Velocity {
     }
 
     /// Time moves on.
-    pub(crate) fn advance(&mut self, now_ms: u64) {
-        let before = self.window;
+    pub(crate) const fn advance(&mut self, now_ms: u64) {
         self.window = now_ms / self.window_ms;
         self.elapsed_ms = now_ms % self.window_ms;
-        // A table without a time has just been made, or emptied.
-        if before != 0 && before != self.window {
-            self.sweep(before);
-        }
-    }
-
-    /// Keeps what was counted before the last window old, in some of the sets, another part with
-    /// each window since `before`: after `2^PAIR_SWEEP_BITS` windows all have had their turn. An
-    /// old entry stays in its slot, for which slots are free decides who is evicted.
-    fn sweep(&mut self, before: u64) {
-        let passed = self.window - before;
-        let part = (self.sets.len() >> PAIR_SWEEP_BITS).max(1) as u64;
-        let count = usize::try_from(passed.saturating_mul(part)).unwrap_or(usize::MAX);
-        let first = (before + 1).wrapping_mul(part) as usize;
-        let old = Tally::new(self.window.wrapping_sub(2), (1, 0));
-        for place in 0..count.min(self.sets.len()) {
-            let place = first.wrapping_add(place) & (self.sets.len() - 1);
-            let set = &mut self.sets[place];
-            for slot in 0..PAIR_WAYS {
-                // After more than one window everything is old, whatever its age seems to be.
-                let is_old = passed > 1 || set.tallies[slot].age(self.window) > 1;
-                if set.keys[slot] != 0 && is_old {
-                    set.tallies[slot] = old;
-                }
-            }
-        }
     }
 
     /// Another window empties the table.
@@ -167,7 +93,6 @@ impl Velocity {
         if window_ms != self.window_ms {
             self.sets.fill(Set::new_zeroed());
             self.window_ms = window_ms;
-            self.window = 0;
             self.advance(now_ms);
         }
     }
@@ -187,7 +112,8 @@ impl Velocity {
                 let new = &mut self.sets[place];
                 let free = new.position(0).expect("a set takes its entries from one old set only");
                 new.keys[free] = set.keys[slot];
-                new.tallies[free] = set.tallies[slot];
+                new.windows[free] = set.windows[slot];
+                new.counts[free] = set.counts[slot];
             }
         }
     }
@@ -202,7 +128,8 @@ impl Velocity {
     pub(crate) fn prefetch(&self, hash: u64) {
         let set = &self.sets[self.place(hash)];
         prefetch_index(set.keys.as_slice(), 0);
-        prefetch_index(set.tallies.as_slice(), 0);
+        prefetch_index(set.windows.as_slice(), 0);
+        prefetch_index(set.counts.as_slice(), 0);
     }
 
     /// Looks up the pair of two accounts.
@@ -212,7 +139,7 @@ impl Velocity {
         let set = &self.sets[place];
         let key = ((u64::from(debtor) + 1) << 32) | u64::from(creditor);
         let slot = set.position(key);
-        let counts = slot.map_or((0, 0), |slot| set.tallies[slot].counts_in(self.window));
+        let counts = slot.map_or((0, 0), |slot| self.counts(set, slot));
         Pair { set: place, key, slot, counts }
     }
 
@@ -230,18 +157,38 @@ impl Velocity {
         current + previous * (self.window_ms - self.elapsed_ms) / self.window_ms
     }
 
+    /// Counts of the present window and the one before; both less than 2^32.
+    #[inline]
+    const fn counts(&self, set: &Set, slot: usize) -> (u64, u64) {
+        let (window, count) = (set.windows[slot], set.counts[slot]);
+        let (current, previous) = (count >> 32, count & u32::MAX as u64);
+        if window == self.window {
+            (current, previous)
+        } else if window + 1 == self.window {
+            (0, current)
+        } else {
+            (0, 0)
+        }
+    }
+
     /// Counts one more payment of the pair, which is as it was looked up; tells `note` what was
     /// there before.
     #[inline]
     pub(crate) fn add(&mut self, pair: &Pair, note: impl FnOnce(Entry)) {
         let slot = pair.slot.unwrap_or_else(|| self.victim(pair.set));
         let set = &mut self.sets[pair.set];
-        let before = Entry { set: pair.set, slot, key: set.keys[slot], tally: set.tallies[slot] };
-        note(before);
+        note(Entry {
+            set: pair.set,
+            slot,
+            key: set.keys[slot],
+            window: set.windows[slot],
+            count: set.counts[slot],
+        });
         let (current, previous) = pair.counts;
+        let current = (current + 1).min(u64::from(u32::MAX));
         set.keys[slot] = pair.key;
-        set.tallies[slot] =
-            Tally::new(self.window, ((current + 1).min(Tally::COUNT_MAX), previous));
+        set.windows[slot] = self.window;
+        set.counts[slot] = (current << 32) | previous;
     }
 
     /// The lowest free slot, or the lowest with the smallest estimate.
@@ -249,8 +196,7 @@ impl Velocity {
     fn victim(&self, set: usize) -> usize {
         let set = &self.sets[set];
         set.position(0).unwrap_or_else(|| {
-            let estimate =
-                |&slot: &usize| self.estimate_of(set.tallies[slot].counts_in(self.window));
+            let estimate = |&slot: &usize| self.estimate_of(self.counts(set, slot));
             (0..PAIR_WAYS).min_by_key(estimate).expect("a set has slots")
         })
     }
@@ -259,7 +205,8 @@ impl Velocity {
     pub(crate) fn restore(&mut self, entry: Entry) {
         let set = &mut self.sets[entry.set];
         set.keys[entry.slot] = entry.key;
-        set.tallies[entry.slot] = entry.tally;
+        set.windows[entry.slot] = entry.window;
+        set.counts[entry.slot] = entry.count;
     }
 
     /// Puts an entry that is read back where it was, by its set and slot.
@@ -275,29 +222,23 @@ impl Velocity {
         if place / PAIR_WAYS as u64 != pair.set as u64 || pair.slot.is_some() {
             return Err("it is not in its set, or there twice");
         }
-        let counts @ (current, previous) = (count >> 32, count & u64::from(u32::MAX));
-        if window > self.window || current == 0 {
+        if window > self.window || count >> 32 == 0 {
             return Err("its count is of the future, or of nothing");
-        }
-        if current.max(previous) > Tally::COUNT_MAX || self.window - window > Tally::AGE_MAX {
-            return Err("its count is too high or too old");
         }
         let (set, slot) = (&mut self.sets[pair.set], (place % PAIR_WAYS as u64) as usize);
         set.keys[slot] = pair.key;
-        set.tallies[slot] = Tally::new(window, counts);
+        set.windows[slot] = window;
+        set.counts[slot] = count;
         Ok(())
     }
 
     /// Every entry as set and slot, debtor, creditor, window, count.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u32, u32, u64, u64)> {
-        self.sets.iter().enumerate().flat_map(move |(place, set)| {
+        self.sets.iter().enumerate().flat_map(|(place, set)| {
             (0..PAIR_WAYS).filter(|&slot| set.keys[slot] != 0).map(move |slot| {
                 let (debtor, creditor) = accounts_of(set.keys[slot]);
                 let place = (place * PAIR_WAYS + slot) as u64;
-                let tally = set.tallies[slot];
-                let (current, previous) = tally.counts();
-                let window = self.window - tally.age(self.window);
-                (place, debtor, creditor, window, current << 32 | previous)
+                (place, debtor, creditor, set.windows[slot], set.counts[slot])
             })
         })
     }
@@ -366,73 +307,5 @@ mod tests {
         assert_eq!(table.iter().count(), 40);
         table.set_window(2_000, 10_000);
         assert_eq!(table.iter().count(), 0);
-    }
-
-    #[test]
-    fn a_full_count_stays_full() {
-        let mut table = Velocity::new(8, 1_000);
-        table.advance(10_000);
-        table.put(0, 0, [0, 1], 10, (Tally::COUNT_MAX - 1) << 32).unwrap();
-        for _ in 0..3 {
-            let pair = table.find(0, 0, 1);
-            table.add(&pair, drop);
-        }
-        assert_eq!(table.estimate(&table.find(0, 0, 1)), Tally::COUNT_MAX);
-        assert!(table.put(1, 0, [1, 2], 10, (Tally::COUNT_MAX + 1) << 32).is_err());
-    }
-
-    /// A table in whose window 10 forty pairs paid once.
-    fn forty(pairs: usize) -> Velocity {
-        let mut table = Velocity::new(pairs, 1_000);
-        table.advance(10_000);
-        for debtor in 0..40 {
-            let pair = table.find(u64::from(debtor) * 7_919, debtor, 7);
-            table.add(&pair, drop);
-        }
-        table
-    }
-
-    fn sum(table: &Velocity) -> u64 {
-        let estimate = |debtor| table.estimate(&table.find(u64::from(debtor) * 7_919, debtor, 7));
-        (0..40).map(estimate).sum()
-    }
-
-    #[test]
-    fn an_old_count_is_never_taken_for_a_recent_one() {
-        const PERIOD: u64 = Tally::WINDOW_MASK + 1;
-        for pairs in [64, 1 << (PAIR_SWEEP_BITS + 5)] {
-            // Step by step for longer than windows can be told apart, and in leaps.
-            for step in [1, 3, PERIOD / 2, PERIOD - 2, PERIOD - 1, PERIOD, PERIOD + 1] {
-                let mut table = forty(pairs);
-                assert_eq!(sum(&table), 40);
-                let mut window = 11;
-                table.advance(window * 1_000);
-                assert_eq!(sum(&table), 40, "as of the window before");
-                while window < PERIOD + 20 {
-                    window += step;
-                    table.advance(window * 1_000);
-                    if window.is_multiple_of(997) || window > PERIOD - 20 {
-                        assert_eq!(sum(&table), 0, "{step} {window}");
-                    }
-                }
-                assert_eq!(table.iter().count(), 40, "an old entry keeps its slot");
-            }
-        }
-    }
-
-    #[test]
-    fn a_sweep_keeps_what_still_counts() {
-        let mut table = Velocity::new(64, 1_000);
-        for (debtor, now_ms) in [(0, 10_000), (1, 10_000), (1, 11_000), (2, 11_500)] {
-            table.advance(now_ms);
-            let pair = table.find(3, debtor, 9);
-            table.add(&pair, drop);
-        }
-        for now_ms in (12_000..21_000).step_by(1_000) {
-            table.advance(now_ms);
-            let estimates = [0, 1, 2].map(|debtor| table.estimate(&table.find(3, debtor, 9)));
-            let expected = if now_ms == 12_000 { [0, 1, 1] } else { [0, 0, 0] };
-            assert_eq!(estimates, expected, "{now_ms}");
-        }
     }
 }
