@@ -96,4 +96,6 @@ bugs! {
     RetireNewest = "retire-newest";
     /// Retention does not ask what is settled.
     RetireUnsettled = "retire-unsettled";
+    /// Nobody minds how much of the time commits take.
+    Hurried = "hurried";
 }

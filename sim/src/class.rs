@@ -115,11 +115,15 @@ classes! {
     RetentionStop = "retention-stop", Fault, 300;
     /// A client asks for what is not its own.
     Stranger = "stranger", Habit, 100;
+    /// A transaction of settlement takes long. Half of the seeds with it settle without history.
+    SlowCommit = "slow-commit", Delay, 700;
 }
 
 const CLASSES: usize = Class::ALL.len();
 /// Classes whose rates come from one generator, the oldest ones; each later class has its own.
 const FIRST: usize = 20;
+/// Stream of the generator that says which seeds settle without history.
+const NETTED: u64 = 2_000;
 
 /// The rates of a seed. Swarm testing: each seed leaves some classes out, so that rare ones meet.
 #[derive(Clone, Debug)]
@@ -151,6 +155,12 @@ impl Swarm {
 
     pub(crate) const fn switch_off(&mut self, class: Class) {
         self.rates[class as usize] = 0;
+    }
+
+    /// Whether a seed settles balances alone, and stretches its pace as far as commits are slow.
+    /// With history a cut is never put off.
+    pub(crate) fn is_netted(&self, seed: u64) -> bool {
+        self.rate(Class::SlowCommit) > 0 && Rng::stream(seed, NETTED).chance(500)
     }
 
     /// The classes that may strike.

@@ -12,7 +12,7 @@ use journal::{FaultKind, Scrub};
 use crate::bug::Bug;
 use crate::class::Class;
 use crate::judge::{Checked, broken, hold};
-use crate::node::{Found, Node, Refusal, SEGMENT};
+use crate::node::{Found, Making, Node, Refusal, SEGMENT};
 use crate::sql::Fate;
 use crate::world::World;
 
@@ -150,10 +150,12 @@ impl World {
         self.recover()
     }
 
-    /// The clock after a stop: hours later, or up to five seconds earlier.
+    /// The clock after a stop: hours later, or up to five seconds earlier. Two leaders share it, and
+    /// it never goes back for a process that runs: settlement goes by a clock that only rises.
     fn jump(&mut self) {
         self.run.strike(Class::ClockJump);
-        if self.run.rng.chance(300) {
+        let is_back = self.run.rng.chance(300);
+        if is_back && self.rival.is_none() {
             let back = self.run.rng.below(5 * SECOND);
             self.clock.fetch_sub(back, Ordering::Relaxed);
         } else {
@@ -166,7 +168,8 @@ impl World {
 
     /// A start; `true` if the database is asked before.
     pub(crate) fn attempt(&self, asks: bool) -> Result<(Node, Found), Refusal> {
-        Node::recover(&self.disk, &self.database, &self.clock, self.run.bug, asks)
+        let making = Making { bug: self.run.bug, is_netted: self.run.is_netted, asks };
+        Node::recover(&self.disk, &self.database, &self.clock, making)
     }
 
     pub(crate) fn recover(&mut self) -> Checked {

@@ -87,10 +87,12 @@ pub(crate) struct Judge {
     known: BTreeSet<[u8; 32]>,
     /// The first one that the journal holds.
     first_segment: u64,
+    /// The database holds no postings.
+    is_netted: bool,
 }
 
 impl Judge {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(is_netted: bool) -> Self {
         Self {
             model: None,
             replayer: Replayer::new(Options { history: true, effects_max: usize::MAX }),
@@ -108,6 +110,7 @@ impl Judge {
             log: Vec::new(),
             known: BTreeSet::new(),
             first_segment: 0,
+            is_netted,
         }
     }
 
@@ -115,7 +118,7 @@ impl Judge {
     pub(crate) fn again(&self) -> Checked<Self> {
         let (answers, rights) = (self.answers.clone(), self.rights.again());
         let first_segment = self.first_segment;
-        let mut again = Self { answers, rights, first_segment, ..Self::new() };
+        let mut again = Self { answers, rights, first_segment, ..Self::new(self.is_netted) };
         for (header, payload) in &self.log {
             again.judge(header, payload)?;
         }
@@ -390,8 +393,9 @@ impl Judge {
         hold(tables.supply == boundary.supply, "I8", || {
             format!("the supply settled through {through} is not the journal's")
         })?;
-        hold(tables.effects == self.effects[..boundary.effects], "I8", || {
-            let (found, due) = (tables.effects.len(), boundary.effects);
+        let due = if self.is_netted { 0 } else { boundary.effects };
+        hold(tables.effects == self.effects[..due], "I8", || {
+            let found = tables.effects.len();
             format!("{found} postings are settled through {through}, {due} are due")
         })
     }

@@ -22,7 +22,7 @@ use protocol::cut::Cut;
 use protocol::genesis::{Genesis, Mode, RULES};
 use protocol::parameter::{Parameter, Parameters};
 use ring::{Pool, PoolConfig, ReplyQueue};
-use settlement::{Handle, Hooks, Inbox, Runner, Settings, Status, Stop, Watermark};
+use settlement::{Handle, Hooks, Inbox, Pace, Runner, Settings, Status, Stop, Watermark};
 use snapshot::Catalogue;
 
 use crate::bug::Bug;
@@ -35,6 +35,24 @@ pub(crate) const SEGMENT: Config = Config { segment_size: 64 * 1024 };
 pub(crate) const REQUESTS_MAX: usize = 48;
 pub(crate) const OPTIONS: Options = Options { history: true, effects_max: 256 };
 pub(crate) const FRAME: u128 = 0xf7a3e;
+/// As the server sets it by default.
+const PACE: Pace = Pace { share_max_percent: 25, ..Pace::STEADY };
+
+/// How a process is made.
+#[derive(Clone, Copy)]
+pub(crate) struct Making {
+    pub(crate) bug: Option<Bug>,
+    /// Balances are settled, postings are not.
+    pub(crate) is_netted: bool,
+    /// The database is asked before.
+    pub(crate) asks: bool,
+}
+
+impl Making {
+    const fn options(self) -> Options {
+        Options { history: !self.is_netted, ..OPTIONS }
+    }
+}
 
 fn genesis() -> Genesis {
     let parameters = [
@@ -139,12 +157,12 @@ impl Node {
         disk: &SimDisk,
         database: &Database,
         clock: &Arc<AtomicU64>,
-        bug: Option<Bug>,
-        asks: bool,
+        making: Making,
     ) -> Result<(Self, Found), Refusal> {
+        let Making { bug, is_netted, asks } = making;
         let catalogue = Arc::new(Catalogue::new(disk.files.clone(), FRAME));
         let settled = settled(database).filter(|_| asks);
-        let (recovered, found) = find(disk, &catalogue, settled.as_ref(), clock, bug)?;
+        let (recovered, found) = find(disk, &catalogue, settled.as_ref(), clock, making)?;
         let Recovered { journal, report, engine, boundary, .. } = recovered;
         let epoch = report.last.epoch + u64::from(bug != Some(Bug::SameEpoch));
         let past = Past::new(Arc::new(disk.clone()), Arc::clone(&catalogue));
@@ -170,9 +188,12 @@ impl Node {
             cuts: sender,
             clock: Arc::clone(clock),
         };
-        let settings = Settings::new(FRAME, epoch, true, Sequence(report.last.settled_sequence));
+        let seen = Sequence(report.last.settled_sequence);
+        let pace = if bug == Some(Bug::Hurried) { Pace::STEADY } else { PACE };
+        let settings = Settings { pace, ..Settings::new(FRAME, epoch, !is_netted, seen) };
         let status = Arc::new(Status::default());
-        let sink = SimSql::new(database.clone(), bug);
+        let paced = is_netted.then_some(PACE);
+        let sink = SimSql::new(database.clone(), Arc::clone(clock), paced, bug);
         let runner = Runner::new(settings, sink, history, hooks, Arc::clone(&status));
         let is_halted = false;
         let node = Self {
@@ -247,17 +268,21 @@ fn find(
     catalogue: &Catalogue,
     settled: Option<&Settled>,
     clock: &AtomicU64,
-    bug: Option<Bug>,
+    making: Making,
 ) -> Result<(Recovered, Found), Refusal> {
     let storage: Arc<dyn Storage> = Arc::new(disk.clone());
     let mut met = Vec::new();
     let mut watch = |header: &RecordHeader| met.push((header.index, header.hash));
-    let sources =
-        Sources { storage: Arc::clone(&storage), catalogue, config: SEGMENT, options: OPTIONS };
+    let sources = Sources {
+        storage: Arc::clone(&storage),
+        catalogue,
+        config: SEGMENT,
+        options: making.options(),
+    };
     let mut recovered = recover(sources, settled, &mut watch)?;
     let last = recovered.report.last;
-    if let Some(Bug::ReplayClock) = bug
-        && let Some(engine) = replayed_late(&storage, last.index, clock)?
+    if let Some(Bug::ReplayClock) = making.bug
+        && let Some(engine) = replayed_late(&storage, last.index, clock, making.options())?
     {
         recovered.engine = engine;
     }
@@ -276,8 +301,9 @@ fn replayed_late(
     storage: &Arc<dyn Storage>,
     through: u64,
     clock: &AtomicU64,
+    options: Options,
 ) -> Result<Option<Engine>, Refusal> {
-    let mut replayer = Replayer::new(OPTIONS);
+    let mut replayer = Replayer::new(options);
     let now_ns = clock.load(Ordering::Relaxed);
     let Ok(mut reader) = Reader::open_range(Arc::clone(storage), 1, through) else {
         return Ok(None);

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::cut::{AccountRow, Effects, SupplyRow};
 use protocol::effect::{Effect, Event};
 use settlement::sink::EffectSource;
 use settlement::watermark::compare;
-use settlement::{Batch, ReadBack, Sink, SinkError, Watermark};
+use settlement::{Batch, Pace, ReadBack, Sink, SinkError, Watermark};
 
 use crate::bug::Bug;
 
@@ -65,6 +66,14 @@ pub(crate) struct State {
     pub(crate) intruder: Option<(u64, u64)>,
     /// Lost answers and broken transactions since they were counted.
     pub(crate) struck: (u64, u64),
+    /// How long the next commit takes.
+    pub(crate) slow_ns: Option<u64>,
+    /// How long slow ones took since they were counted.
+    pub(crate) waited_ns: Vec<u64>,
+    /// When a commit began that was due only later, and when it was.
+    pub(crate) hurried: Option<(u64, u64)>,
+    /// Commits whose next one was put off.
+    pub(crate) stretched: u64,
 }
 
 /// The database itself; clones share it.
@@ -182,14 +191,52 @@ impl State {
 /// A process's connection to the database.
 pub(crate) struct SimSql {
     database: Database,
+    clock: Arc<AtomicU64>,
+    /// What must be between commits; none with history.
+    pace: Option<Pace>,
     bug: Option<Bug>,
     /// Number of the next batch of this process.
     batch: u64,
+    /// The next commit does not begin before.
+    not_before_ms: u64,
 }
 
 impl SimSql {
-    pub(crate) const fn new(database: Database, bug: Option<Bug>) -> Self {
-        Self { database, bug, batch: 0 }
+    pub(crate) const fn new(
+        database: Database,
+        clock: Arc<AtomicU64>,
+        pace: Option<Pace>,
+        bug: Option<Bug>,
+    ) -> Self {
+        Self { database, clock, pace, bug, batch: 0, not_before_ms: 0 }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed) / 1_000_000
+    }
+
+    /// Lets the time of a commit pass; says when it began.
+    fn wait(&self, state: &mut State) -> u64 {
+        let began_ms = self.now_ms();
+        if began_ms < self.not_before_ms {
+            state.hurried = state.hurried.or(Some((began_ms, self.not_before_ms)));
+        }
+        if let Some(slow_ns) = state.slow_ns.take() {
+            self.clock.fetch_add(slow_ns, Ordering::Relaxed);
+            state.waited_ns.push(slow_ns);
+        }
+        began_ms
+    }
+
+    /// A commit that began at `began_ms` has worked.
+    fn paced(&mut self, began_ms: u64, state: &mut State) {
+        let Some(pace) = self.pace else { return };
+        let after_ms = pace.after_ms(self.now_ms() - began_ms);
+        // Else the interval counts from when the cut was asked for, which was before.
+        if after_ms > pace.interval_ms {
+            self.not_before_ms = began_ms + after_ms;
+            state.stretched += 1;
+        }
     }
 
     fn check(
@@ -252,6 +299,7 @@ impl Sink for SimSql {
         if state.is_down {
             return Err(unavailable(io::ErrorKind::ConnectionReset));
         }
+        let began_ms = self.wait(&mut state);
         let mut target = batch.target();
         if !self.check(&state, expected, &target)? {
             return Ok(());
@@ -297,6 +345,7 @@ impl Sink for SimSql {
             None => {
                 state.tables.batch = self.batch;
                 state.apply(late);
+                self.paced(began_ms, &mut state);
                 Ok(())
             }
         }

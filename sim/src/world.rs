@@ -4,6 +4,7 @@
 //! It has no clock, no thread and no file. Invariant: what happens depends on the case alone.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,6 +40,8 @@ pub(crate) struct Run {
     own: BTreeMap<Class, Rng>,
     pub(crate) swarm: Swarm,
     pub(crate) bug: Option<Bug>,
+    /// Settlement writes balances and no postings.
+    pub(crate) is_netted: bool,
     pub(crate) trace: Trace,
     pub(crate) faults: Faults,
     pub(crate) is_frozen: bool,
@@ -59,12 +62,18 @@ impl Run {
         for &class in &case.off {
             swarm.switch_off(class);
         }
+        let is_netted = swarm.is_netted(case.seed);
+        if is_netted {
+            // Without a history nobody says what became of a key that the engine has forgotten.
+            swarm.switch_off(Class::Keys);
+        }
         Self {
             case: case.clone(),
             rng,
             own: BTreeMap::new(),
             swarm,
             bug: case.bug,
+            is_netted,
             trace: Trace::default(),
             faults: Faults::default(),
             is_frozen: false,
@@ -145,11 +154,12 @@ impl World {
         // Half of the seeds each way, in no other rhythm of theirs.
         let disk = SimDisk::new(case.bug, case.seed.count_ones() % 2 == 1);
         create(&disk, START);
+        let run = Run::new(case);
         Self {
-            run: Run::new(case),
             disk,
             database: Database::default(),
-            judge: Judge::new(),
+            judge: Judge::new(run.is_netted),
+            run,
             clients: Clients::new(START / 1_000_000, case.intents),
             node: None,
             clock: Arc::new(AtomicU64::new(START + SECOND)),
@@ -294,8 +304,9 @@ impl World {
     }
 
     pub(crate) fn settle(&mut self) -> Checked {
+        self.slow_down();
         let stop = self.node().settle();
-        self.count_commits();
+        self.count_commits()?;
         if let Some(stop) = stop {
             if stop == Stop::JournalTooShort && self.database.put_newest_back() {
                 self.run.faults.see("older databases that the journal no longer reaches");
@@ -315,10 +326,33 @@ impl World {
         self.judge_database()
     }
 
-    fn count_commits(&mut self) {
-        let struck = std::mem::take(&mut self.database.state().struck);
-        (0..struck.0).for_each(|_| self.run.strike(Class::LostCommit));
-        (0..struck.1).for_each(|_| self.run.strike(Class::BrokenCommit));
+    /// Lets the next commit take long: most of them some intervals, some longer than any stretch.
+    fn slow_down(&mut self) {
+        if !self.run.is_frozen && self.run.chance_own(Class::SlowCommit) {
+            let rng = self.run.own(Class::SlowCommit);
+            let most = if rng.chance(100) { 4 * SECOND } else { SECOND / 3 };
+            self.database.state().slow_ns = Some(rng.below(most));
+        }
+    }
+
+    fn count_commits(&mut self) -> Checked {
+        let mut state = self.database.state();
+        let (lost, broken) = mem::take(&mut state.struck);
+        let (waited_ns, stretched) =
+            (mem::take(&mut state.waited_ns), mem::take(&mut state.stretched));
+        let hurried = state.hurried;
+        state.slow_ns = None;
+        drop(state);
+        (0..lost).for_each(|_| self.run.strike(Class::LostCommit));
+        (0..broken).for_each(|_| self.run.strike(Class::BrokenCommit));
+        for waited_ns in waited_ns {
+            self.run.strike(Class::SlowCommit);
+            self.run.simulated_ns += waited_ns;
+        }
+        (0..stretched).for_each(|_| self.run.faults.see("cuts put off after a slow commit"));
+        hold(hurried.is_none(), "pace", || {
+            format!("a commit began before its time, at and due (ms): {hurried:?}")
+        })
     }
 
     /// The database is the fold of one journal: of this leader's, or of the other one's.

@@ -48,6 +48,7 @@ fn every_fault_strikes() {
         "second leaders that took over",
         "settlement of one of two leaders stopped",
         "starts refused for something misplaced",
+        "cuts put off after a slow commit",
     ] {
         assert!(sum.seen(what) > 0, "{what}: never seen");
     }
