@@ -78,7 +78,7 @@ impl Frame {
             timestamp: self.through,
             chain_hash: [hash; 32],
             run_digest: [hash; 16],
-            accounts: rows,
+            accounts: rows.into_iter().collect(),
             supply: vec![supply()],
             effects,
         }

@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 use protocol::Sequence;
-use protocol::cut::{AccountRow, Cut};
+use protocol::cut::{AccountRow, AccountRows, Cut};
 use protocol::effect::Effect;
 
 use crate::accounts::{Cold, Hot, bits};
@@ -123,7 +123,7 @@ impl Engine {
         }
         let hot = self.accounts.hot_mut(number);
         if let (Some(row), Some(open)) = (row, &mut self.changes.open) {
-            open.cut.accounts.push(row);
+            open.cut.accounts.push(&row);
             if open.cut.complete {
                 hot.flags |= bits::COPIED;
             } else {
@@ -157,7 +157,7 @@ impl Engine {
             chain_hash: [0; 32],
             run_digest: self.run_digest(),
             // What is not used is not touched; growing would copy all of it, and touch it twice.
-            accounts: Vec::with_capacity(limit),
+            accounts: AccountRows::with_capacity(limit),
             supply: self.supply(),
             effects: self.effects.take(),
         };
@@ -204,7 +204,7 @@ impl Engine {
         let flags = self.accounts.hot(number).flags;
         let waits = if complete { flags & bits::COPIED == 0 } else { flags & open.bit != 0 };
         if waits {
-            open.cut.accounts.push(self.row_of(number));
+            open.cut.accounts.push(&self.row_of(number));
         }
         let hot = self.accounts.hot_mut(number);
         hot.flags &= !(open.bit | bits::COPIED);

@@ -343,7 +343,7 @@ impl Settler {
             self.complete_next = true;
             return Vec::new();
         }
-        cut.sort();
+        cut.accounts.sort();
         self.settings.epoch = self.settings.epoch.max(cut.epoch);
         // Its last record may be a predecessor's, and would not fence that one.
         cut.epoch = self.settings.epoch;

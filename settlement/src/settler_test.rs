@@ -1,7 +1,7 @@
 //! The state machine by table. What it does with real failures in random order is in
 //! `tests/settlement/exactly_once.rs`.
 
-use protocol::cut::AccountRow;
+use protocol::cut::{AccountRow, AccountRows};
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn cut(after: u64, through: u64, complete: bool) -> Box<Cut> {
         timestamp: through,
         chain_hash: [u8::try_from(through).unwrap(); 32],
         run_digest: [1; 16],
-        accounts: Vec::new(),
+        accounts: AccountRows::default(),
         supply: Vec::new(),
         effects: Effects::All(Vec::new()),
     })
@@ -288,12 +288,12 @@ fn a_drain_settles_one_last_cut_or_gives_up_at_its_deadline() {
 
 #[test]
 fn the_rows_of_a_cut_reach_the_database_in_order() {
-    let row = |(owner, asset)| AccountRow {
+    let row = |(owner, asset, held)| AccountRow {
         owner,
         asset,
         host: 1,
         liquid: 5,
-        held: 0,
+        held,
         staked: 0,
         bonded: 0,
         minimum: 0,
@@ -302,10 +302,12 @@ fn the_rows_of_a_cut_reach_the_database_in_order() {
     };
     let mut settler = settled(5);
     settler.step(100, Input::Tick);
-    let accounts = [(3, 1), (1, 2), (2, 1), (1, 1)].map(row).to_vec();
+    let cut_rows = [(3, 1, 0), (4, 2, 9), (1, 2, 0), (2, 1, 0), (4, 1, 9), (1, 1, 0)];
+    let accounts = cut_rows.map(row).into_iter().collect();
     settler.step(100, Input::Cut(Box::new(Cut { accounts, ..*cut(5, 9, false) })));
-    let sorted = [(1, 1), (1, 2), (2, 1), (3, 1)].map(row);
-    assert_eq!(settler.pending().unwrap().accounts, sorted);
+    let sorted = [(1, 1, 0), (1, 2, 0), (2, 1, 0), (3, 1, 0), (4, 1, 9), (4, 2, 9)].map(row);
+    let pending: Vec<_> = settler.pending().unwrap().accounts.iter().collect();
+    assert_eq!(pending, sorted);
 }
 
 #[test]

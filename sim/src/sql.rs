@@ -315,7 +315,7 @@ impl Sink for SimSql {
         if let (Some(Bug::WholeCut), Effects::All(all)) = (self.bug, &batch.cut.effects) {
             written.clone_from(all);
         }
-        let mut balances = batch.cut.accounts.clone();
+        let mut balances = batch.cut.accounts.iter().collect::<Vec<_>>();
         if self.bug == Some(Bug::LostRow) && balances.len() > 3 {
             balances.pop();
         }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use protocol::Sequence;
-use protocol::cut::AccountRow;
+use protocol::cut::{AccountRow, AccountRows, LiquidRow};
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement, Transaction};
@@ -68,12 +68,26 @@ impl Balances {
     }
 }
 
-type Row<'a> = &'a AccountRow;
+/// A row as cuts have it: of every column, or of those that are not zero.
+trait Row: Copy + std::fmt::Debug + Into<AccountRow> + Sync {}
+
+impl Row for LiquidRow {}
+impl Row for AccountRow {}
 
 /// A statement under way: how many rows it was given and, once it is done, how many it wrote.
-struct Sent<'a> {
-    rows: &'a [Row<'a>],
+struct Sent<'a, R> {
+    rows: &'a [R],
     work: Pin<Box<dyn Future<Output = Result<u64, Error>> + 'a>>,
+}
+
+/// Where rows are written.
+#[derive(Clone, Copy)]
+struct Table<'a> {
+    transaction: &'a Transaction<'a>,
+    statements: &'a Balances,
+    through: i64,
+    /// The table is expected to have none of the rows.
+    is_empty: bool,
 }
 
 /// Writes `rows`; `is_empty` says that the table is expected to have none of them.
@@ -81,45 +95,101 @@ pub(super) fn write(
     runtime: &Runtime,
     transaction: &Transaction<'_>,
     statements: &Balances,
-    rows: &[AccountRow],
+    rows: &AccountRows,
     through: Sequence,
     is_empty: bool,
 ) -> Result<(), SinkError> {
-    let (liquid, other): (Vec<Row<'_>>, Vec<Row<'_>>) = rows.iter().partition(|row| {
-        row.held == 0
-            && row.staked == 0
-            && row.bonded == 0
-            && row.minimum == 0
-            && row.credit_limit == 0
-            && row.flags == 0
-    });
-    let groups = [(&liquid, true), (&other, false)];
-    let through = signed(through.0);
+    let table = Table { transaction, statements, through: signed(through.0), is_empty };
     runtime.block_on(async {
-        for (rows, is_liquid) in groups {
-            let update = |rows| update(transaction, statements, rows, through, is_liquid);
-            let insert = |rows| insert(transaction, statements, rows, through);
-            if is_empty {
-                // Whoever emptied the watermark may have left rows.
-                let partly = each(rows, insert).await?;
-                let mut rest = Vec::new();
-                for (rows, _) in partly {
-                    rest.extend(each(rows, update).await?);
-                }
-                if !rest.is_empty() {
-                    return Err(disturbed());
-                }
-            } else {
-                for (rows, updated) in each(rows, update).await? {
-                    let inserted = once(insert(rows)).await?;
-                    if usize::try_from(updated + inserted).ok() != Some(rows.len()) {
-                        return Err(disturbed());
-                    }
-                }
+        table.write(rows.liquid(), Table::update_liquid).await?;
+        table.write(rows.other(), Table::update).await
+    })
+}
+
+impl<'a> Table<'a> {
+    async fn write<R: Row>(
+        self,
+        rows: &'a [R],
+        update: fn(Self, &'a [R]) -> Sent<'a, R>,
+    ) -> Result<(), SinkError> {
+        let update = |rows| update(self, rows);
+        let insert = |rows| self.insert(rows);
+        if self.is_empty {
+            // Whoever emptied the watermark may have left rows.
+            let partly = each(rows, insert).await?;
+            let mut rest = Vec::new();
+            for (rows, _) in partly {
+                rest.extend(each(rows, update).await?);
+            }
+            return if rest.is_empty() { Ok(()) } else { Err(disturbed()) };
+        }
+        for (rows, updated) in each(rows, update).await? {
+            let inserted = once(insert(rows)).await?;
+            if usize::try_from(updated + inserted).ok() != Some(rows.len()) {
+                return Err(disturbed());
             }
         }
         Ok(())
-    })
+    }
+
+    fn update_liquid(self, rows: &'a [LiquidRow]) -> Sent<'a, LiquidRow> {
+        let work = Box::pin(async move {
+            let [owner, asset, host, liquid] = first_columns(rows);
+            let values: [&(dyn ToSql + Sync); 5] = [&owner, &asset, &host, &liquid, &self.through];
+            self.transaction.execute(&self.statements.update_liquid, &values).await
+        });
+        Sent { rows, work }
+    }
+
+    fn update(self, rows: &'a [AccountRow]) -> Sent<'a, AccountRow> {
+        self.all_columns(&self.statements.update, rows)
+    }
+
+    fn insert<R: Row>(self, rows: &'a [R]) -> Sent<'a, R> {
+        self.all_columns(&self.statements.insert, rows)
+    }
+
+    fn all_columns<R: Row>(self, statement: &'a Statement, rows: &'a [R]) -> Sent<'a, R> {
+        let work = Box::pin(async move {
+            let [owner, asset, host, liquid] = first_columns(rows);
+            let [held, staked, bonded, minimum, limit, flags]: [Array<'_, R>; 6] = [
+                Array { rows, field: |row| Value::amount(full(row).held) },
+                Array { rows, field: |row| Value::amount(full(row).staked) },
+                Array { rows, field: |row| Value::amount(full(row).bonded) },
+                Array { rows, field: |row| Value::amount(full(row).minimum) },
+                Array { rows, field: |row| Value::amount(full(row).credit_limit) },
+                Array { rows, field: |row| Value::Big(full(row).flags.into()) },
+            ];
+            let values: [&(dyn ToSql + Sync); 11] = [
+                &owner,
+                &asset,
+                &host,
+                &liquid,
+                &held,
+                &staked,
+                &bonded,
+                &minimum,
+                &limit,
+                &flags,
+                &self.through,
+            ];
+            self.transaction.execute(statement, &values).await
+        });
+        Sent { rows, work }
+    }
+}
+
+fn full<R: Row>(row: &R) -> AccountRow {
+    (*row).into()
+}
+
+fn first_columns<R: Row>(rows: &[R]) -> [Array<'_, R>; 4] {
+    [
+        Array { rows, field: |row| Value::Id(full(row).owner) },
+        Array { rows, field: |row| Value::Big(full(row).asset.into()) },
+        Array { rows, field: |row| Value::Big(full(row).host.into()) },
+        Array { rows, field: |row| Value::amount(full(row).liquid) },
+    ]
 }
 
 /// A row came or went between two statements of the transaction.
@@ -129,12 +199,12 @@ fn disturbed() -> SinkError {
 
 /// Runs a statement for each few of `rows`, one ahead; gives those that wrote fewer than they were
 /// given.
-async fn each<'a>(
-    rows: &'a [Row<'a>],
-    statement: impl Fn(&'a [Row<'a>]) -> Sent<'a>,
-) -> Result<Vec<(&'a [Row<'a>], u64)>, SinkError> {
+async fn each<'a, R>(
+    rows: &'a [R],
+    statement: impl Fn(&'a [R]) -> Sent<'a, R>,
+) -> Result<Vec<(&'a [R], u64)>, SinkError> {
     let mut partly = Vec::new();
-    let mut before: Option<Sent<'a>> = None;
+    let mut before: Option<Sent<'a, R>> = None;
     for few in rows.chunks(ROWS_MAX).map(Some).chain([None]) {
         let next = match few {
             Some(few) => Some(sent(statement(few)).await?),
@@ -153,7 +223,7 @@ async fn each<'a>(
 }
 
 /// Has the statement on its way to the server.
-async fn sent(mut statement: Sent<'_>) -> Result<Sent<'_>, SinkError> {
+async fn sent<R>(mut statement: Sent<'_, R>) -> Result<Sent<'_, R>, SinkError> {
     let begun = poll_fn(|context| Poll::Ready(statement.work.as_mut().poll(context))).await;
     if let Poll::Ready(Err(cause)) = begun {
         return Err(error(cause));
@@ -165,70 +235,9 @@ async fn sent(mut statement: Sent<'_>) -> Result<Sent<'_>, SinkError> {
 }
 
 /// Waits for the statement's answer.
-async fn once(statement: Sent<'_>) -> Result<u64, SinkError> {
+async fn once<R>(statement: Sent<'_, R>) -> Result<u64, SinkError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, statement.work).await {
         Ok(answer) => answer.map_err(error),
         Err(elapsed) => Err(retryable(elapsed)),
     }
-}
-
-fn update<'a>(
-    transaction: &'a Transaction<'_>,
-    statements: &'a Balances,
-    rows: &'a [Row<'a>],
-    through: i64,
-    is_liquid: bool,
-) -> Sent<'a> {
-    if !is_liquid {
-        return all_columns(transaction, &statements.update, rows, through);
-    }
-    let work = Box::pin(async move {
-        let [owner, asset, host, liquid] = first_columns(rows);
-        let values: [&(dyn ToSql + Sync); 5] = [&owner, &asset, &host, &liquid, &through];
-        transaction.execute(&statements.update_liquid, &values).await
-    });
-    Sent { rows, work }
-}
-
-fn insert<'a>(
-    transaction: &'a Transaction<'_>,
-    statements: &'a Balances,
-    rows: &'a [Row<'a>],
-    through: i64,
-) -> Sent<'a> {
-    all_columns(transaction, &statements.insert, rows, through)
-}
-
-fn first_columns<'a>(rows: &'a [Row<'a>]) -> [Array<'a, Row<'a>>; 4] {
-    [
-        Array { rows, field: |row| Value::Id(row.owner) },
-        Array { rows, field: |row| Value::Big(row.asset.into()) },
-        Array { rows, field: |row| Value::Big(row.host.into()) },
-        Array { rows, field: |row| Value::amount(row.liquid) },
-    ]
-}
-
-fn all_columns<'a>(
-    transaction: &'a Transaction<'_>,
-    statement: &'a Statement,
-    rows: &'a [Row<'a>],
-    through: i64,
-) -> Sent<'a> {
-    let work = Box::pin(async move {
-        let [owner, asset, host, liquid] = first_columns(rows);
-        let [held, staked, bonded, minimum, limit, flags]: [Array<'_, Row<'_>>; 6] = [
-            Array { rows, field: |row| Value::amount(row.held) },
-            Array { rows, field: |row| Value::amount(row.staked) },
-            Array { rows, field: |row| Value::amount(row.bonded) },
-            Array { rows, field: |row| Value::amount(row.minimum) },
-            Array { rows, field: |row| Value::amount(row.credit_limit) },
-            Array { rows, field: |row| Value::Big(row.flags.into()) },
-        ];
-        let values: [&(dyn ToSql + Sync); 11] = [
-            &owner, &asset, &host, &liquid, &held, &staked, &bonded, &minimum, &limit, &flags,
-            &through,
-        ];
-        transaction.execute(statement, &values).await
-    });
-    Sent { rows, work }
 }

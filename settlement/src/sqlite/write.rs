@@ -5,7 +5,7 @@
 //! has no other index. Invariant: every column is given, so that nothing of an old row stays.
 
 use protocol::Sequence;
-use protocol::cut::{AccountRow, SupplyRow};
+use protocol::cut::{AccountRows, SupplyRow};
 use protocol::effect::Effect;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Statement, ToSql, Transaction, params};
@@ -68,7 +68,7 @@ fn run<const N: usize>(
 
 pub(super) fn balances(
     transaction: &Transaction<'_>,
-    rows: &[AccountRow],
+    rows: &AccountRows,
     through: Sequence,
 ) -> Result<(), SinkError> {
     let through = signed(through.0);

@@ -102,8 +102,8 @@ impl Sink for ModelSink {
             return Err(broken());
         }
         let mut image = world.image.clone();
-        for row in &batch.cut.accounts {
-            image.balances.insert(row.owner, *row);
+        for row in batch.cut.accounts.iter() {
+            image.balances.insert(row.owner, row);
         }
         effects.deliver(&mut |block| {
             for effect in block {
