@@ -59,14 +59,15 @@ impl<T, const ROWS: usize> Chunks<T, ROWS> {
     }
 
     /// As [`Self::push`], with a spare chunk when another one is needed.
+    #[inline]
     pub(crate) fn push_with(&mut self, row: T, spare: impl FnOnce() -> Vec<T>) -> u32 {
         let number = u32::try_from(self.len).expect("tables have at most 2^30 rows");
-        if self.chunks.is_empty() {
-            self.chunks.push(Vec::new());
-        } else if self.len == self.chunks.len() * ROWS {
-            self.chunks.push(spare());
+        if self.len.is_multiple_of(ROWS) {
+            // The first is small.
+            self.chunks.push(if self.len == 0 { Vec::new() } else { spare() });
         }
-        self.chunks[self.len / ROWS].push(row);
+        let chunk = self.chunks.last_mut().expect("the last chunk has room, or was just added");
+        chunk.push(row);
         self.len += 1;
         number
     }

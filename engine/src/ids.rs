@@ -10,7 +10,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::chunks::Chunks;
-use crate::index::Index;
+use crate::index::{Index, Slot};
 use crate::limits::{
     ID_CHUNK_ROWS, ID_TABLE_MS, ID_TABLE_ROWS_PLANNED, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX,
 };
@@ -39,6 +39,11 @@ pub(crate) struct Row {
 const _: () = assert!(size_of::<Row>() == 40);
 
 impl Row {
+    #[inline]
+    const fn new(key: &Key, sequence: u64, check: u32, (status, rate): (u16, u16)) -> Self {
+        Self { id: key.halves(), scope: key.scope, sequence, check, status, rate }
+    }
+
     /// What is folded into digests.
     pub(crate) const fn words(&self) -> [u64; 5] {
         let [low, high] = self.id;
@@ -92,11 +97,26 @@ struct Table {
     rows: Chunks<Row, ID_CHUNK_ROWS>,
 }
 
+/// Where a search ended that found nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gap {
+    /// Place of the table and slot in its index, if there is a table.
+    at: Option<(usize, Slot)>,
+    /// What [`Ids::turn`] was then.
+    turn: u64,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
     /// First second that is remembered.
     floor: u64,
+    /// The same in milliseconds.
+    floor_ms: u64,
+    /// First millisecond of the table of the last insertion, or of the first place, and its place.
+    near: (u64, usize),
+    /// Changes so far: while it stays, what a search found stays right.
+    turn: u64,
     /// The tables from the floor on; `None` while empty. The last one is not empty.
     tables: VecDeque<Option<Box<Table>>>,
     held: usize,
@@ -109,25 +129,35 @@ pub(crate) struct Ids {
 impl Ids {
     /// Ids below this time are refused.
     pub(crate) const fn floor_ms(&self) -> u64 {
-        self.floor * SLICE_MS
+        self.floor_ms
     }
 
     /// Place of the table for ids of this time.
     #[inline]
     fn place(&self, unix_ms: u64) -> Option<usize> {
+        let (near_ms, place) = self.near;
+        if unix_ms.wrapping_sub(near_ms) < ID_TABLE_MS {
+            return Some(place);
+        }
+        self.far_place(unix_ms)
+    }
+
+    #[inline(never)]
+    fn far_place(&self, unix_ms: u64) -> Option<usize> {
         let place = (unix_ms / ID_TABLE_MS).checked_sub(self.floor * TABLES_PER_SLICE)?;
         usize::try_from(place).ok()
     }
 
     #[inline]
-    fn table(&self, unix_ms: u64) -> Option<&Table> {
-        self.tables.get(self.place(unix_ms)?)?.as_deref()
+    fn table(&self, unix_ms: u64) -> Option<(usize, &Table)> {
+        let place = self.place(unix_ms)?;
+        Some((place, self.tables.get(place)?.as_deref()?))
     }
 
     /// Calls the place where a search for `key` would begin into the cache.
     #[inline]
     pub(crate) fn prefetch(&self, key: &Key) {
-        if let Some(table) = self.table(key.unix_ms()) {
+        if let Some((_, table)) = self.table(key.unix_ms()) {
             table.index.prefetch(key.hash);
         }
     }
@@ -135,32 +165,73 @@ impl Ids {
     /// What became of the command with `key`.
     #[inline]
     pub(crate) fn find(&self, key: &Key) -> Option<Row> {
-        let table = self.table(key.unix_ms())?;
+        self.search(key).ok()
+    }
+
+    /// As [`Self::find`], or where it may be remembered.
+    #[inline]
+    pub(crate) fn search(&self, key: &Key) -> Result<Row, Gap> {
+        let turn = self.turn;
+        let Some((place, table)) = self.table(key.unix_ms()) else {
+            return Err(Gap { at: None, turn });
+        };
         let halves = key.halves();
-        let number = table.index.find(key.hash, |number| {
+        let found = table.index.search(key.hash, |number| {
             let row = table.rows.row(number);
             row.id == halves && row.scope == key.scope
-        })?;
-        Some(*table.rows.row(number))
+        });
+        match found {
+            Ok(number) => Ok(*table.rows.row(number)),
+            Err(slot) => Err(Gap { at: Some((place, slot)), turn }),
+        }
     }
 
     /// Remembers what became of a command whose id is at or above the floor.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn insert(&mut self, key: &Key, sequence: u64, check: u32, outcome: (u16, u16)) {
         let place =
-            self.place(key.unix_ms()).expect("ids below the floor are refused before they run");
-        let (status, rate) = outcome;
-        let row = Row { id: key.halves(), scope: key.scope, sequence, check, status, rate };
+            self.far_place(key.unix_ms()).expect("ids below the floor are refused before they run");
         if !matches!(self.tables.get(place), Some(Some(_))) {
             self.add_table(place);
         }
-        let Self { tables, spare_rows: spare, .. } = self;
-        let table = tables[place].as_mut().expect("the table is there, or was just added");
-        let number = table
-            .rows
-            .push_with(row, || spare.pop().unwrap_or_else(|| Vec::with_capacity(ID_CHUNK_ROWS)));
+        let (table, number) = self.push(place, Row::new(key, sequence, check, outcome));
         table.index.insert(key.hash, number);
+    }
+
+    /// As [`Self::insert`], where a search for `key` ended, without another one if nothing was
+    /// remembered or forgotten since.
+    #[inline]
+    pub(crate) fn insert_at(
+        &mut self,
+        gap: Gap,
+        key: &Key,
+        sequence: u64,
+        check: u32,
+        outcome: (u16, u16),
+    ) {
+        match gap.at {
+            Some((place, slot)) if gap.turn == self.turn => {
+                let (table, number) = self.push(place, Row::new(key, sequence, check, outcome));
+                table.index.insert_at(slot, key.hash, number);
+            }
+            _ => self.insert(key, sequence, check, outcome),
+        }
+    }
+
+    /// Adds a row to the table at `place`, which is near from now on; returns that and its number.
+    #[inline(always)]
+    fn push(&mut self, place: usize, row: Row) -> (&mut Table, u32) {
+        if place != self.near.1 {
+            let unix_ms = (row.id() >> 80) as u64;
+            self.near = (unix_ms / ID_TABLE_MS * ID_TABLE_MS, place);
+        }
+        self.turn += 1;
         self.held += 1;
+        let Self { tables, spare_rows: spare, .. } = self;
+        let table = tables[place].as_mut().expect("the table was found, or was just added");
+        let spare = || spare.pop().unwrap_or_else(|| Vec::with_capacity(ID_CHUNK_ROWS));
+        let number = table.rows.push_with(row, spare);
+        (table, number)
     }
 
     #[cold]
@@ -217,6 +288,9 @@ impl Ids {
             }
         }
         self.floor = floor;
+        self.floor_ms = floor * SLICE_MS;
+        self.turn += 1;
+        self.near = (self.floor_ms, 0);
         self.oldest = self.oldest.max(floor);
     }
 
@@ -287,6 +361,7 @@ impl Ids {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::BTreeMap;
 
     fn key(unix_ms: u64, tail: u64) -> Key {
         Key {
@@ -312,6 +387,72 @@ mod tests {
         assert_eq!((ids.len(), ids.floor_ms()), (0, 19_995_000));
     }
 
+    /// Looks `key` up, and remembers `sequence` where it was not.
+    fn remember(ids: &mut Ids, key: &Key, sequence: u64) -> Option<u64> {
+        match ids.search(key) {
+            Ok(row) => Some(row.sequence),
+            Err(gap) => {
+                ids.insert_at(gap, key, sequence, 0, (0, 0));
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_leads_to_where_its_id_is_remembered() {
+        let mut ids = Ids::default();
+        let mut model = BTreeMap::new();
+        let mut random = 1_u64;
+        for sequence in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Times of neighbouring tables and of later ones, in turns; ids that come twice.
+            let unix_ms = 5_000 + sequence / 4 + (random >> 60) * 7;
+            let key = key(unix_ms, (random >> 33) % 50);
+            if sequence.is_multiple_of(1_000) {
+                ids.advance(unix_ms, 1_500);
+                let floor_ms = ids.floor_ms();
+                model.retain(|&id: &u128, _| (id >> 80) as u64 >= floor_ms);
+            }
+            let known = remember(&mut ids, &key, sequence);
+            assert_eq!(known, model.get(&key.id).copied(), "{sequence}");
+            model.entry(key.id).or_insert(sequence);
+            assert_eq!(ids.len(), model.len());
+        }
+        let rows: BTreeMap<_, _> = ids.iter().map(|row| (row.id(), row.sequence)).collect();
+        assert_eq!(rows, model);
+    }
+
+    #[test]
+    fn what_a_search_found_is_not_used_when_others_came_between() {
+        // They share one hash, so that all searches end at the same slot.
+        let twin = |tail| Key { hash: 5, ..key(9_100, tail) };
+        let mut ids = Ids::default();
+        ids.insert(&twin(0), 0, 0, (0, 0));
+        let gaps: Vec<_> = (1..100).map(|tail| ids.search(&twin(tail)).unwrap_err()).collect();
+        for (tail, gap) in (1..100).zip(gaps) {
+            ids.insert_at(gap, &twin(tail), tail, 0, (0, 0));
+        }
+        for tail in 0..100 {
+            assert_eq!(ids.find(&twin(tail)).map(|row| row.sequence), Some(tail));
+        }
+    }
+
+    #[test]
+    fn what_a_search_found_is_not_used_when_the_floor_rose_between() {
+        let mut ids = Ids::default();
+        for unix_ms in [1_000, 2_000, 3_000] {
+            ids.insert(&key(unix_ms, 1), unix_ms, 0, (0, 0));
+        }
+        let gap = ids.search(&key(3_000, 2)).unwrap_err();
+        assert!(ids.make_room(2, 4, 4_000, 1_000));
+        assert_eq!(ids.floor_ms(), 2_000);
+        ids.insert_at(gap, &key(3_000, 2), 9, 0, (0, 0));
+        let found = |unix_ms, tail| ids.find(&key(unix_ms, tail)).map(|row| row.sequence);
+        assert_eq!((found(3_000, 2), found(3_000, 1)), (Some(9), Some(3_000)));
+        assert_eq!((found(2_000, 1), found(1_000, 1), found(5, 1)), (Some(2_000), None, None));
+        assert_eq!(ids.len(), 3);
+    }
+
     #[test]
     fn room_is_made_only_below_the_minimum_window() {
         let mut ids = Ids::default();
@@ -326,7 +467,7 @@ mod tests {
 
     #[test]
     fn a_moment_of_many_ids_does_not_make_later_tables_large() {
-        let capacity = |ids: &Ids, unix_ms| ids.table(unix_ms).unwrap().index.capacity();
+        let capacity = |ids: &Ids, unix_ms| ids.table(unix_ms).unwrap().1.index.capacity();
         let mut ids = Ids::default();
         let many = 4 * ID_TABLE_ROWS_PLANNED as u64;
         for tail in 0..many {

@@ -32,40 +32,64 @@ pub(crate) struct Index {
     /// Slots of the next larger table as far as they are zeroed.
     next: Vec<u64>,
     len: usize,
+    /// Below so many numbers an insertion has nothing else to do; 0 while it grows.
+    calm: usize,
 }
+
+/// Where a search ended that found nothing: an empty slot, until something is inserted or removed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot(usize);
 
 #[derive(Clone, Debug)]
 struct Table {
     entries: Vec<u64>,
     bits: u32,
+    /// Lower bits of a hash, which name no slot.
+    shift: u32,
 }
 
 impl Table {
     fn new(bits: u32) -> Self {
-        Self { entries: vec![0; 1 << bits], bits }
+        Self::of(vec![0; 1 << bits], bits)
+    }
+
+    const fn of(entries: Vec<u64>, bits: u32) -> Self {
+        Self { entries, bits, shift: u64::BITS - bits }
+    }
+
+    /// Numbers up to which nothing has to be prepared.
+    const fn calm(&self) -> usize {
+        if self.bits >= PREPARED_TABLE_BITS {
+            self.entries.len() / 8 * 3
+        } else {
+            self.entries.len() / 2
+        }
     }
 
     /// Where the search for a hash, or for an entry made from it, begins.
     const fn home(&self, hash: u64) -> usize {
-        (hash >> (64 - self.bits)) as usize
+        hash.wrapping_shr(self.shift) as usize
     }
 
+    /// The slot and number under `hash` that `is` accepts, or the empty slot that ends the search.
     #[inline]
-    fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<(usize, u32)> {
+    fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Result<(usize, u32), Slot> {
         let mask = self.entries.len() - 1;
         let mut at = self.home(hash);
+        let tag = tag(hash);
         loop {
-            let entry = self.entries[at & mask];
+            let slot = at & mask;
+            let entry = self.entries[slot];
             if entry == 0 {
-                return None;
+                return Err(Slot(slot));
             }
-            if entry >> TAG_SHIFT == hash >> TAG_SHIFT && entry & TAKEN != 0 {
+            if entry >> NUMBER_BITS == tag {
                 let number = (entry & NUMBER) as u32;
                 if is(number) {
-                    return Some((at & mask, number));
+                    return Ok((slot, number));
                 }
             }
-            at += 1;
+            at = slot.wrapping_add(1);
         }
     }
 
@@ -100,6 +124,18 @@ impl Table {
     }
 }
 
+/// What a taken slot has above its number.
+const fn tag(hash: u64) -> u64 {
+    (hash >> TAG_SHIFT << 1) | 1
+}
+
+/// A taken slot.
+#[inline]
+fn entry(hash: u64, number: u32) -> u64 {
+    assert!(u64::from(number) <= NUMBER, "tables have at most 2^30 rows by their parameters");
+    (tag(hash) << NUMBER_BITS) | u64::from(number)
+}
+
 impl Default for Index {
     fn default() -> Self {
         Self::with_capacity(0)
@@ -110,13 +146,9 @@ impl Index {
     /// With room for `rows` numbers before it grows.
     pub(crate) fn with_capacity(rows: usize) -> Self {
         let slots = (rows * 2).next_power_of_two();
-        Self {
-            table: Table::new(slots.trailing_zeros().max(SMALLEST_BITS)),
-            old: None,
-            moved: 0,
-            next: Vec::new(),
-            len: 0,
-        }
+        let table = Table::new(slots.trailing_zeros().max(SMALLEST_BITS));
+        let calm = table.calm();
+        Self { table, old: None, moved: 0, next: Vec::new(), len: 0, calm }
     }
 
     /// Numbers before it grows.
@@ -130,6 +162,7 @@ impl Index {
         self.old = None;
         self.next = Vec::new();
         self.len = 0;
+        self.calm = self.table.calm();
     }
 
     /// Calls the entry where a search would begin into the cache.
@@ -141,29 +174,59 @@ impl Index {
     /// The first number under `hash`, if any, without comparing keys.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<u32> {
-        self.table.find(hash, |_| true).map(|(_, number)| number)
+        self.table.find(hash, |_| true).ok().map(|(_, number)| number)
     }
 
     /// The number under `hash` that `is` accepts.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        if let Some((_, number)) = self.table.find(hash, &mut is) {
-            return Some(number);
+    pub(crate) fn find(&self, hash: u64, is: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.search(hash, is).ok()
+    }
+
+    /// As [`Self::find`], or where the number may be put instead.
+    #[inline]
+    pub(crate) fn search(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Result<u32, Slot> {
+        match self.table.find(hash, &mut is) {
+            Ok((_, number)) => Ok(number),
+            Err(slot) => self.search_old(hash, is).ok_or(slot),
         }
+    }
+
+    #[inline]
+    fn search_old(&self, hash: u64, is: impl FnMut(u32) -> bool) -> Option<u32> {
         let old = self.old.as_ref()?;
-        old.find(hash, is).map(|(_, number)| number)
+        old.find(hash, is).ok().map(|(_, number)| number)
     }
 
     /// Adds `number` under `hash`.
     pub(crate) fn insert(&mut self, hash: u64, number: u32) {
-        assert!(u64::from(number) <= NUMBER, "tables have at most 2^30 rows by their parameters");
+        if self.len >= self.calm {
+            self.grow_some();
+        }
+        self.table.put(entry(hash, number));
+        self.len += 1;
+    }
+
+    /// As [`Self::insert`], at the slot where a search for `hash` has just ended.
+    #[inline]
+    pub(crate) fn insert_at(&mut self, slot: Slot, hash: u64, number: u32) {
+        if self.len >= self.calm {
+            return self.insert(hash, number);
+        }
+        let place = &mut self.table.entries[slot.0];
+        assert!(*place == 0, "nothing was inserted since the search");
+        *place = entry(hash, number);
+        self.len += 1;
+    }
+
+    /// What an insertion does for those to come.
+    #[inline(never)]
+    fn grow_some(&mut self) {
         if self.old.is_some() {
             self.move_some();
-        } else if self.len * 8 >= self.table.entries.len() * 3 {
+        } else {
             self.prepare_to_grow();
         }
-        self.table.put((hash >> TAG_SHIFT << TAG_SHIFT) | TAKEN | u64::from(number));
-        self.len += 1;
     }
 
     /// In the last quarter before the table is full: zeroes some of the next, and begins with it
@@ -179,12 +242,12 @@ impl Index {
         if (self.len + 1) * 2 > self.table.entries.len() {
             let bits = self.table.bits + 1;
             let larger = if self.next.len() == slots {
-                Table { entries: core::mem::take(&mut self.next), bits }
+                Table::of(core::mem::take(&mut self.next), bits)
             } else {
                 Table::new(bits)
             };
             self.old = Some(core::mem::replace(&mut self.table, larger));
-            self.moved = 0;
+            (self.moved, self.calm) = (0, 0);
             self.move_some();
         }
     }
@@ -200,19 +263,20 @@ impl Index {
         self.moved = end;
         if end == old.entries.len() {
             self.old = None;
+            self.calm = self.table.calm();
         }
     }
 
     /// Removes `number` from under `hash`.
     pub(crate) fn remove(&mut self, hash: u64, number: u32) {
         let mut found = false;
-        if let Some((slot, _)) = self.table.find(hash, |other| other == number) {
+        if let Ok((slot, _)) = self.table.find(hash, |other| other == number) {
             self.table.remove(slot);
             found = true;
         }
         // What has been moved is still in the old table, where a search would find it.
         if let Some(old) = &mut self.old
-            && let Some((slot, _)) = old.find(hash, |other| other == number)
+            && let Ok((slot, _)) = old.find(hash, |other| other == number)
         {
             old.entries[slot] = REMOVED;
             found = true;
@@ -257,8 +321,12 @@ mod tests {
                     index.remove(hash, number);
                     map.remove(&number);
                 }
-            } else {
+            } else if random.is_multiple_of(2) {
                 index.insert(hash, step);
+                map.insert(step, hash);
+            } else {
+                let slot = index.search(hash, |number| number == step).unwrap_err();
+                index.insert_at(slot, hash, step);
                 map.insert(step, hash);
             }
             let probe = step / 2;

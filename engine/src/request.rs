@@ -126,15 +126,15 @@ impl Engine {
         }
         self.judge_id_time(&hint.key)?;
         let check = self.hash.check(self.hash.body(command, data));
-        if let Some(row) = self.ids.find(&hint.key) {
-            return if row.check == check {
-                Ok(Decided::Before(row.stored()))
-            } else {
-                Err(Status::IdReused)
-            };
+        let gap = match self.ids.search(&hint.key) {
+            Ok(row) if row.check == check => return Ok(Decided::Before(row.stored())),
+            Ok(_) => return Err(Status::IdReused),
+            Err(gap) => gap,
+        };
+        if self.is_full_of_ids(1) {
+            self.forget_ids(1)?;
+            self.judge_floor(&hint.key)?;
         }
-        self.make_room(1)?;
-        self.judge_floor(&hint.key)?;
         let outcome = self.run_at(kind, command, data, hint);
         let (status, rate) = match outcome {
             Ok(rate) => (Status::Ok, rate),
@@ -142,7 +142,7 @@ impl Engine {
         };
         if status.is_remembered() {
             let outcome = (status.number(), rate);
-            self.ids.insert(&hint.key, self.executed, check, outcome);
+            self.ids.insert_at(gap, &hint.key, self.executed, check, outcome);
         }
         outcome.map(Decided::Now)
     }
@@ -180,12 +180,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether `count` more ids can be remembered only when others are forgotten.
     #[inline]
+    const fn is_full_of_ids(&self, count: usize) -> bool {
+        self.ids.len() + count > self.configuration.ids_capacity
+    }
+
+    /// Makes room for `count` more ids; the floor may rise.
     pub(crate) fn make_room(&mut self, count: usize) -> Result<(), Status> {
-        if self.ids.len() + count <= self.configuration.ids_capacity {
-            return Ok(());
+        if self.is_full_of_ids(count) {
+            self.forget_ids(count)?;
         }
-        self.forget_ids(count)
+        Ok(())
     }
 
     #[cold]

@@ -162,7 +162,13 @@ impl Outcomes {
     }
 
     /// Adds the outcome of the next command.
+    #[inline]
     pub fn push(&mut self, outcome: Outcome) {
+        let Outcome { status, rate, repeat, .. } = outcome;
+        if status.is_ok() && !repeat && self.rate == Some(rate) && self.rates.is_empty() {
+            self.count += 1;
+            return;
+        }
         self.push_marked(outcome, outcome.status.is_remembered());
     }
 
