@@ -13,6 +13,7 @@ mod read;
 mod value;
 mod write;
 
+use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ impl PostgresSink {
         let (client, connection) = wait(runtime, self.config.connect(NoTls))?;
         let driver = runtime.spawn(async move {
             if let Err(cause) = connection.await {
-                tracing::debug!(%cause, "the connection to postgres ended");
+                tracing::debug!(cause = said(&cause), "the connection to postgres ended");
             }
         });
         let mut client = client;
@@ -159,7 +160,7 @@ impl Sink for PostgresSink {
                 async { tokio::time::timeout(REQUEST_TIMEOUT, transaction.commit()).await };
             match runtime.block_on(commit) {
                 Ok(Ok(())) => Ok(()),
-                Ok(Err(cause)) => Err(SinkError::UnknownCommit(Box::new(cause))),
+                Ok(Err(cause)) => Err(SinkError::UnknownCommit(Box::new(Failure(cause)))),
                 Err(elapsed) => Err(SinkError::UnknownCommit(Box::new(elapsed))),
             }
         })
@@ -190,7 +191,10 @@ fn close(runtime: &Runtime, driver: JoinHandle<()>) {
 /// Reads an address and names what it leads to, for logs. It must be local, and of several servers
 /// the one that accepts writes is meant; `application` is the session's name by default.
 fn configure(address: &str, application: &str) -> Result<(Config, String), SinkError> {
-    let mut config: Config = address.parse().map_err(error)?;
+    // Only what kind of failure it is: the rest may be a part of the password.
+    let mut config: Config = address
+        .parse()
+        .map_err(|cause: tokio_postgres::Error| SinkError::Refused(Box::new(cause)))?;
     refuse_plain_network(&config)?;
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     if config.get_application_name().is_none() {
@@ -312,7 +316,8 @@ fn retryable(cause: impl Into<Cause>) -> SinkError {
 
 /// Sorts an error by what may help. Anything without a code is the connection's.
 fn error(cause: tokio_postgres::Error) -> SinkError {
-    let Some(state) = cause.code() else {
+    let cause = Failure(cause);
+    let Some(state) = cause.0.code() else {
         return retryable(cause);
     };
     let class = state.code().get(..2).unwrap_or_default();
@@ -322,6 +327,26 @@ fn error(cause: tokio_postgres::Error) -> SinkError {
         // Two writers on an empty database.
         || [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION].contains(state);
     if passing { retryable(cause) } else { SinkError::Refused(Box::new(cause)) }
+}
+
+/// A failure with what the server or the system says of it: the client's own words are only what
+/// kind of failure it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", said(.0))]
+struct Failure(#[source] tokio_postgres::Error);
+
+/// In one line. The server's hints are left out: they are for whoever wrote the statement.
+fn said(failure: &tokio_postgres::Error) -> String {
+    let Some(server) = failure.as_db_error() else {
+        return match failure.source() {
+            Some(cause) => format!("{failure}: {cause}"),
+            None => failure.to_string(),
+        };
+    };
+    match server.detail() {
+        Some(detail) => format!("{}: {}", server.message(), detail.replace('\n', "; ")),
+        None => server.message().to_owned(),
+    }
 }
 
 /// Shorthand of the readers.

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 
 use super::value::Uuid;
-use super::{close, column, configure, error, retryable, wait_for};
+use super::{close, column, configure, error, retryable, said, wait_for};
 use crate::keys::{Key, KeySnapshot, KeySource, KeyUse, key_use};
 use crate::schema;
 use crate::sink::SinkError;
@@ -81,7 +81,7 @@ impl PostgresKeys {
         let (client, connection) = wait_for(REQUEST_TIMEOUT, runtime, connecting)?;
         let driver = runtime.spawn(async move {
             if let Err(cause) = connection.await {
-                tracing::debug!(%cause, "the connection to postgres ended");
+                tracing::debug!(cause = said(&cause), "the connection to postgres ended");
             }
         });
         match prepare(runtime, &client) {

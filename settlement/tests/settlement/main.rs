@@ -11,3 +11,4 @@ mod postgres;
 mod postings;
 mod proxy;
 mod sqlite;
+mod upgrade;

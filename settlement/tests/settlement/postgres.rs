@@ -214,3 +214,11 @@ fn a_network_without_tls_is_refused() {
         assert!(matches!(refused, SinkError::Settings { .. }), "{refused}");
     }
 }
+
+#[test]
+fn an_address_that_cannot_be_read_is_refused_without_its_words() {
+    let refused = PostgresSink::new("host=localhost password=half secret=1").unwrap_err();
+    assert!(matches!(refused, SinkError::Refused(_)), "{refused}");
+    let said = refused.to_string();
+    assert!(!said.contains("half") && !said.contains("secret"), "{said}");
+}
