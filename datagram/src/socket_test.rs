@@ -8,6 +8,9 @@ use quinn::udp::BATCH_SIZE;
 
 use super::*;
 
+/// A reserved port (tcpmux), at which nothing listens for datagrams.
+const PORT_OF_NOBODY: u16 = 1;
+
 fn bound() -> std::net::UdpSocket {
     let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -107,4 +110,19 @@ async fn a_socket_that_took_no_more_says_when_it_does_again() {
     poll_fn(|context| poller.as_mut().poll_writable(context)).await.unwrap();
     assert!(!socket.shared.is_blocked.load(Ordering::Relaxed));
     poll_fn(|context| poller.as_mut().poll_writable(context)).await.unwrap();
+}
+
+/// The kernel tells a connected socket that nobody listened when it next asks for packets.
+#[tokio::test]
+async fn a_failure_to_receive_does_not_end_the_socket() {
+    let socket = open().await;
+    let io = &socket.shared.io;
+    io.connect((Ipv4Addr::LOCALHOST, PORT_OF_NOBODY)).await.unwrap();
+    io.try_send(b"nobody hears this").unwrap();
+    io.ready(Interest::ERROR).await.unwrap();
+    let peer = bound();
+    io.connect(peer.local_addr().unwrap()).await.unwrap();
+    peer.send_to(b"somebody", socket.local_addr().unwrap()).unwrap();
+    assert_eq!(receive(&socket).await, [b"somebody"]);
+    assert!(io.take_error().unwrap().is_none(), "the failure was met");
 }
