@@ -23,6 +23,18 @@ struct Rig {
     fatal: Arc<Mutex<Vec<Fatal>>>,
 }
 
+/// Of the record that every journal begins with.
+fn first_entry() -> Entry {
+    Entry {
+        kind: Kind::Genesis,
+        rules: RULES,
+        epoch: 1,
+        first_sequence: 1,
+        timestamp_ns: 1,
+        ..Entry::default()
+    }
+}
+
 fn rig() -> Rig {
     let genesis = Genesis {
         frame: 1,
@@ -33,19 +45,12 @@ fn rig() -> Rig {
         trust_domain: "frame.test".into(),
         parameters: Parameters::default(),
     };
-    let entry = Entry {
-        kind: Kind::Genesis,
-        rules: RULES,
-        epoch: 1,
-        first_sequence: 1,
-        timestamp_ns: 1,
-        ..Entry::default()
-    };
     let disk = MemoryStorage::new();
     let config = Config { segment_size: 1 << 20 };
     let payload = genesis.encode();
     let storage = Arc::new(disk.clone());
-    let journal = Journal::create(storage, config, genesis.frame, &entry, &[&payload]).unwrap();
+    let journal =
+        Journal::create(storage, config, genesis.frame, &first_entry(), &[&payload]).unwrap();
     let (appender, syncer, preparer) = journal.split();
     let boundary = Boundary::of(appender.last());
     let pool = Pool::new(PoolConfig { bytes_max: 64 << 20, requests_max: REQUESTS_MAX });
@@ -168,15 +173,7 @@ fn a_poisoned_journal_is_a_failed_sync_whoever_meets_it() {
 #[test]
 fn a_write_that_fails_under_the_journal_thread_ends_with_the_code_of_a_failed_sync() {
     let disk = MemoryStorage::direct();
-    let entry = Entry {
-        kind: Kind::Genesis,
-        rules: RULES,
-        epoch: 1,
-        first_sequence: 1,
-        timestamp_ns: 1,
-        ..Entry::default()
-    };
-    let config = Config { segment_size: 1 << 20 };
+    let (config, entry) = (Config { segment_size: 1 << 20 }, first_entry());
     let journal = Journal::create(Arc::new(disk.clone()), config, 1, &entry, &[&[0; 128]]).unwrap();
     let (mut appender, _syncer, _preparer) = journal.split();
     disk.fail_sync_in(0);
