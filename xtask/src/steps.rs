@@ -7,13 +7,29 @@ use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// What cargo tells the programs that it runs about their own package. Build scripts read some of
+/// it: with that of another package they, and all that depends on them, would be built anew.
+const OF_A_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// The cargo that started this program.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_package(&mut command);
     // The root of the repository, wherever the command was typed.
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     command.stdin(Stdio::null());
     command
+}
+
+/// Takes what is told of this package out of the environment of a command that may run cargo.
+pub(crate) fn forget_package(command: &mut Command) {
+    let is_of_it = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        OF_A_PACKAGE.iter().any(|head| name.starts_with(head))
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_it(name)) {
+        command.env_remove(name);
+    }
 }
 
 /// Whether cargo knows `name` as a subcommand.
@@ -117,6 +133,17 @@ mod tests {
         let mut command = Command::new("/usr/bin/cargo");
         command.args(["test", "-p", "x"]).env("RUSTFLAGS", "--cfg loom").env("OTHER", "1");
         assert_eq!(said(&command), "RUSTFLAGS=\"--cfg loom\" cargo test -p x");
+    }
+
+    #[test]
+    fn cargo_hears_nothing_of_this_package() {
+        let command = cargo();
+        let removed: Vec<_> =
+            command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        assert!(removed.contains(&OsStr::new("CARGO_PKG_NAME")), "{removed:?}");
+        assert!(removed.contains(&OsStr::new("CARGO_MANIFEST_DIR")), "{removed:?}");
+        let kept = ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_TERM_COLOR", "CARGO_NET_OFFLINE"];
+        assert!(kept.iter().all(|name| !removed.contains(&OsStr::new(name))), "{removed:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::postgres::Cluster;
-use crate::steps::{Steps, cargo, has_subcommand, run};
+use crate::steps::{Steps, cargo, forget_package, has_subcommand, run};
 use crate::{chaos, examples, instructions, metadata, policy, tidy, tracer};
 
 /// How long the simulator runs, unless `BEZANT_SIM_MINUTES` says otherwise.
@@ -74,7 +74,9 @@ pub(crate) fn simulate() -> Result<(), String> {
 /// Runs one command with a throw-away PostgreSQL in its environment.
 pub(crate) fn with_postgres(words: &[&str]) -> Result<(), String> {
     let cluster = Cluster::start()?;
-    run(Command::new(words[0]).args(&words[1..]).envs(cluster.variables()))
+    let mut command = Command::new(words[0]);
+    forget_package(&mut command);
+    run(command.args(&words[1..]).envs(cluster.variables()))
 }
 
 fn add_checks(steps: &mut Steps) {
