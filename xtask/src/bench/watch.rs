@@ -30,13 +30,15 @@ const CPU_MIN: f64 = 0.01;
 /// Bound of a class of steps in seconds, and how many were no longer.
 type Classes = Vec<(f64, u64)>;
 
-/// What one look saw; everything counts up.
+/// What one look saw; all but the lag counts up.
 #[derive(Clone, Debug, Default)]
 struct Look {
     at_ms: f64,
     /// Nanoseconds that each stage worked and waited.
     spent: [(f64, f64); 3],
     steps: [Classes; 3],
+    /// Seconds that settlement was behind.
+    lag_s: f64,
     /// Processor seconds by thread name.
     threads: BTreeMap<String, f64>,
 }
@@ -70,10 +72,20 @@ impl Watch {
         let until_ms = from_ms + find(report, "/seconds") * 1e3;
         let inside = |look: &&Look| look.at_ms >= from_ms && look.at_ms <= until_ms;
         let (first, last) = (looks.iter().find(inside), looks.iter().rfind(inside));
-        first
-            .zip(last)
-            .filter(|(first, last)| first.at_ms < last.at_ms)
-            .map_or(Value::Null, |(first, last)| between(first, last))
+        let seen = first.zip(last).filter(|(first, last)| first.at_ms < last.at_ms);
+        let Some((first, last)) = seen else {
+            return Value::Null;
+        };
+        let mut seen = between(first, last);
+        let last_third_ms = last.at_ms - (last.at_ms - first.at_ms) / 3.0;
+        let longest_from = |from_ms| {
+            let late = looks.iter().filter(inside).filter(|look| look.at_ms >= from_ms);
+            late.map(|look| look.lag_s).fold(f64::NAN, f64::max)
+        };
+        seen["settlement_lag_s"] = json!({
+            "longest": longest_from(first.at_ms), "in_the_last_third": longest_from(last_third_ms),
+        });
+        seen
     }
 }
 
@@ -84,9 +96,13 @@ fn look(admin: &str, process: u32) -> Option<Look> {
         let of = |what: &str| number(&page, &format!("bezant_{stage}_{what}_ns_total"));
         (of("working"), of("waiting"))
     };
-    let steps = STAGES.map(|stage| classes(&page, stage));
-    let threads = threads(process);
-    Some(Look { at_ms: now.as_secs_f64() * 1e3, spent: STAGES.map(spent), steps, threads })
+    Some(Look {
+        at_ms: now.as_secs_f64() * 1e3,
+        spent: STAGES.map(spent),
+        steps: STAGES.map(|stage| classes(&page, stage)),
+        lag_s: number(&page, "bezant_settlement_lag_seconds"),
+        threads: threads(process),
+    })
 }
 
 fn between(first: &Look, last: &Look) -> Value {
@@ -223,12 +239,14 @@ mod tests {
             at_ms,
             spent: [(0.0, 0.0), (0.0, 0.0), (engine * 1e9, 10.0 * 1e9 - engine * 1e9)],
             steps: [vec![], vec![], vec![(0.001, 1), (0.002, steps), (f64::INFINITY, steps)]],
+            lag_s: if steps == 2 { 0.5 } else { 0.125 },
             threads: BTreeMap::from([("engine".to_owned(), engine), ("idle".to_owned(), 1.0)]),
         };
         let looks = vec![look(0.0, 0.0, 1), look(1_000.0, 1.0, 2), look(3_000.0, 2.5, 9)];
         let watch = Watch { is_over: Arc::default(), looking: std::thread::spawn(move || looks) };
         let seen = watch.end(&json!({ "began_ms": 500, "seconds": 3.0 }));
         assert_eq!(seen["seconds"], 2.0);
+        assert_eq!(seen["settlement_lag_s"], json!({ "longest": 0.5, "in_the_last_third": 0.125 }));
         assert_eq!(seen["engine"]["working"], 0.75);
         assert_eq!(seen["cpu"], json!({ "engine": 0.75 }));
         assert_eq!(steps(&seen, "engine"), ("7 up to 2 ms".to_owned(), 2.0));
