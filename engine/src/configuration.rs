@@ -70,14 +70,20 @@ fn curve(parameters: &Parameters) -> Curve {
     }
 }
 
+fn count(parameters: &Parameters, parameter: Parameter) -> usize {
+    usize::try_from(parameters.value(parameter)).expect("its bounds keep it below 2^32")
+}
+
+fn ids_capacity(parameters: &Parameters) -> usize {
+    count(parameters, Parameter::IdsCapacity)
+}
+
 impl Configuration {
     /// Of validated parameters.
     pub(crate) fn new(parameters: Parameters) -> Self {
         let changes = Vec::with_capacity(CHANGES_MAX);
-        let mut new =
-            Self { parameters, changes, pinned: 0, curve: curve(&parameters), ids_capacity: 0 };
-        new.ids_capacity = new.count(Parameter::IdsCapacity);
-        new
+        let (curve, ids_capacity) = (curve(&parameters), ids_capacity(&parameters));
+        Self { parameters, changes, pinned: 0, curve, ids_capacity }
     }
 
     /// One value.
@@ -92,7 +98,7 @@ impl Configuration {
 
     /// One value that counts things in memory.
     pub(crate) fn count(&self, parameter: Parameter) -> usize {
-        usize::try_from(self.value(parameter)).expect("its bounds keep it below 2^32")
+        count(&self.parameters, parameter)
     }
 
     /// Whether the set with this value would validate.
@@ -118,7 +124,7 @@ impl Configuration {
             "a value is set only after the set with it validated"
         );
         self.curve = curve(&self.parameters);
-        self.ids_capacity = self.count(Parameter::IdsCapacity);
+        self.ids_capacity = ids_capacity(&self.parameters);
     }
 
     /// Keeps the value of `parameter` from now on.

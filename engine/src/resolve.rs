@@ -102,12 +102,10 @@ impl Engine {
 
     /// The owner by whose authority a command runs (H9): its id is known in this scope.
     pub(crate) const fn scope(&self, kind: Kind, command: &Command) -> OwnerId {
-        if !is_looked_up(kind.number()) {
-            self.caller.principal
-        } else if is_of_creditor(kind.number()) {
-            command.credit
+        if is_looked_up(kind.number()) {
+            scope_of(kind.number(), command)
         } else {
-            command.debit
+            self.caller.principal
         }
     }
 
@@ -179,8 +177,7 @@ impl Engine {
         self.accounts.prefetch(hint.credit_hash);
         hint.pair_hash = self.hash.pair(hint.debit_hash, hint.credit_hash);
         self.velocity.prefetch(hint.pair_hash);
-        let scope = if is_of_creditor(command.kind) { command.credit } else { command.debit };
-        hint.key = self.key(scope, command.id);
+        hint.key = self.key(scope_of(command.kind, command), command.id);
         self.ids.prefetch(&hint.key);
     }
 
@@ -215,6 +212,12 @@ const fn is_looked_up(kind: u16) -> bool {
             && LAST == FIRST + 3
     );
     kind.wrapping_sub(FIRST) <= LAST - FIRST
+}
+
+/// The owner by whose authority such a command runs.
+#[inline]
+const fn scope_of(kind: u16, command: &Command) -> OwnerId {
+    if is_of_creditor(kind) { command.credit } else { command.debit }
 }
 
 /// Whether such commands run by the creditor's authority, and name a hold.
