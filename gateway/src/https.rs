@@ -13,7 +13,6 @@ mod connection;
 mod handshakes;
 mod service;
 
-use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::routing::post;
-use identity::{Peer, PeerError, Source, SvidError};
+use identity::Source;
 use rustls::Error as TlsError;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,7 +30,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::audit::{self, Auditor, Event};
+use crate::admission::{Applicant, Opened, Refused};
+use crate::audit::{self, Auditor};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::desk::Desk;
@@ -144,46 +144,51 @@ impl Door {
         // Answers are small and written whole: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
         let mut closing = self.closing.clone();
+        let applicant = self.applicant(remote);
         let shaken = tokio::select! {
             shaken = timeout(self.config.handshake_timeout, self.tls.accept(socket)) => shaken,
             () = handshake.crowded_out() => {
-                return self.turn_away(remote, "too many handshakes");
+                applicant.turn_away("too many handshakes");
+                return;
             }
             () = closed(&mut closing) => return,
         };
         drop(handshake);
         match shaken {
-            Ok(Ok(stream)) => self.welcome(stream, remote).await,
-            Ok(Err(cause)) => self.count_refusal(remote, &cause),
+            Ok(Ok(stream)) => {
+                // An error is a refusal, which is told already.
+                let _ = self.welcome(stream, applicant).await;
+            }
+            Ok(Err(cause)) => {
+                let (counter, reason) = verdict(&self.desk.metrics, &cause);
+                applicant.refuse(counter, reason, &cause);
+            }
             Err(_) => {
-                add(&self.desk.metrics.refused_timeout, 1);
-                self.audit_refusal(remote, "timeout", &"the handshake took too long");
+                applicant.too_slow();
             }
         }
     }
 
-    async fn welcome(self: &Arc<Self>, stream: TlsStream<TcpStream>, remote: SocketAddr) {
-        let peer = match self.peer(&stream) {
-            Ok(peer) => peer,
-            Err(cause) => {
-                add(&self.desk.metrics.refused_identity, 1);
-                self.audit_refusal(remote, cause.reason(), &cause);
-                return;
-            }
-        };
+    fn applicant(&self, remote: SocketAddr) -> Applicant<'_> {
+        let (config, desk) = (&self.config, &self.desk);
+        Applicant { door: audit::Door::Https, remote, config, desk }
+    }
+
+    async fn welcome(
+        self: &Arc<Self>,
+        stream: TlsStream<TcpStream>,
+        applicant: Applicant<'_>,
+    ) -> Result<(), Refused> {
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let peer = applicant.peer(chain, &*self.source)?;
         let is_http1 = stream.get_ref().1.alpn_protocol() != Some(HTTP_2);
-        let now_ns = (self.desk.info.monotonic_ns)();
-        let Some(seat) = self.limiter.seat(peer.principal(), now_ns) else {
-            return self.turn_away(remote, "too many connections");
-        };
+        let seat = applicant.seat(&self.limiter, &peer)?;
         let wanted = if is_http1 {
             u32::try_from(limits::HTTP1_BUFFER_SIZE).unwrap_or(u32::MAX)
         } else {
             window_of(peer.principal().role)
         };
-        let Some(window) = self.budget.window(wanted) else {
-            return self.turn_away(remote, "the receive budget is used up");
-        };
+        let window = applicant.window(&self.budget, wanted)?;
         let number = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let turn = u16::try_from(number % u64::from(self.workers)).unwrap_or(0);
         let place = (number, self.first_worker + turn);
@@ -193,9 +198,9 @@ impl Door {
         let caller = Caller::new(&self.desk, &self.identified, peer, place, &activity, with);
         // Without a way into the ring the frame is ending.
         let Some(caller) = caller else {
-            return;
+            return Ok(());
         };
-        let _opened = Opened::count(&self.desk.metrics);
+        let _opened = Opened::count(&self.desk.metrics, applicant.door);
         let served = Arc::new(Served {
             door: Arc::clone(self),
             caller,
@@ -204,41 +209,22 @@ impl Door {
             is_http1,
             is_leaving: AtomicBool::new(false),
         });
-        connection::serve(served, stream, remote, window.bytes()).await;
+        connection::serve(served, stream, applicant.remote, window.bytes()).await;
+        Ok(())
     }
+}
 
-    fn turn_away(&self, remote: SocketAddr, cause: &str) {
-        add(&self.desk.metrics.refused_limit, 1);
-        self.audit_refusal(remote, "limit", &cause);
-    }
-
-    fn audit_refusal(&self, remote: SocketAddr, reason: &'static str, cause: &dyn Display) {
-        let (door, cause) = (audit::Door::Https, cause.to_string());
-        self.config.audit.note(Event::Refused { door, remote, reason, cause });
-    }
-
-    fn peer(&self, stream: &TlsStream<TcpStream>) -> Result<Peer, PeerError> {
-        let now = self.config.clock.current_time();
-        // Without a clock every certificate counts as expired.
-        let now = now.ok_or(PeerError::Svid(SvidError::Expired))?;
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        identity::peer(chain, &self.source.current(), &self.config.patterns, now)
-    }
-
-    fn count_refusal(&self, remote: SocketAddr, cause: &io::Error) {
-        let metrics = &self.desk.metrics;
-        let tls = cause.get_ref().and_then(|cause| cause.downcast_ref::<TlsError>());
-        let (counter, reason) = match tls {
-            Some(TlsError::NoCertificatesPresented) => {
-                (&metrics.refused_no_certificate, "no_certificate")
-            }
-            Some(TlsError::NoApplicationProtocol) => (&metrics.refused_alpn, "alpn"),
-            Some(TlsError::InvalidCertificate(_)) => (&metrics.refused_identity, "identity"),
-            Some(_) => (&metrics.refused_other, "tls"),
-            None => (&metrics.refused_other, "transport"),
-        };
-        add(counter, 1);
-        self.audit_refusal(remote, reason, cause);
+/// How a failed handshake is counted, and what it is called.
+fn verdict<'a>(metrics: &'a Metrics, cause: &io::Error) -> (&'a AtomicU64, &'static str) {
+    let tls = cause.get_ref().and_then(|cause| cause.downcast_ref::<TlsError>());
+    match tls {
+        Some(TlsError::NoCertificatesPresented) => {
+            (&metrics.refused_no_certificate, "no_certificate")
+        }
+        Some(TlsError::NoApplicationProtocol) => (&metrics.refused_alpn, "alpn"),
+        Some(TlsError::InvalidCertificate(_)) => (&metrics.refused_identity, "identity"),
+        Some(_) => (&metrics.refused_other, "tls"),
+        None => (&metrics.refused_other, "transport"),
     }
 }
 
@@ -246,23 +232,4 @@ impl Door {
 async fn closed(closing: &mut watch::Receiver<bool>) {
     // A door whose gateway is gone closes too.
     let _ = closing.wait_for(|is_closing| *is_closing).await;
-}
-
-/// One of the open connections, as the metrics count them.
-struct Opened<'a>(&'a Metrics);
-
-impl<'a> Opened<'a> {
-    fn count(metrics: &'a Metrics) -> Self {
-        add(&metrics.connections_accepted, 1);
-        add(&metrics.connections_open, 1);
-        add(&metrics.https_connections_open, 1);
-        Self(metrics)
-    }
-}
-
-impl Drop for Opened<'_> {
-    fn drop(&mut self) {
-        self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
-        self.0.https_connections_open.fetch_sub(1, Ordering::Relaxed);
-    }
 }

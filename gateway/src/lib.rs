@@ -23,6 +23,7 @@
 //!   read holds no envelope.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod audit;
 mod budget;
 mod config;

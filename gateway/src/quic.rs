@@ -7,14 +7,13 @@
 mod connection;
 mod stream;
 
-use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use identity::{Peer, Role, Source};
+use identity::{Role, Source};
 use protocol::frame::CloseCode;
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::QuicServerConfig;
@@ -27,7 +26,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::audit::{self, Event};
+use crate::admission::{Applicant, Opened};
+use crate::audit;
 use crate::budget::Budget;
 use crate::config::{Config, Retry};
 use crate::desk::Desk;
@@ -196,35 +196,36 @@ impl Door {
             Err(cause) => Ok(Err(cause)),
         };
         drop(handshake);
+        let applicant = self.applicant(remote);
         match shaken {
-            Ok(Ok(connection)) => self.welcome(connection).await,
-            Ok(Err(cause)) => self.count_refusal(remote, &cause),
+            Ok(Ok(connection)) => self.welcome(connection, applicant).await,
+            Ok(Err(cause)) => {
+                let (counter, reason) = verdict(&self.desk.metrics, &cause);
+                applicant.refuse(counter, reason, &cause);
+            }
             Err(_) => {
-                add(&self.desk.metrics.refused_timeout, 1);
-                self.audit_refusal(remote, "timeout", &"the handshake took too long");
+                applicant.too_slow();
             }
         }
     }
 
-    async fn welcome(&self, connection: Connection) {
-        let remote = connection.remote_address();
-        let peer = match self.peer(&connection) {
-            Ok(peer) => peer,
-            Err(cause) => {
-                add(&self.desk.metrics.refused_identity, 1);
-                self.audit_refusal(remote, cause.reason(), &cause);
-                refuse(&connection, CloseCode::Unauthorised);
-                return;
-            }
+    fn applicant(&self, remote: SocketAddr) -> Applicant<'_> {
+        let (config, desk) = (&self.config, &self.desk);
+        Applicant { door: audit::Door::Quic, remote, config, desk }
+    }
+
+    async fn welcome(&self, connection: Connection, applicant: Applicant<'_>) {
+        let Ok(peer) = applicant.peer(&connection::chain(&connection), &*self.source) else {
+            return refuse(&connection, CloseCode::Unauthorised);
         };
-        let now_ns = (self.desk.info.monotonic_ns)();
-        let Some(seat) = self.limiter.seat(peer.principal(), now_ns) else {
-            return self.turn_away(&connection, "too many connections");
+        let wanted = window_of(peer.principal().role);
+        let admitted = applicant
+            .seat(&self.limiter, &peer)
+            .and_then(|seat| applicant.window(&self.budget, wanted).map(|window| (seat, window)));
+        let Ok((seat, window)) = admitted else {
+            return refuse(&connection, CloseCode::Limit);
         };
-        let Some(window) = self.budget.window(window_of(peer.principal().role)) else {
-            return self.turn_away(&connection, "the receive budget is used up");
-        };
-        let _opened = Opened::count(&self.desk.metrics);
+        let _opened = Opened::count(&self.desk.metrics, applicant.door);
         // The budget fits 32 bits whenever a window of it does.
         connection.set_receive_window(u32::try_from(window.bytes()).unwrap_or(u32::MAX).into());
         let Outgoing { reply_budget_size, send_window } = outgoing(peer.principal().role);
@@ -259,42 +260,21 @@ impl Door {
         };
         connection::serve(served, stay).await;
     }
+}
 
-    fn turn_away(&self, connection: &Connection, cause: &str) {
-        add(&self.desk.metrics.refused_limit, 1);
-        self.audit_refusal(connection.remote_address(), "limit", &cause);
-        refuse(connection, CloseCode::Limit);
-    }
-
-    fn audit_refusal(&self, remote: SocketAddr, reason: &'static str, cause: &dyn Display) {
-        let cause = cause.to_string();
-        self.config.audit.note(Event::Refused { door: audit::Door::Quic, remote, reason, cause });
-    }
-
-    fn peer(&self, connection: &Connection) -> Result<Peer, identity::PeerError> {
-        let now = self.config.clock.current_time();
-        // Without a clock every certificate counts as expired.
-        let now = now.ok_or(identity::PeerError::Svid(identity::SvidError::Expired))?;
-        let chain = connection::chain(connection);
-        identity::peer(&chain, &self.source.current(), &self.config.patterns, now)
-    }
-
-    fn count_refusal(&self, remote: SocketAddr, cause: &ConnectionError) {
-        let metrics = &self.desk.metrics;
-        let alert = match cause {
-            ConnectionError::TransportError(error) => u64::from(error.code),
-            _ => 0,
-        };
-        let (counter, reason) = match alert {
-            CERTIFICATE_REQUIRED => (&metrics.refused_no_certificate, "no_certificate"),
-            NO_APPLICATION_PROTOCOL => (&metrics.refused_alpn, "alpn"),
-            // 42 to 49 are the verdicts on certificates.
-            0x12a..=0x131 => (&metrics.refused_identity, "identity"),
-            _ if ALERTS.contains(&alert) => (&metrics.refused_other, "tls"),
-            _ => (&metrics.refused_other, "transport"),
-        };
-        add(counter, 1);
-        self.audit_refusal(remote, reason, cause);
+/// How a failed handshake is counted, and what it is called.
+fn verdict<'a>(metrics: &'a Metrics, cause: &ConnectionError) -> (&'a AtomicU64, &'static str) {
+    let alert = match cause {
+        ConnectionError::TransportError(error) => u64::from(error.code),
+        _ => 0,
+    };
+    match alert {
+        CERTIFICATE_REQUIRED => (&metrics.refused_no_certificate, "no_certificate"),
+        NO_APPLICATION_PROTOCOL => (&metrics.refused_alpn, "alpn"),
+        // 42 to 49 are the verdicts on certificates.
+        0x12a..=0x131 => (&metrics.refused_identity, "identity"),
+        _ if ALERTS.contains(&alert) => (&metrics.refused_other, "tls"),
+        _ => (&metrics.refused_other, "transport"),
     }
 }
 
@@ -308,22 +288,5 @@ struct Counted<'a>(&'a AtomicUsize);
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// One of the open connections, as the metrics count them.
-struct Opened<'a>(&'a Metrics);
-
-impl<'a> Opened<'a> {
-    fn count(metrics: &'a Metrics) -> Self {
-        add(&metrics.connections_accepted, 1);
-        add(&metrics.connections_open, 1);
-        Self(metrics)
-    }
-}
-
-impl Drop for Opened<'_> {
-    fn drop(&mut self) {
-        self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
     }
 }
