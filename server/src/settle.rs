@@ -16,6 +16,9 @@ use crate::exit::{Exit, Failure, OrExit as _};
 use crate::history::JournalHistory;
 use crate::sinks::AnySink;
 
+/// Niceness of the settler: while the cores are full, its commits take longer and it settles more
+/// changes at a time; doors, journal and engine, whom clients wait for, do not make way for it.
+const NICE: i32 = 10;
 /// Pause before a cut is asked for again when the engine has too many questions waiting.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -54,6 +57,10 @@ pub(crate) fn start(parts: Parts) -> Result<Settling, Failure> {
     let thread = std::thread::Builder::new()
         .name("settler".into())
         .spawn(move || {
+            // On Linux, of this thread alone.
+            if let Err(error) = rustix::process::nice(NICE) {
+                tracing::debug!(%error, "settlement is as important as the engine");
+            }
             let stop = runner.run(&inbox);
             // Nobody may be waiting for the end.
             let _ = end.send(());
