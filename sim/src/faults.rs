@@ -150,8 +150,8 @@ impl World {
         self.recover()
     }
 
-    /// The clock after a stop: hours later, or up to five seconds earlier. Two leaders share it, and
-    /// it never goes back for a process that runs: settlement goes by a clock that only rises.
+    /// The clock after a stop: hours later, or up to five seconds earlier. Two leaders share it,
+    /// and it never goes back for a process that runs: settlement goes by a clock that only rises.
     fn jump(&mut self) {
         self.run.strike(Class::ClockJump);
         let is_back = self.run.rng.chance(300);
