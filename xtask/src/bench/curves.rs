@@ -122,7 +122,7 @@ fn closed_in_flight(curve: &Curve) -> u32 {
 fn fresh(bench: &Bench) -> Result<Server, String> {
     bench.frame.init(&[])?;
     let server = bench.frame.serve(&[])?;
-    bench.frame.touched();
+    bench.frame.touched(&server);
     Ok(server)
 }
 

@@ -4,11 +4,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use crate::server::Server;
 use crate::steps::{output, run};
 
@@ -18,8 +18,9 @@ const DOORS: [&str; 3] =
 
 /// Of a frame that is meant to be busy.
 const RESERVE: &str = "memory.reserve_mib=2048";
-/// Until a frame that has just opened its doors has touched its reserve.
-const TOUCHED: Duration = Duration::from_secs(4);
+/// At least, and at most, until a frame that has just opened its doors has touched its reserve.
+const TOUCHED_MIN: Duration = Duration::from_secs(4);
+const TOUCHED_MAX: Duration = Duration::from_secs(60);
 
 pub(super) struct Frame {
     bin: PathBuf,
@@ -73,8 +74,12 @@ impl Frame {
 
     /// Waits until a frame that has just begun to serve has touched its memory.
     #[expect(clippy::unused_self, reason = "it is the frame that is waited for")]
-    pub(super) fn touched(&self) {
-        std::thread::sleep(TOUCHED);
+    pub(super) fn touched(&self, server: &Server) {
+        std::thread::sleep(TOUCHED_MIN);
+        let end = Instant::now() + TOUCHED_MAX;
+        while watch::threads(server.id()).contains_key("memory") && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Drives a load on a frame that has just begun to serve, and gives the harness's report with
@@ -85,7 +90,7 @@ impl Frame {
         load: &str,
         plots: Option<&str>,
     ) -> Result<Value, String> {
-        self.touched();
+        self.touched(server);
         self.drive_on(server, load, plots)
     }
 

@@ -191,7 +191,7 @@ pub(super) fn classes(page: &str, stage: &str) -> Classes {
 }
 
 /// Processor seconds of a process by thread name. A thread that has ended counts no more.
-fn threads(process: u32) -> BTreeMap<String, f64> {
+pub(super) fn threads(process: u32) -> BTreeMap<String, f64> {
     let mut threads = BTreeMap::new();
     let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     for stat in tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok()) {
