@@ -16,8 +16,10 @@ use crate::exit::{Exit, Failure, OrExit as _};
 use crate::history::JournalHistory;
 use crate::sinks::AnySink;
 
-/// Niceness of the settler: while the cores are full, its commits take longer and it settles more
-/// changes at a time; doors, journal and engine, whom clients wait for, do not make way for it.
+/// Niceness of the settler without a history: while the cores are full, its commits take longer and
+/// it settles more changes at a time; doors, journal and engine, whom clients wait for, do not make
+/// way for it. Postings do not become fewer by waiting, and those rebuilt from the journal hold a
+/// transaction open.
 const NICE: i32 = 10;
 /// Pause before a cut is asked for again when the engine has too many questions waiting.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
@@ -51,15 +53,15 @@ pub(crate) fn start(parts: Parts) -> Result<Settling, Failure> {
         .spawn(move || forward(&arriving, &deliver))
         .or_exit(Exit::Io, "cannot start the thread cuts")?;
     let status = Arc::new(Status::default());
+    let makes_way = !settings.history;
     let hooks = EngineHooks { control, marks, cuts };
     let mut runner = Runner::new(settings, sink, history, hooks, Arc::clone(&status));
     let (end, ended) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("settler".into())
         .spawn(move || {
-            // On Linux, of this thread alone.
-            if let Err(error) = rustix::process::nice(NICE) {
-                tracing::debug!(%error, "settlement is as important as the engine");
+            if makes_way {
+                make_way();
             }
             let stop = runner.run(&inbox);
             // Nobody may be waiting for the end.
@@ -68,6 +70,13 @@ pub(crate) fn start(parts: Parts) -> Result<Settling, Failure> {
         })
         .or_exit(Exit::Io, "cannot start the thread settler")?;
     Ok(Settling { handle, thread, ended, status })
+}
+
+/// On Linux, of the calling thread alone.
+fn make_way() {
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "settlement is as important as the engine");
+    }
 }
 
 /// Hands each cut on to the settler.

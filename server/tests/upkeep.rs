@@ -118,8 +118,8 @@ fn damage_in_a_sealed_segment_is_found_while_the_frame_serves() {
 fn a_frame_whose_snapshots_are_killed_goes_on() {
     books::run(async {
         let mut frame = Frame::with(&[], &["snapshot.interval_s=1"]);
-        // Only the process that takes a snapshot makes itself less important.
-        frame.injure("setpriority", "signal=KILL");
+        // Only the process that takes a snapshot asks who started it.
+        frame.injure("getppid", "signal=KILL");
         frame.start();
         let mut driver = Driver::prepare(&frame.target(), books::SMALL).await.unwrap();
         drive_until(&frame, &mut driver, FAILED, 2.0).await;
@@ -131,7 +131,7 @@ fn a_frame_whose_snapshots_are_killed_goes_on() {
         frame.stop();
         // One that hangs does not hold up the end, and no end of the frame leaves one behind.
         frame.set("settlement.postgres=postgres://bezant:canary@127.0.0.1/none");
-        frame.injure("setpriority", "signal=STOP");
+        frame.injure("getppid", "signal=STOP");
         for is_killed in [false, true] {
             frame.start();
             let progress = Arc::clone(&driver.progress);
