@@ -46,13 +46,27 @@ pub struct LiquidRow {
     pub liquid: i128,
 }
 
+const _: () = assert!(size_of::<LiquidRow>() == 48);
+
 impl LiquidRow {
     /// The row, if it has nothing else.
     #[inline]
     const fn of(row: &AccountRow) -> Option<Self> {
-        let AccountRow { owner, asset, host, liquid, .. } = *row;
-        let rest = row.held | row.staked | row.bonded | row.minimum | row.credit_limit;
-        if rest == 0 && row.flags == 0 { Some(Self { owner, asset, host, liquid }) } else { None }
+        // Every field by name: a new one belongs to one of the two.
+        let AccountRow {
+            owner,
+            asset,
+            host,
+            liquid,
+            held,
+            staked,
+            bonded,
+            minimum,
+            credit_limit,
+            flags,
+        } = *row;
+        let rest = held | staked | bonded | minimum | credit_limit;
+        if rest == 0 && flags == 0 { Some(Self { owner, asset, host, liquid }) } else { None }
     }
 }
 
@@ -83,9 +97,9 @@ pub struct AccountRows {
 }
 
 impl AccountRows {
-    /// None, with room for so many with a liquid balance alone.
+    /// None, with room for so many of either kind: what is not used is not touched.
     pub fn with_capacity(rows: usize) -> Self {
-        Self { liquid: Vec::with_capacity(rows), other: Vec::new() }
+        Self { liquid: Vec::with_capacity(rows), other: Vec::with_capacity(rows) }
     }
 
     /// Adds a row.
@@ -214,4 +228,26 @@ pub struct Cut {
     pub supply: Vec<SupplyRow>,
     /// Postings.
     pub effects: Effects,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_with_anything_but_a_liquid_balance_keeps_it() {
+        let plain = AccountRow::from(LiquidRow { owner: 1 << 100, asset: 2, host: 3, liquid: -4 });
+        let others = [
+            AccountRow { held: 1, ..plain },
+            AccountRow { staked: 2, ..plain },
+            AccountRow { bonded: 3, ..plain },
+            AccountRow { minimum: 4, ..plain },
+            AccountRow { credit_limit: 5, ..plain },
+            AccountRow { flags: 6, ..plain },
+        ];
+        let rows: AccountRows = others.into_iter().chain([plain]).collect();
+        assert_eq!((rows.liquid().len(), rows.other(), rows.len()), (1, &others[..], 7));
+        assert!(rows.iter().eq([plain].into_iter().chain(others)));
+        assert!(AccountRows::default().is_empty());
+    }
 }
