@@ -154,10 +154,11 @@ impl World {
     /// and it never goes back for a process that runs: settlement goes by a clock that only rises.
     fn jump(&mut self) {
         self.run.strike(Class::ClockJump);
-        let is_back = self.run.rng.chance(300);
-        if is_back && self.rival.is_none() {
+        if self.run.rng.chance(300) {
             let back = self.run.rng.below(5 * SECOND);
-            self.clock.fetch_sub(back, Ordering::Relaxed);
+            if self.rival.is_none() {
+                self.clock.fetch_sub(back, Ordering::Relaxed);
+            }
         } else {
             let most = if self.run.rng.chance(200) { 20 * 3_600 * SECOND } else { 30 * SECOND };
             let ahead = self.run.rng.below(most);
