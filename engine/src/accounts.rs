@@ -1,8 +1,10 @@
 //! Accounts: dense rows behind an index by (owner, asset). A row has a hot cache line with all
-//! that a transfer needs, and a cold one with the rest.
+//! that a transfer needs; the few that hold units or have limits have a cold one with the rest.
 //!
 //! It knows no rule. The invariant: a row never moves and its owner and asset never change; the
 //! last rows can be taken back only by the chain that added them.
+
+use alloc::vec::Vec;
 
 use protocol::answer::account_flags;
 use protocol::{AssetId, OwnerId};
@@ -77,8 +79,8 @@ impl Hot {
     }
 }
 
-/// The rest of an account.
-#[derive(Clone, Copy, Debug, Default)]
+/// The rest of an account: all zero of most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cold {
     /// In holds.
     pub(crate) held: u128,
@@ -90,8 +92,18 @@ pub(crate) struct Cold {
     pub(crate) open_items: u32,
     /// Open holds as debtor.
     pub(crate) holds: u32,
+}
+
+/// Of an account that has none of it.
+static PLAIN: Cold = Cold { held: 0, minimum: 0, credit_limit: 0, open_items: 0, holds: 0 };
+
+/// Where the rest of an account is.
+#[derive(Clone, Copy, Debug)]
+struct Links {
     /// Next account of the same owner.
-    pub(crate) next_of_owner: u32,
+    next_of_owner: u32,
+    /// Its cold line, or [`NONE`] while that is plain.
+    cold: u32,
 }
 
 /// See the module.
@@ -99,7 +111,10 @@ pub(crate) struct Cold {
 pub(crate) struct Accounts {
     index: Index,
     hot: Chunks<Hot>,
+    links: Chunks<Links>,
     cold: Chunks<Cold>,
+    /// Cold lines of accounts that were taken back, all plain.
+    spare: Vec<u32>,
 }
 
 impl Accounts {
@@ -155,38 +170,97 @@ impl Accounts {
     /// Cold line.
     #[inline]
     pub(crate) fn cold(&self, number: u32) -> &Cold {
-        self.cold.row(number)
+        self.cold_of(self.links.row(number))
+    }
+
+    #[inline]
+    fn cold_of(&self, links: &Links) -> &Cold {
+        if links.cold == NONE { &PLAIN } else { self.cold.row(links.cold) }
     }
 
     /// Cold line, to change it; only after the change has been noted.
     #[inline]
     pub(crate) fn cold_mut(&mut self, number: u32) -> &mut Cold {
-        self.cold.row_mut(number)
+        let links = self.links.row_mut(number);
+        if links.cold == NONE {
+            links.cold = self.spare.pop().unwrap_or_else(|| self.cold.push(PLAIN));
+        }
+        self.cold.row_mut(links.cold)
     }
 
-    /// Adds an account.
-    pub(crate) fn add(&mut self, hash: u64, hot: Hot, cold: Cold) -> u32 {
+    /// Puts a cold line back.
+    pub(crate) fn set_cold(&mut self, number: u32, cold: Cold) {
+        if *self.cold(number) != cold {
+            *self.cold_mut(number) = cold;
+        }
+    }
+
+    /// Next account of the same owner, or [`NONE`].
+    pub(crate) fn next_of_owner(&self, number: u32) -> u32 {
+        self.links.row(number).next_of_owner
+    }
+
+    /// Adds an account; `next_of_owner` was the newest of the same owner before it.
+    pub(crate) fn add(&mut self, hash: u64, hot: Hot, next_of_owner: u32) -> u32 {
         let number = self.hot.push(hot);
-        self.cold.push(cold);
+        self.links.push(Links { next_of_owner, cold: NONE });
         self.index.insert(hash, number);
         number
     }
 
     /// Takes the last account back.
-    pub(crate) fn take_back(
-        &mut self,
-        hash: &Hash,
-        asset_of: impl Fn(u8) -> AssetId,
-    ) -> (Hot, Cold) {
+    pub(crate) fn take_back(&mut self, hash: &Hash, asset_of: impl Fn(u8) -> AssetId) -> Hot {
         let hot = self.hot.pop().expect("a chain takes back what it added");
-        let cold = self.cold.pop().expect("both lines are added together");
+        let links = self.links.pop().expect("both are added together");
+        if links.cold != NONE {
+            *self.cold.row_mut(links.cold) = PLAIN;
+            self.spare.push(links.cold);
+        }
         let number = u32::try_from(self.hot.len()).expect("tables have at most 2^30 rows");
         self.index.remove(hash.key(hot.owner, asset_of(hot.asset)), number);
-        (hot, cold)
+        hot
     }
 
     /// Every account in order of its number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Hot, &Cold)> {
-        self.hot.iter().zip(self.cold.iter())
+        self.hot.iter().zip(self.links.iter().map(|links| self.cold_of(links)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cold_line_is_made_when_it_is_needed_and_used_again() {
+        let hash = Hash::new(7);
+        let mut accounts = Accounts::default();
+        let hot = |owner| Hot {
+            liquid: 0,
+            floor: 0,
+            owner,
+            sequence: 0,
+            owner_number: 0,
+            host: 0,
+            asset: 0,
+            flags: 0,
+        };
+        let add = |accounts: &mut Accounts, owner| accounts.add(hash.key(owner, 1), hot(owner), 9);
+        for owner in [1, 2] {
+            add(&mut accounts, owner);
+        }
+        assert_eq!((*accounts.cold(0), accounts.next_of_owner(1)), (PLAIN, 9));
+        accounts.set_cold(0, PLAIN);
+        assert_eq!(accounts.cold.len(), 0, "nothing is kept of what is plain");
+        for _ in 0..3 {
+            accounts.cold_mut(1).held = 5;
+            assert_eq!((accounts.cold(0).held, accounts.cold(1).held), (0, 5));
+            assert_eq!(accounts.take_back(&hash, |_| 1).owner, 2);
+            add(&mut accounts, 2);
+            assert_eq!(*accounts.cold(1), PLAIN, "nothing is left of who was there before");
+        }
+        accounts.set_cold(0, Cold { minimum: 3, ..PLAIN });
+        let held: Vec<_> = accounts.iter().map(|(hot, cold)| (hot.owner, cold.minimum)).collect();
+        assert_eq!((held, accounts.cold.len()), (alloc::vec![(1, 3), (2, 0)], 1));
     }
 }

@@ -101,12 +101,12 @@ impl Engine {
                 let place = self.accounts.hot_mut(number);
                 let flags = (hot.flags & !bits::CUTS) | (place.flags & bits::CUTS);
                 *place = Hot { flags, ..hot };
-                *self.accounts.cold_mut(number) = cold;
+                self.accounts.set_cold(number, cold);
             }
             Step::Sums(place, sums) => self.assets.row_mut(place).sums = sums,
             Step::AccountAdded => {
                 let assets = &self.assets;
-                let (hot, _) = self.accounts.take_back(&self.hash, |place| assets.row(place).id);
+                let hot = self.accounts.take_back(&self.hash, |place| assets.row(place).id);
                 self.assets.row_mut(hot.asset).accounts -= 1;
             }
             Step::Owner(number, owner) => *self.owners.row_mut(number) = owner,

@@ -17,7 +17,7 @@ use protocol::parameter::Parameter;
 use protocol::system;
 use protocol::{Command, Role, Status};
 
-use crate::accounts::{Cold, Hot, NONE, bits};
+use crate::accounts::{Hot, NONE, bits};
 use crate::engine::Engine;
 use crate::owners::Owner;
 use crate::posting::Side;
@@ -32,13 +32,12 @@ impl Engine {
 
     /// Adds an empty account; `owner_number` is [`NONE`] for a system account.
     pub(super) fn add_account(&mut self, owner: u128, owner_number: u32, place: u8) -> u32 {
-        let mut cold = Cold { next_of_owner: NONE, ..Cold::default() };
-        let (mut host, mut flags) = (0, 0);
+        let (mut host, mut flags, mut next_of_owner) = (0, 0, NONE);
         if owner_number != NONE {
             let before = *self.owners.row(owner_number);
             self.undo.note(|| Step::Owner(owner_number, before));
             host = before.host;
-            cold.next_of_owner = before.first_account;
+            next_of_owner = before.first_account;
             flags = if before.agent_only { bits::AGENT_ONLY } else { 0 };
             self.owners.row_mut(owner_number).first_account =
                 u32::try_from(self.accounts.len()).expect("tables have at most 2^30 rows");
@@ -54,7 +53,7 @@ impl Engine {
             flags,
         };
         let hash = self.hash.key(owner, self.assets.row(place).id);
-        let number = self.accounts.add(hash, hot, cold);
+        let number = self.accounts.add(hash, hot, next_of_owner);
         self.assets.row_mut(place).accounts += 1;
         self.undo.note(|| Step::AccountAdded);
         self.note_change(number);

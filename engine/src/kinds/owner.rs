@@ -116,7 +116,7 @@ impl Engine {
             if facts.agent_only {
                 hot.flags |= bits::AGENT_ONLY;
             }
-            number = self.accounts.cold(number).next_of_owner;
+            number = self.accounts.next_of_owner(number);
         }
     }
 }

@@ -117,8 +117,9 @@ impl Engine {
         let signed = |units: u128| i128::try_from(units).map_err(|_| "its limits are too large");
         let floor = signed(minimum)? - signed(credit)?;
         let hot = Hot { liquid, floor, owner, sequence, owner_number, host, asset: place, flags };
-        let cold = Cold { minimum, credit_limit: credit, next_of_owner, ..Cold::default() };
-        self.accounts.add(hash, hot, cold);
+        self.accounts.add(hash, hot, next_of_owner);
+        let limits = Cold { minimum, credit_limit: credit, ..Cold::default() };
+        self.accounts.set_cold(number, limits);
         self.assets.row_mut(place).accounts += 1;
         Ok(())
     }
