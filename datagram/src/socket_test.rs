@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use quinn::udp::BATCH_SIZE;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -119,7 +120,7 @@ async fn a_failure_to_receive_does_not_end_the_socket() {
     let io = &socket.shared.io;
     io.connect((Ipv4Addr::LOCALHOST, PORT_OF_NOBODY)).await.unwrap();
     io.try_send(b"nobody hears this").unwrap();
-    io.ready(Interest::ERROR).await.unwrap();
+    timeout(Duration::from_secs(10), io.ready(Interest::ERROR)).await.unwrap().unwrap();
     let peer = bound();
     io.connect(peer.local_addr().unwrap()).await.unwrap();
     peer.send_to(b"somebody", socket.local_addr().unwrap()).unwrap();

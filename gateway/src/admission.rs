@@ -2,7 +2,7 @@
 //! are, and by what is left of the receive budget.
 //!
 //! It speaks to no peer: a door says how one hears that it was refused. Invariant: whoever is
-//! refused is counted and audited, once.
+//! refused here is counted and audited, once.
 
 use std::fmt::Display;
 use std::net::SocketAddr;

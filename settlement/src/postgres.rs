@@ -194,7 +194,7 @@ fn configure(address: &str, application: &str) -> Result<(Config, String), SinkE
     // Only what kind of failure it is: the rest may be a part of the password.
     let mut config: Config = address
         .parse()
-        .map_err(|cause: tokio_postgres::Error| SinkError::Refused(Box::new(cause)))?;
+        .map_err(|cause: tokio_postgres::Error| SinkError::Refused(cause.to_string().into()))?;
     refuse_plain_network(&config)?;
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     if config.get_application_name().is_none() {
@@ -343,10 +343,8 @@ fn said(failure: &tokio_postgres::Error) -> String {
             None => failure.to_string(),
         };
     };
-    match server.detail() {
-        Some(detail) => format!("{}: {}", server.message(), detail.replace('\n', "; ")),
-        None => server.message().to_owned(),
-    }
+    let all = [Some(server.message()), server.detail()].into_iter().flatten();
+    all.collect::<Vec<_>>().join(": ").replace('\n', "; ")
 }
 
 /// Shorthand of the readers.
