@@ -34,5 +34,7 @@ pub const BUFFERS_KEPT: usize = 64;
 pub const BUFFER_BYTES_KEPT: usize = 64 << 20;
 /// How long a silent connection is kept.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for goodbyes to be sent and heard.
+pub const GOODBYE_MAX: Duration = Duration::from_millis(500);
 /// How often an idle connection shows that it lives.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(8);

@@ -45,6 +45,14 @@ impl Session {
         Self { connector, current: Mutex::new(None) }
     }
 
+    /// Closes the connection, so that the frame knows at once: to be called before a process ends.
+    pub async fn close(self) {
+        if let Some(client) = self.current.into_inner() {
+            client.close();
+        }
+        self.connector.wait_idle().await;
+    }
+
     /// The present connection, a new one if the last has ended.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use client::{Client, Error, Options};
+use client::{Client, Connector, Error, Options, Session};
 use protocol::ids::NATIVE;
 use protocol::parameter::Parameter;
 use protocol::{Command, CommandId, OwnerId, system};
@@ -216,8 +216,15 @@ impl Driver {
     ///
     /// When no connection can be made at all.
     pub async fn drive(&mut self, target: &Target) -> Result<Duration, RunError> {
-        let ways = self.ways(target).await?;
-        Ok(self.drive_over(ways).await)
+        let mut options = Options::default();
+        options.in_flight_max = self.load.in_flight.max(1);
+        // As a process that pays over many connections does, they share a socket.
+        let connector = connector(target.addr, &target.registry, options)?;
+        let ways = self.ways(target, &connector).await?;
+        let elapsed = self.drive_over(ways).await;
+        self.progress.disconnect();
+        connector.wait_idle().await;
+        Ok(elapsed)
     }
 
     /// As [`Self::drive`], for a load of [`Self::prepare_null`].
@@ -263,17 +270,13 @@ impl Driver {
     }
 
     /// A way in for each lane, connected.
-    async fn ways(&self, target: &Target) -> Result<Vec<Way>, RunError> {
+    async fn ways(&self, target: &Target, connector: &Connector) -> Result<Vec<Way>, RunError> {
         let load = &self.load;
-        let mut options = Options::default();
-        options.in_flight_max = load.in_flight.max(1);
         let mut clients = Vec::new();
         // Over HTTPS one connection over QUIC says the frame's time and carries the reads.
         let count = if load.door == Door::Quic { load.lanes() } else { 1 };
-        // As a process that pays over many connections does, they share a socket.
-        let connector = connector(target.addr, &target.registry, options)?;
         for _ in 0..count {
-            let client = Client::open(&connector).await;
+            let client = Client::open(connector).await;
             clients.push(client.map_err(|error| RunError::Client("connecting", error))?);
         }
         *lock(&self.progress.clients) = clients.clone();
@@ -360,7 +363,9 @@ impl Driver {
     }
 
     async fn compare_now(&self, target: &Target) -> Result<Agreement, RunError> {
-        let client = connect(target.addr, &target.registry, Options::default()).await?;
+        let session = Session::new(connector(target.addr, &target.registry, Options::default())?);
+        let client = session.client().await;
+        let client = client.map_err(|error| RunError::Client("connecting", error))?;
         let mut agreement = Agreement {
             accounts: self.load.accounts,
             differences: 0,
@@ -380,6 +385,7 @@ impl Driver {
         let supply = client.ask(client::query::supply(NATIVE)).await;
         let supply = supply.map_err(|error| RunError::Client("reading the supply", error))?;
         agreement.supply_delta = supply.delta.to_string();
+        session.close().await;
         Ok(agreement)
     }
 

@@ -29,7 +29,11 @@ use crate::exit::{Exit, Failure, OrExit as _};
 /// Runs one client command.
 pub(crate) async fn run(args: &ClientArgs) -> Result<(), Failure> {
     let ended = match Speaker::connect(args).await {
-        Ok(mut speaker) => speaker.say(args).await,
+        Ok(mut speaker) => {
+            let ended = speaker.say(args).await;
+            speaker.session.close().await;
+            ended
+        }
         Err(trouble) => Err(trouble),
     };
     match ended {

@@ -288,3 +288,14 @@ fn the_shipped_payments_are_paid() {
         frame.is_sound();
     });
 }
+
+#[test]
+fn commands_leave_no_connections_behind() {
+    let mut frame = Frame::with(&[], &["limits.admin.connections=2"]);
+    frame.identity("admin", "admin");
+    frame.start();
+    for _ in 0..10 {
+        ok(&frame, "admin", &["me"]);
+    }
+    frame.stop();
+}
