@@ -229,3 +229,29 @@ fn complete_cuts(frame: &Frame) -> i64 {
     let database = Connection::open(frame.sqlite()).unwrap();
     database.query_row(sql, [], |row| row.get(0)).unwrap()
 }
+
+#[test]
+fn settlement_makes_way_for_the_engine_unless_it_writes_a_history() {
+    for (history, niceness) in [("none", "10"), ("full", "0")] {
+        let setting = format!("settlement.history={history}");
+        let mut frame = Frame::with(&[], &[&setting]);
+        frame.start();
+        let id = frame.process().id();
+        until("the settler has its niceness", || niceness_of(id, "settler") == niceness);
+        assert_eq!(niceness_of(id, "engine"), "0");
+        frame.stop();
+    }
+}
+
+/// Of the thread of this name.
+fn niceness_of(process: u32, name: &str) -> String {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let stat = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("stat"));
+    let stats = threads.flatten().filter_map(|thread| stat(thread).ok());
+    let found = stats.filter_map(|stat| {
+        let (head, rest) = stat.rsplit_once(") ")?;
+        // The state is the third field, the niceness the nineteenth.
+        head.ends_with(&format!("({name}")).then(|| rest.split(' ').nth(16).unwrap().to_owned())
+    });
+    found.last().unwrap_or_else(|| panic!("no thread {name}"))
+}
