@@ -80,7 +80,7 @@ impl Hot {
 }
 
 /// The rest of an account: all zero of most.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cold {
     /// In holds.
     pub(crate) held: u128,
@@ -95,7 +95,8 @@ pub(crate) struct Cold {
 }
 
 /// Of an account that has none of it.
-static PLAIN: Cold = Cold { held: 0, minimum: 0, credit_limit: 0, open_items: 0, holds: 0 };
+pub(crate) static PLAIN: Cold =
+    Cold { held: 0, minimum: 0, credit_limit: 0, open_items: 0, holds: 0 };
 
 /// Where the rest of an account is.
 #[derive(Clone, Copy, Debug)]

@@ -111,8 +111,6 @@ pub(crate) struct Gap {
 pub(crate) struct Ids {
     /// First second that is remembered.
     floor: u64,
-    /// The same in milliseconds.
-    floor_ms: u64,
     /// First millisecond of the table of the last insertion, or of the first place, and its place.
     near: (u64, usize),
     /// Changes so far: while it stays, what a search found stays right.
@@ -129,7 +127,7 @@ pub(crate) struct Ids {
 impl Ids {
     /// Ids below this time are refused.
     pub(crate) const fn floor_ms(&self) -> u64 {
-        self.floor_ms
+        self.floor * SLICE_MS
     }
 
     /// Place of the table for ids of this time.
@@ -288,9 +286,8 @@ impl Ids {
             }
         }
         self.floor = floor;
-        self.floor_ms = floor * SLICE_MS;
         self.turn += 1;
-        self.near = (self.floor_ms, 0);
+        self.near = (self.floor_ms(), 0);
         self.oldest = self.oldest.max(floor);
     }
 

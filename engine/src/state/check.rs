@@ -12,7 +12,7 @@ use protocol::{OwnerId, Status};
 
 use super::read::ensure;
 use super::{AccountRow, AssetRow, HoldRow, HostRow, IdRow, KeyRow, OwnerRow, PairRow, StateError};
-use crate::accounts::{Cold, Hot, NONE, bits};
+use crate::accounts::{Cold, Hot, NONE, PLAIN, bits};
 use crate::engine::Engine;
 use crate::holds::Hold;
 use crate::hosts::Host;
@@ -118,7 +118,7 @@ impl Engine {
         let floor = signed(minimum)? - signed(credit)?;
         let hot = Hot { liquid, floor, owner, sequence, owner_number, host, asset: place, flags };
         self.accounts.add(hash, hot, next_of_owner);
-        let limits = Cold { minimum, credit_limit: credit, ..Cold::default() };
+        let limits = Cold { minimum, credit_limit: credit, ..PLAIN };
         self.accounts.set_cold(number, limits);
         self.assets.row_mut(place).accounts += 1;
         Ok(())
