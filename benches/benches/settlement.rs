@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use benches::{Random, owner};
 use protocol::Sequence;
-use protocol::cut::{AccountRow, Cut, Effects, SupplyRow};
+use protocol::cut::{AccountRow, AccountRows, Cut, Effects, LiquidRow, SupplyRow};
 use protocol::effect::{Bucket, Effect, Event};
 use protocol::wide::Wide;
 use settlement::history::EffectWriter;
@@ -42,21 +42,11 @@ impl Frame {
     }
 
     fn row(&mut self, place: u32) -> AccountRow {
-        AccountRow {
-            owner: owner(place),
-            asset: 1,
-            host: 0,
-            liquid: 1_000_000_000_000 + i128::from(self.random.below(1 << 30)),
-            held: 0,
-            staked: 0,
-            bonded: 0,
-            minimum: 0,
-            credit_limit: 0,
-            flags: 0,
-        }
+        let liquid = 1_000_000_000_000 + i128::from(self.random.below(1 << 30));
+        LiquidRow { owner: owner(place), asset: 1, host: 0, liquid }.into()
     }
 
-    /// A cut of `rows` out of `accounts`, sorted as the engine sorts them.
+    /// A cut of `rows` out of `accounts`, sorted as the settler sorts them.
     fn cut(&mut self, rows: u32, accounts: u32, effects: Effects) -> Cut {
         let mut places: Vec<u32> = (0..accounts).collect();
         for at in 0..rows.min(accounts.saturating_sub(1)) {
@@ -64,8 +54,8 @@ impl Frame {
             places.swap(at as usize, other as usize);
         }
         places.truncate(rows as usize);
-        let mut rows: Vec<AccountRow> = places.into_iter().map(|place| self.row(place)).collect();
-        rows.sort_unstable_by_key(|row| (row.owner, row.asset));
+        let mut accounts: AccountRows = places.into_iter().map(|place| self.row(place)).collect();
+        accounts.sort();
         let after = self.through;
         self.through += 100_000;
         let hash = u8::try_from(self.through / 100_000 % 251).expect("below 251");
@@ -78,7 +68,7 @@ impl Frame {
             timestamp: self.through,
             chain_hash: [hash; 32],
             run_digest: [hash; 16],
-            accounts: rows.into_iter().collect(),
+            accounts,
             supply: vec![supply()],
             effects,
         }

@@ -1,7 +1,7 @@
 //! The state machine by table. What it does with real failures in random order is in
 //! `tests/settlement/exactly_once.rs`.
 
-use protocol::cut::{AccountRow, AccountRows};
+use protocol::cut::{AccountRow, AccountRows, LiquidRow};
 
 use super::*;
 
@@ -289,16 +289,8 @@ fn a_drain_settles_one_last_cut_or_gives_up_at_its_deadline() {
 #[test]
 fn the_rows_of_a_cut_reach_the_database_in_order() {
     let row = |(owner, asset, held)| AccountRow {
-        owner,
-        asset,
-        host: 1,
-        liquid: 5,
         held,
-        staked: 0,
-        bonded: 0,
-        minimum: 0,
-        credit_limit: 0,
-        flags: 0,
+        ..LiquidRow { owner, asset, host: 1, liquid: 5 }.into()
     };
     let mut settler = settled(5);
     settler.step(100, Input::Tick);
