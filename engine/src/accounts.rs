@@ -73,6 +73,11 @@ impl Hot {
         self.owner_number == NONE
     }
 
+    /// Under which it is found.
+    pub(crate) fn hash(&self, hash: &Hash, asset_of: impl Fn(u8) -> AssetId) -> u64 {
+        hash.key(self.owner, asset_of(self.asset))
+    }
+
     /// What can be spent above `floor`.
     pub(crate) fn available(&self, floor: i128) -> u128 {
         u128::try_from(self.liquid - floor).unwrap_or(0)
@@ -202,10 +207,18 @@ impl Accounts {
     }
 
     /// Adds an account; `next_of_owner` was the newest of the same owner before it.
-    pub(crate) fn add(&mut self, hash: u64, hot: Hot, next_of_owner: u32) -> u32 {
-        let number = self.hot.push(hot);
+    pub(crate) fn add(
+        &mut self,
+        hash: &Hash,
+        asset_of: impl Fn(u8) -> AssetId,
+        hot: Hot,
+        next_of_owner: u32,
+    ) -> u32 {
+        let Self { index, hot: rows, .. } = self;
+        let number = rows.push(hot);
+        let hash_of = |number| rows.row(number).hash(hash, &asset_of);
+        index.insert(hash_of(number), number, hash_of);
         self.links.push(Links { next_of_owner, cold: NONE });
-        self.index.insert(hash, number);
         number
     }
 
@@ -217,8 +230,10 @@ impl Accounts {
             *self.cold.row_mut(links.cold) = PLAIN;
             self.spare.push(links.cold);
         }
-        let number = u32::try_from(self.hot.len()).expect("tables have at most 2^30 rows");
-        self.index.remove(hash.key(hot.owner, asset_of(hot.asset)), number);
+        let Self { index, hot: rows, .. } = self;
+        let number = u32::try_from(rows.len()).expect("tables have at most 2^30 rows");
+        let hash_of = |number| rows.row(number).hash(hash, &asset_of);
+        index.remove(hot.hash(hash, &asset_of), number, hash_of);
         hot
     }
 
@@ -246,7 +261,7 @@ mod tests {
             asset: 0,
             flags: 0,
         };
-        let add = |accounts: &mut Accounts, owner| accounts.add(hash.key(owner, 1), hot(owner), 9);
+        let add = |accounts: &mut Accounts, owner| accounts.add(&hash, |_| 1, hot(owner), 9);
         for owner in [1, 2] {
             add(&mut accounts, owner);
         }

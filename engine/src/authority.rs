@@ -104,7 +104,7 @@ impl Engine {
             return false;
         }
         let hosted = if account == NONE {
-            self.owners.find(&self.hash, owner).map(|number| {
+            self.owner_number(owner).map(|number| {
                 let owner = self.owners.row(number);
                 (owner.host, owner.agent_only)
             })
@@ -119,8 +119,7 @@ impl Engine {
     fn is_host_of(&self, caller: &Caller, owner: OwnerId) -> bool {
         caller.host.is_some()
             && self
-                .owners
-                .find(&self.hash, owner)
+                .owner_number(owner)
                 .is_some_and(|number| caller.host == Some(self.owners.row(number).host))
     }
 

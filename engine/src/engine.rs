@@ -248,7 +248,7 @@ impl Engine {
     }
 
     /// String keys that are remembered.
-    pub const fn keys(&self) -> usize {
+    pub fn keys(&self) -> usize {
         self.keys.len()
     }
 

@@ -31,6 +31,12 @@ pub(crate) struct Hold {
     pub(crate) keep: bool,
 }
 
+impl Hold {
+    const fn hash(&self, hash: &Hash) -> u64 {
+        hash.key(self.id, self.debtor)
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
@@ -47,13 +53,9 @@ impl Holds {
         self.heap.len()
     }
 
-    fn hash(hash: &Hash, debtor: u32, id: u128) -> u64 {
-        hash.key(id, debtor)
-    }
-
     /// Slot of the debtor account's hold with `id`.
     pub(crate) fn find(&self, hash: &Hash, debtor: u32, id: u128) -> Option<u32> {
-        self.index.find(Self::hash(hash, debtor, id), |slot| {
+        self.index.find(hash.key(id, debtor), |slot| {
             let hold = self.row(slot);
             hold.id == id && hold.debtor == debtor
         })
@@ -61,7 +63,7 @@ impl Holds {
 
     /// Calls the place where a search would begin into the cache.
     pub(crate) fn prefetch(&self, hash: &Hash, debtor: u32, id: u128) {
-        self.index.prefetch(Self::hash(hash, debtor, id));
+        self.index.prefetch(hash.key(id, debtor));
     }
 
     /// One hold.
@@ -83,15 +85,17 @@ impl Holds {
             }
             None => self.slab.push((hold, 0)),
         };
-        self.index.insert(Self::hash(hash, hold.debtor, hold.id), slot);
+        let Self { index, slab, .. } = self;
+        index.insert(hold.hash(hash), slot, |slot| slab.row(slot).0.hash(hash));
         self.heap.push(slot);
         self.rise(self.heap.len() - 1);
     }
 
     /// Removes a hold.
     pub(crate) fn remove(&mut self, hash: &Hash, slot: u32) -> Hold {
-        let (hold, place) = *self.slab.row(slot);
-        self.index.remove(Self::hash(hash, hold.debtor, hold.id), slot);
+        let Self { index, slab, .. } = self;
+        let (hold, place) = *slab.row(slot);
+        index.remove(hold.hash(hash), slot, |slot| slab.row(slot).0.hash(hash));
         self.heap.swap_remove(place);
         if let Some(&moved) = self.heap.get(place) {
             self.slab.row_mut(moved).1 = place;

@@ -10,6 +10,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::chunks::Chunks;
+use crate::hash::Hash;
 use crate::index::{Index, Slot};
 use crate::limits::{
     ID_CHUNK_ROWS, ID_TABLE_MS, ID_TABLE_ROWS_PLANNED, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX,
@@ -62,6 +63,10 @@ impl Row {
         self.scope
     }
 
+    const fn hash(&self, hash: &Hash) -> u64 {
+        hash.id(self.scope, self.id())
+    }
+
     /// What its command was answered.
     pub(crate) const fn stored(&self) -> Stored {
         Stored { sequence: self.sequence, status: self.status, rate: self.rate }
@@ -80,6 +85,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// An id in the scope of this name.
+    pub(crate) const fn new(hash: &Hash, id: u128, scope: u64) -> Self {
+        Self { id, scope, hash: hash.id(scope, id) }
+    }
+
     /// Time inside the id.
     pub(crate) const fn unix_ms(&self) -> u64 {
         (self.id >> 80) as u64
@@ -186,14 +196,22 @@ impl Ids {
 
     /// Remembers what became of a command whose id is at or above the floor.
     #[inline(never)]
-    pub(crate) fn insert(&mut self, key: &Key, sequence: u64, check: u32, outcome: (u16, u16)) {
+    pub(crate) fn insert(
+        &mut self,
+        hash: &Hash,
+        key: &Key,
+        sequence: u64,
+        check: u32,
+        outcome: (u16, u16),
+    ) {
         let place =
             self.far_place(key.unix_ms()).expect("ids below the floor are refused before they run");
         if !matches!(self.tables.get(place), Some(Some(_))) {
             self.add_table(place);
         }
         let (table, number) = self.push(place, Row::new(key, sequence, check, outcome));
-        table.index.insert(key.hash, number);
+        let Table { index, rows } = table;
+        index.insert(key.hash, number, |number| rows.row(number).hash(hash));
     }
 
     /// As [`Self::insert`], where a search for `key` ended, without another one if nothing was
@@ -201,6 +219,7 @@ impl Ids {
     #[inline]
     pub(crate) fn insert_at(
         &mut self,
+        hash: &Hash,
         gap: Gap,
         key: &Key,
         sequence: u64,
@@ -210,9 +229,10 @@ impl Ids {
         match gap.at {
             Some((place, slot)) if gap.turn == self.turn => {
                 let (table, number) = self.push(place, Row::new(key, sequence, check, outcome));
-                table.index.insert_at(slot, key.hash, number);
+                let Table { index, rows } = table;
+                index.insert_at(slot, key.hash, number, |number| rows.row(number).hash(hash));
             }
-            _ => self.insert(key, sequence, check, outcome),
+            _ => self.insert(hash, key, sequence, check, outcome),
         }
     }
 
@@ -360,21 +380,21 @@ mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
 
+    fn hash() -> Hash {
+        Hash::new(7)
+    }
+
     fn key(unix_ms: u64, tail: u64) -> Key {
-        Key {
-            id: (u128::from(unix_ms) << 80) | u128::from(tail),
-            scope: 1,
-            hash: tail.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ unix_ms,
-        }
+        Key::new(&hash(), (u128::from(unix_ms) << 80) | u128::from(tail), 1)
     }
 
     #[test]
     fn ids_are_found_until_the_floor_passes_their_second() {
         let mut ids = Ids::default();
         for tail in 0..100 {
-            ids.insert(&key(10_500, tail), tail, 7, (0, 5));
+            ids.insert(&hash(), &key(10_500, tail), tail, 7, (0, 5));
         }
-        ids.insert(&key(9_999, 1), 200, 7, (603, 0));
+        ids.insert(&hash(), &key(9_999, 1), 200, 7, (603, 0));
         assert_eq!(ids.find(&key(10_500, 42)).map(|row| row.sequence), Some(42));
         assert_eq!(ids.find(&key(10_501, 42)), None);
         ids.advance(15_000, 5_000);
@@ -389,7 +409,7 @@ mod tests {
         match ids.search(key) {
             Ok(row) => Some(row.sequence),
             Err(gap) => {
-                ids.insert_at(gap, key, sequence, 0, (0, 0));
+                ids.insert_at(&hash(), gap, key, sequence, 0, (0, 0));
                 None
             }
         }
@@ -421,13 +441,13 @@ mod tests {
 
     #[test]
     fn what_a_search_found_is_not_used_when_others_came_between() {
-        // They share one hash, so that all searches end at the same slot.
-        let twin = |tail| Key { hash: 5, ..key(9_100, tail) };
+        // Many searches end at the same slot of a small table.
+        let twin = |tail| key(9_100, tail);
         let mut ids = Ids::default();
-        ids.insert(&twin(0), 0, 0, (0, 0));
+        ids.insert(&hash(), &twin(0), 0, 0, (0, 0));
         let gaps: Vec<_> = (1..100).map(|tail| ids.search(&twin(tail)).unwrap_err()).collect();
         for (tail, gap) in (1..100).zip(gaps) {
-            ids.insert_at(gap, &twin(tail), tail, 0, (0, 0));
+            ids.insert_at(&hash(), gap, &twin(tail), tail, 0, (0, 0));
         }
         for tail in 0..100 {
             assert_eq!(ids.find(&twin(tail)).map(|row| row.sequence), Some(tail));
@@ -438,12 +458,12 @@ mod tests {
     fn what_a_search_found_is_not_used_when_the_floor_rose_between() {
         let mut ids = Ids::default();
         for unix_ms in [1_000, 2_000, 3_000] {
-            ids.insert(&key(unix_ms, 1), unix_ms, 0, (0, 0));
+            ids.insert(&hash(), &key(unix_ms, 1), unix_ms, 0, (0, 0));
         }
         let gap = ids.search(&key(3_000, 2)).unwrap_err();
         assert!(ids.make_room(2, 4, 4_000, 1_000));
         assert_eq!(ids.floor_ms(), 2_000);
-        ids.insert_at(gap, &key(3_000, 2), 9, 0, (0, 0));
+        ids.insert_at(&hash(), gap, &key(3_000, 2), 9, 0, (0, 0));
         let found = |unix_ms, tail| ids.find(&key(unix_ms, tail)).map(|row| row.sequence);
         assert_eq!((found(3_000, 2), found(3_000, 1)), (Some(9), Some(3_000)));
         assert_eq!((found(2_000, 1), found(1_000, 1), found(5, 1)), (Some(2_000), None, None));
@@ -453,8 +473,8 @@ mod tests {
     #[test]
     fn room_is_made_only_below_the_minimum_window() {
         let mut ids = Ids::default();
-        ids.insert(&key(1_000, 1), 1, 0, (0, 0));
-        ids.insert(&key(3_000, 2), 2, 0, (0, 0));
+        ids.insert(&hash(), &key(1_000, 1), 1, 0, (0, 0));
+        ids.insert(&hash(), &key(3_000, 2), 2, 0, (0, 0));
         assert!(!ids.make_room(1, 2, 3_999, 2_000), "1 000 to 2 000 is too young");
         assert!(ids.make_room(1, 2, 4_000, 2_000));
         assert_eq!((ids.len(), ids.floor_ms()), (1, 2_000));
@@ -468,12 +488,12 @@ mod tests {
         let mut ids = Ids::default();
         let many = 4 * ID_TABLE_ROWS_PLANNED as u64;
         for tail in 0..many {
-            ids.insert(&key(1_000, tail), tail, 0, (0, 0));
+            ids.insert(&hash(), &key(1_000, tail), tail, 0, (0, 0));
         }
-        ids.insert(&key(1_000 + ID_TABLE_MS, 0), many, 0, (0, 0));
+        ids.insert(&hash(), &key(1_000 + ID_TABLE_MS, 0), many, 0, (0, 0));
         assert!(capacity(&ids, 1_000 + ID_TABLE_MS) <= 2 * ID_TABLE_ROWS_PLANNED);
         let later_ms = 1_000 + ID_TABLE_MS * (PLANNED_BY as u64 + 1);
-        ids.insert(&key(later_ms, 0), many, 0, (0, 0));
+        ids.insert(&hash(), &key(later_ms, 0), many, 0, (0, 0));
         assert!(capacity(&ids, later_ms) <= 64, "it is planned by its neighbours");
     }
 }

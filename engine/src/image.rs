@@ -124,12 +124,15 @@ impl Engine {
             let window = u128::from(host.window);
             image.words([host.principal, host.debit_limit, host.used, window]);
         }
-        let mut owners: Vec<_> = self.owners.iter().collect();
-        owners.sort_unstable_by_key(|owner| owner.id);
+        let owners = self.owners.iter();
+        let mut owners: Vec<_> =
+            owners.map(|(number, owner)| (self.owner_id(owner), number)).collect();
+        owners.sort_unstable();
         image.section(6, owners.len());
-        for owner in owners {
+        for (id, number) in owners {
+            let owner = self.owners.row(number);
             let facts = u128::from(owner.host) << 1 | u128::from(owner.agent_only);
-            image.words([owner.id, owner.pending_host, facts]);
+            image.words([id, self.owners.pending_host(number), facts]);
         }
     }
 

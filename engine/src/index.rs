@@ -1,11 +1,14 @@
-//! An open-addressing index from hashes to row numbers, in entries of 8 bytes.
+//! An open-addressing index from hashes to row numbers, in entries of 4 bytes.
 //!
-//! It does not know the rows: whoever asks compares the keys. It never stops to rehash: while it
-//! grows, each insertion moves a few entries of the old table, and both are searched; a large table
-//! is zeroed little by little before it is needed.
+//! It does not know the rows: whoever asks compares the keys, and tells the hash of a row again
+//! when its entry moves. It never stops to rehash: while it grows, each insertion moves a few
+//! entries of the old table, and both are searched; a large table is zeroed little by little before
+//! it is needed.
 //! The invariant: an inserted number is found under its hash until it is removed.
 //!
-//! An entry is, from the top: 33 bits of the hash, 1 bit that says it is taken, 30 bits of number.
+//! An entry of a table of 2^b slots is, from the top: 31 - b bits of the hash, other ones than the
+//! b that name the slot where a search begins; 1 bit that says it is taken; b bits of number.
+//! Numbers are below the most rows that there have been at once, and so below 2^b.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,13 +17,11 @@ use prefetch_index::prefetch_index;
 
 use crate::limits::{MOVED_PER_INSERT, PREPARED_TABLE_BITS, ZEROED_PER_INSERT};
 
-const NUMBER_BITS: u32 = 30;
-const TAKEN: u64 = 1 << NUMBER_BITS;
-const NUMBER: u64 = TAKEN - 1;
-const TAG_SHIFT: u32 = NUMBER_BITS + 1;
 /// Not empty, so that searches go on, and not taken.
-const REMOVED: u64 = 1;
+const REMOVED: u32 = 1;
 const SMALLEST_BITS: u32 = 4;
+/// Three quarters of this many are the 2^30 rows that a table may have, and more.
+const LARGEST_BITS: u32 = 31;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ pub(crate) struct Index {
     /// Slots of the old table already moved.
     moved: usize,
     /// Slots of the next larger table as far as they are zeroed.
-    next: Vec<u64>,
+    next: Vec<u32>,
     len: usize,
     /// Below so many numbers an insertion has nothing else to do; 0 while it grows.
     calm: usize,
@@ -42,10 +43,12 @@ pub(crate) struct Slot(usize);
 
 #[derive(Clone, Debug)]
 struct Table {
-    entries: Vec<u64>,
+    entries: Vec<u32>,
     bits: u32,
     /// Lower bits of a hash, which name no slot.
     shift: u32,
+    /// The bit that says that a slot is taken.
+    taken: u32,
 }
 
 impl Table {
@@ -53,22 +56,36 @@ impl Table {
         Self::of(vec![0; 1 << bits], bits)
     }
 
-    const fn of(entries: Vec<u64>, bits: u32) -> Self {
-        Self { entries, bits, shift: u64::BITS - bits }
+    fn of(entries: Vec<u32>, bits: u32) -> Self {
+        assert!(bits <= LARGEST_BITS, "tables have at most 2^30 rows");
+        Self { entries, bits, shift: u64::BITS - bits, taken: 1 << bits }
+    }
+
+    /// Numbers for which there is room.
+    const fn capacity(&self) -> usize {
+        self.entries.len() / 4 * 3
     }
 
     /// Numbers up to which nothing has to be prepared.
     const fn calm(&self) -> usize {
-        if self.bits >= PREPARED_TABLE_BITS {
-            self.entries.len() / 8 * 3
-        } else {
-            self.entries.len() / 2
-        }
+        if self.bits >= PREPARED_TABLE_BITS { self.entries.len() / 8 * 5 } else { self.capacity() }
     }
 
-    /// Where the search for a hash, or for an entry made from it, begins.
+    /// Where the search for a hash begins.
+    #[inline]
     const fn home(&self, hash: u64) -> usize {
         hash.wrapping_shr(self.shift) as usize
+    }
+
+    /// A taken slot, but for its number.
+    #[inline]
+    const fn mark(&self, hash: u64) -> u32 {
+        let upper = (hash >> u32::BITS) as u32;
+        upper.wrapping_mul(self.taken.wrapping_mul(2)) | self.taken
+    }
+
+    const fn number(&self, entry: u32) -> u32 {
+        entry & (self.taken - 1)
     }
 
     /// The slot and number under `hash` that `is` accepts, or the empty slot that ends the search.
@@ -76,34 +93,40 @@ impl Table {
     fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Result<(usize, u32), Slot> {
         let mask = self.entries.len() - 1;
         let mut at = self.home(hash);
-        let tag = tag(hash);
+        let mark = self.mark(hash);
         loop {
             let slot = at & mask;
             let entry = self.entries[slot];
             if entry == 0 {
                 return Err(Slot(slot));
             }
-            if entry >> NUMBER_BITS == tag {
-                let number = (entry & NUMBER) as u32;
-                if is(number) {
-                    return Ok((slot, number));
-                }
+            // What differs, if anything, is the number.
+            let number = entry ^ mark;
+            if number < self.taken && is(number) {
+                return Ok((slot, number));
             }
             at = slot.wrapping_add(1);
         }
     }
 
-    fn put(&mut self, entry: u64) {
+    /// A taken slot.
+    #[inline]
+    fn entry(&self, hash: u64, number: u32) -> u32 {
+        assert!(number < self.taken, "numbers are below the rows there have been at once");
+        self.mark(hash) | number
+    }
+
+    fn put(&mut self, hash: u64, number: u32) {
         let mask = self.entries.len() - 1;
-        let mut at = self.home(entry);
+        let mut at = self.home(hash);
         while self.entries[at & mask] != 0 {
             at += 1;
         }
-        self.entries[at & mask] = entry;
+        self.entries[at & mask] = self.entry(hash, number);
     }
 
     /// Empties a slot and moves back what had to go past it.
-    fn remove(&mut self, slot: usize) {
+    fn remove(&mut self, slot: usize, hash_of: impl Fn(u32) -> u64) {
         let mask = self.entries.len() - 1;
         let mut hole = slot;
         let mut at = slot;
@@ -113,7 +136,8 @@ impl Table {
             if entry == 0 {
                 break;
             }
-            let from_home = at.wrapping_sub(self.home(entry)) & mask;
+            let home = self.home(hash_of(self.number(entry)));
+            let from_home = at.wrapping_sub(home) & mask;
             let from_hole = at.wrapping_sub(hole) & mask;
             if from_home >= from_hole {
                 self.entries[hole] = entry;
@@ -122,18 +146,6 @@ impl Table {
         }
         self.entries[hole] = 0;
     }
-}
-
-/// What a taken slot has above its number.
-const fn tag(hash: u64) -> u64 {
-    (hash >> TAG_SHIFT << 1) | 1
-}
-
-/// A taken slot.
-#[inline]
-fn entry(hash: u64, number: u32) -> u64 {
-    assert!(u64::from(number) <= NUMBER, "tables have at most 2^30 rows by their parameters");
-    (tag(hash) << NUMBER_BITS) | u64::from(number)
 }
 
 impl Default for Index {
@@ -145,7 +157,7 @@ impl Default for Index {
 impl Index {
     /// With room for `rows` numbers before it grows.
     pub(crate) fn with_capacity(rows: usize) -> Self {
-        let slots = (rows * 2).next_power_of_two();
+        let slots = (rows + rows.div_ceil(3)).next_power_of_two();
         let table = Table::new(slots.trailing_zeros().max(SMALLEST_BITS));
         let calm = table.calm();
         Self { table, old: None, moved: 0, next: Vec::new(), len: 0, calm }
@@ -153,7 +165,7 @@ impl Index {
 
     /// Numbers before it grows.
     pub(crate) const fn capacity(&self) -> usize {
-        self.table.entries.len() / 2
+        self.table.capacity()
     }
 
     /// Empties it and keeps its size.
@@ -198,38 +210,44 @@ impl Index {
         old.find(hash, is).ok().map(|(_, number)| number)
     }
 
-    /// Adds `number` under `hash`.
-    pub(crate) fn insert(&mut self, hash: u64, number: u32) {
+    /// Adds `number` under `hash`; `hash_of` tells under which hash a number was added before.
+    pub(crate) fn insert(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
         if self.len >= self.calm {
-            self.grow_some();
+            self.grow_some(hash_of);
         }
-        self.table.put(entry(hash, number));
+        self.table.put(hash, number);
         self.len += 1;
     }
 
     /// As [`Self::insert`], at the slot where a search for `hash` has just ended.
     #[inline]
-    pub(crate) fn insert_at(&mut self, slot: Slot, hash: u64, number: u32) {
+    pub(crate) fn insert_at(
+        &mut self,
+        slot: Slot,
+        hash: u64,
+        number: u32,
+        hash_of: impl Fn(u32) -> u64,
+    ) {
         if self.len >= self.calm {
-            return self.insert(hash, number);
+            return self.insert(hash, number, hash_of);
         }
+        let entry = self.table.entry(hash, number);
         let place = &mut self.table.entries[slot.0];
         assert!(*place == 0, "nothing was inserted since the search");
-        *place = entry(hash, number);
+        *place = entry;
         self.len += 1;
     }
 
     /// What an insertion does for those to come.
     #[inline(never)]
-    fn grow_some(&mut self) {
-        if self.old.is_some() {
-            self.move_some();
-        } else {
+    fn grow_some(&mut self, hash_of: impl Fn(u32) -> u64) {
+        if self.old.is_none() {
             self.prepare_to_grow();
         }
+        self.move_some(hash_of);
     }
 
-    /// In the last quarter before the table is full: zeroes some of the next, and begins with it
+    /// In the last eighth before the table is full: zeroes some of the next, and begins with it
     /// when it is time.
     fn prepare_to_grow(&mut self) {
         let slots = self.table.entries.len() * 2;
@@ -239,7 +257,7 @@ impl Index {
             }
             self.next.resize(slots.min(self.next.len() + ZEROED_PER_INSERT), 0);
         }
-        if (self.len + 1) * 2 > self.table.entries.len() {
+        if self.len >= self.table.capacity() {
             let bits = self.table.bits + 1;
             let larger = if self.next.len() == slots {
                 Table::of(core::mem::take(&mut self.next), bits)
@@ -248,16 +266,16 @@ impl Index {
             };
             self.old = Some(core::mem::replace(&mut self.table, larger));
             (self.moved, self.calm) = (0, 0);
-            self.move_some();
         }
     }
 
-    fn move_some(&mut self) {
+    fn move_some(&mut self, hash_of: impl Fn(u32) -> u64) {
         let Some(old) = &self.old else { return };
         let end = (self.moved + MOVED_PER_INSERT).min(old.entries.len());
         for &entry in old.entries.iter().take(end).skip(self.moved) {
-            if entry & TAKEN != 0 {
-                self.table.put(entry);
+            if entry & old.taken != 0 {
+                let number = old.number(entry);
+                self.table.put(hash_of(number), number);
             }
         }
         self.moved = end;
@@ -267,11 +285,11 @@ impl Index {
         }
     }
 
-    /// Removes `number` from under `hash`.
-    pub(crate) fn remove(&mut self, hash: u64, number: u32) {
+    /// Removes `number` from under `hash`; `hash_of` as in [`Self::insert`].
+    pub(crate) fn remove(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
         let mut found = false;
         if let Ok((slot, _)) = self.table.find(hash, |other| other == number) {
-            self.table.remove(slot);
+            self.table.remove(slot, hash_of);
             found = true;
         }
         // What has been moved is still in the old table, where a search would find it.
@@ -291,6 +309,10 @@ mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
 
+    const fn spread(number: u32) -> u64 {
+        (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
     #[test]
     fn a_large_table_is_zeroed_before_it_is_needed() {
         let mut index = Index::with_capacity(1 << PREPARED_TABLE_BITS);
@@ -298,7 +320,7 @@ mod tests {
         for number in 0..20_000_u32 {
             let slots = index.table.entries.len();
             let was_ready = index.next.len() >= slots * 2 - ZEROED_PER_INSERT;
-            index.insert(u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15), number);
+            index.insert(spread(number), number, spread);
             if index.table.entries.len() > slots {
                 assert!(was_ready, "{slots} slots");
                 growths += 1;
@@ -311,6 +333,7 @@ mod tests {
     fn it_agrees_with_a_map_while_it_grows_and_shrinks() {
         let mut index = Index::default();
         let mut map = BTreeMap::new();
+        let mut free = Vec::new();
         let mut random = 1_u64;
         for step in 0..20_000_u32 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -318,22 +341,26 @@ mod tests {
             let hash = ((random >> 33) % 997).wrapping_mul(0x0123_4567_89ab_cdef);
             if random.is_multiple_of(3) {
                 if let Some((&number, &hash)) = map.iter().nth((random >> 40) as usize % 50) {
-                    index.remove(hash, number);
+                    index.remove(hash, number, |number| map[&number]);
                     map.remove(&number);
+                    free.push(number);
                 }
-            } else if random.is_multiple_of(2) {
-                index.insert(hash, step);
-                map.insert(step, hash);
             } else {
-                let slot = index.search(hash, |number| number == step).unwrap_err();
-                index.insert_at(slot, hash, step);
-                map.insert(step, hash);
+                let number = free.pop().unwrap_or_else(|| u32::try_from(map.len()).unwrap());
+                if random.is_multiple_of(2) {
+                    index.insert(hash, number, |number| map[&number]);
+                } else {
+                    let slot = index.search(hash, |other| other == number).unwrap_err();
+                    index.insert_at(slot, hash, number, |number| map[&number]);
+                }
+                map.insert(number, hash);
             }
-            let probe = step / 2;
+            let probe = step / 4;
             let hash = map.get(&probe).copied().unwrap_or(hash);
             let found = index.find(hash, |number| number == probe);
             assert_eq!(found, map.get(&probe).map(|_| probe), "step {step}");
         }
+        assert!(map.len() > 5_000);
         for (&number, &hash) in &map {
             assert_eq!(index.find(hash, |other| other == number), Some(number));
         }

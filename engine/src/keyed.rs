@@ -66,7 +66,7 @@ impl Engine {
             let stored = Stored { sequence: self.executed, status: status.number(), rate };
             self.remember_key(command.id, body, stored);
             if let Some(own) = &own {
-                self.ids.insert(own, stored.sequence, check, (stored.status, rate));
+                self.ids.insert(&self.hash, own, stored.sequence, check, (stored.status, rate));
             }
         }
         outcome.map(Decided::Now)

@@ -7,15 +7,11 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::chunks::Chunks;
 use crate::hash::Hash;
 use crate::index::Index;
 use crate::limits::{KEY_CHUNK_ROWS, KEYS_FORGOTTEN_PER_RECORD};
 use crate::request::Stored;
-
-/// Numbers of rows in the index go round after this many: 16 times the largest capacity.
-const NUMBERS: usize = 1 << 30;
-
-const _: () = assert!(NUMBERS.is_multiple_of(KEY_CHUNK_ROWS));
 
 /// What became of one KEYED command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +65,12 @@ impl Bound {
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     index: Index,
-    /// Rows in order; every chunk but the last is full.
-    chunks: VecDeque<Vec<Row>>,
-    /// Number of the first row of the first chunk.
-    base: usize,
-    /// Rows of the first chunk that are forgotten already.
-    head: usize,
-    len: usize,
+    rows: Chunks<Row, KEY_CHUNK_ROWS>,
+    /// Numbers of the rows held, in order.
+    order: VecDeque<u32>,
+    /// Numbers of rows that are forgotten.
+    free: Vec<u32>,
     forgotten_through: u64,
-    spare: Option<Vec<Row>>,
 }
 
 impl Keys {
@@ -87,8 +80,8 @@ impl Keys {
     }
 
     /// Keys held.
-    pub(crate) const fn len(&self) -> usize {
-        self.len
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
     }
 
     /// Highest sequence that was forgotten: no key after it has been.
@@ -96,37 +89,29 @@ impl Keys {
         self.forgotten_through
     }
 
-    fn row(&self, number: u32) -> &Row {
-        let place = (number as usize).wrapping_sub(self.base) % NUMBERS;
-        &self.chunks[place / KEY_CHUNK_ROWS][place % KEY_CHUNK_ROWS]
-    }
-
-    fn number(&self, place: usize) -> u32 {
-        u32::try_from((self.base + place) % NUMBERS).expect("numbers go round below 2^30")
-    }
-
     /// What became of the command with `key` of `principal`.
     pub(crate) fn find(&self, hash: &Hash, principal: u128, key: u128) -> Option<&Row> {
         let hashed = hash.id(hash.scope(principal), key);
         let number = self.index.find(hashed, |number| {
-            let row = self.row(number);
+            let row = self.rows.row(number);
             row.key == key && row.principal == principal
         })?;
-        Some(self.row(number))
+        Some(self.rows.row(number))
     }
 
     /// Remembers what became of a command whose key is not held.
     pub(crate) fn insert(&mut self, hash: &Hash, row: Row) {
         assert!(row.stored.sequence > self.forgotten_through, "sequences rise");
-        if self.chunks.back().is_none_or(|chunk| chunk.len() == KEY_CHUNK_ROWS) {
-            let spare = self.spare.take();
-            self.chunks.push_back(spare.unwrap_or_else(|| Vec::with_capacity(KEY_CHUNK_ROWS)));
-        }
-        let number = self.number(self.head + self.len);
-        let last = self.chunks.back_mut().expect("a chunk has just been added");
-        last.push(row);
-        self.len += 1;
-        self.index.insert(row.hash(hash), number);
+        let number = match self.free.pop() {
+            Some(number) => {
+                *self.rows.row_mut(number) = row;
+                number
+            }
+            None => self.rows.push(row),
+        };
+        let Self { index, rows, .. } = self;
+        index.insert(row.hash(hash), number, |number| rows.row(number).hash(hash));
+        self.order.push_back(number);
     }
 
     /// At a record: forgets what has had its window, as far as it is settled.
@@ -140,7 +125,7 @@ impl Keys {
 
     /// Makes room for one more; whether there is room.
     pub(crate) fn make_room(&mut self, hash: &Hash, capacity: usize, bound: &Bound) -> bool {
-        while self.len >= capacity {
+        while self.len() >= capacity {
             if !self.forget_first(hash, bound) {
                 return false;
             }
@@ -150,28 +135,24 @@ impl Keys {
 
     /// Forgets the oldest key if `bound` allows it.
     fn forget_first(&mut self, hash: &Hash, bound: &Bound) -> bool {
-        let first = self.chunks.front().and_then(|chunk| chunk.get(self.head));
-        let Some(row) = first.copied().filter(|row| bound.allows(row)) else {
+        let Self { index, rows, order, .. } = self;
+        let Some(&number) = order.front() else {
             return false;
         };
-        self.index.remove(row.hash(hash), self.number(self.head));
-        self.forgotten_through = row.stored.sequence;
-        self.len -= 1;
-        self.head += 1;
-        if self.head == KEY_CHUNK_ROWS {
-            self.spare = self.chunks.pop_front().map(|mut chunk| {
-                chunk.clear();
-                chunk
-            });
-            self.base = (self.base + KEY_CHUNK_ROWS) % NUMBERS;
-            self.head = 0;
+        let row = rows.row(number);
+        if !bound.allows(row) {
+            return false;
         }
+        index.remove(row.hash(hash), number, |number| rows.row(number).hash(hash));
+        self.forgotten_through = row.stored.sequence;
+        order.pop_front();
+        self.free.push(number);
         true
     }
 
     /// Every row in order of the sequences.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.chunks.iter().flatten().skip(self.head)
+        self.order.iter().map(|&number| self.rows.row(number))
     }
 }
 
@@ -235,9 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_found_while_the_numbers_go_round() {
+    fn rows_are_found_while_their_places_are_used_again() {
         let hash = Hash::new(1);
-        let mut keys = Keys { base: NUMBERS - KEY_CHUNK_ROWS, ..Keys::default() };
+        let mut keys = Keys::default();
         let count = 3 * KEY_CHUNK_ROWS as u64;
         for sequence in 1..=count {
             keys.insert(&hash, row(sequence));
@@ -245,7 +226,7 @@ mod tests {
                 assert!(keys.forget_first(&hash, &OLD));
             }
         }
-        assert!(keys.base < NUMBERS - KEY_CHUNK_ROWS, "the numbers went round");
+        assert!(keys.rows.len() <= 1_501, "places are used again");
         assert_eq!((keys.len(), keys.forgotten_through()), (1_500, count - 1_500));
         for sequence in 1..=count {
             let held = (sequence > count - 1_500).then_some(sequence);

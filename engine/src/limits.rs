@@ -14,10 +14,10 @@ pub(crate) const HASHED_AHEAD: usize = 32;
 /// Commands ahead whose accounts are looked up.
 pub(crate) const FOUND_AHEAD: usize = 16;
 /// Slots of an old index moved with each insertion while the index grows.
-pub(crate) const MOVED_PER_INSERT: usize = 64;
-/// Slots of the next table zeroed with each insertion in the last quarter before it is needed: all.
+pub(crate) const MOVED_PER_INSERT: usize = 32;
+/// Slots of the next table zeroed with each insertion in the last eighth before it is needed: all.
 pub(crate) const ZEROED_PER_INSERT: usize = 16;
-/// From 2^20 slots (8 MiB) on, a table twice as large is zeroed ahead; smaller ones take a
+/// From 2^20 slots (4 MiB) on, a table twice as large is zeroed ahead; smaller ones take a
 /// millisecond at once.
 pub(crate) const PREPARED_TABLE_BITS: u32 = if cfg!(test) { 6 } else { 20 };
 /// Slots of a set of the velocity table.
@@ -26,7 +26,7 @@ pub(crate) const PAIR_WAYS: usize = 8;
 pub(crate) const LIST_ROWS_MAX: u64 = 4_096;
 /// Time that one table of ids spans, a whole part of a second: the tables in use stay in the cache.
 pub(crate) const ID_TABLE_MS: u64 = 20;
-/// Rows that a table of ids is planned for at the most (an index of 2 MiB): 6.5 million a second.
+/// Rows that a table of ids is planned for at the most (an index of 1 MiB): 6.5 million a second.
 pub(crate) const ID_TABLE_ROWS_PLANNED: usize = 1 << 17;
 /// Id rows of a chunk.
 pub(crate) const ID_CHUNK_ROWS: usize = 128;

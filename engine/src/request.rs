@@ -142,7 +142,7 @@ impl Engine {
         };
         if status.is_remembered() {
             let outcome = (status.number(), rate);
-            self.ids.insert_at(gap, &hint.key, self.executed, check, outcome);
+            self.ids.insert_at(&self.hash, gap, &hint.key, self.executed, check, outcome);
         }
         outcome.map(Decided::Now)
     }
@@ -312,7 +312,7 @@ impl Engine {
             };
             let sequence = first + place as u64;
             let outcome = (status.number(), rate);
-            self.ids.insert(&leg.hint.key, sequence, check, outcome);
+            self.ids.insert(&self.hash, &leg.hint.key, sequence, check, outcome);
         }
         verdict
     }

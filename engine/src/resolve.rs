@@ -11,6 +11,7 @@ use crate::accounts::NONE;
 use crate::engine::Engine;
 use crate::ids::Key;
 use crate::limits::{FOUND_AHEAD, HASHED_AHEAD};
+use crate::owners::Owner;
 
 /// What is known of a command before it runs.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,16 @@ impl Engine {
         self.accounts.find(self.hash.key(owner, asset), owner, place)
     }
 
+    /// Id of an owner.
+    pub(crate) fn owner_id(&self, owner: &Owner) -> OwnerId {
+        self.accounts.hot(owner.first_account).owner
+    }
+
+    /// The owner with `id`.
+    pub(crate) fn owner_number(&self, id: OwnerId) -> Option<u32> {
+        self.owners.find(&self.hash, &self.accounts, id)
+    }
+
     /// Account of the debtor.
     #[inline]
     pub(crate) fn debtor(&self, command: &Command, hint: &Hint) -> Option<u32> {
@@ -112,8 +123,7 @@ impl Engine {
     /// The key of `id` in the scope of `owner`.
     #[inline]
     pub(crate) fn key(&self, owner: OwnerId, id: u128) -> Key {
-        let scope = self.hash.scope(owner);
-        Key { id, scope, hash: self.hash.id(scope, id) }
+        Key::new(&self.hash, id, self.hash.scope(owner))
     }
 
     /// Turns the candidates of a hint, or [`NONE`], into the accounts of the command.

@@ -5,6 +5,8 @@
 
 use alloc::vec::Vec;
 
+use protocol::OwnerId;
+
 use crate::accounts::{Cold, Hot, bits};
 use crate::engine::Engine;
 use crate::holds::Hold;
@@ -24,8 +26,8 @@ pub(crate) enum Step {
     AccountAdded,
     /// An owner as it was.
     Owner(u32, Owner),
-    /// The last owner was added.
-    OwnerAdded,
+    /// The last owner was added, with this id.
+    OwnerAdded(OwnerId),
     /// A host as it was.
     Host(u16, Host),
     /// The last host was added.
@@ -110,7 +112,7 @@ impl Engine {
                 self.assets.row_mut(hot.asset).accounts -= 1;
             }
             Step::Owner(number, owner) => *self.owners.row_mut(number) = owner,
-            Step::OwnerAdded => self.owners.take_back(&self.hash),
+            Step::OwnerAdded(id) => self.owners.take_back(&self.hash, &self.accounts, id),
             Step::Host(number, host) => *self.hosts.row_mut(number) = host,
             Step::HostAdded => {
                 self.hosts.take_back();

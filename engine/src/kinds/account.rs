@@ -39,8 +39,6 @@ impl Engine {
             host = before.host;
             next_of_owner = before.first_account;
             flags = if before.agent_only { bits::AGENT_ONLY } else { 0 };
-            self.owners.row_mut(owner_number).first_account =
-                u32::try_from(self.accounts.len()).expect("tables have at most 2^30 rows");
         }
         let hot = Hot {
             liquid: 0,
@@ -52,8 +50,12 @@ impl Engine {
             asset: place,
             flags,
         };
-        let hash = self.hash.key(owner, self.assets.row(place).id);
-        let number = self.accounts.add(hash, hot, next_of_owner);
+        let assets = &self.assets;
+        let asset_of = |place| assets.row(place).id;
+        let number = self.accounts.add(&self.hash, asset_of, hot, next_of_owner);
+        if owner_number != NONE {
+            self.owners.row_mut(owner_number).first_account = number;
+        }
         self.assets.row_mut(place).accounts += 1;
         self.undo.note(|| Step::AccountAdded);
         self.note_change(number);
@@ -73,7 +75,7 @@ impl Engine {
 
     /// Opens an account.
     pub(super) fn open(&mut self, command: &Command, hint: &Hint) -> Result<(), Status> {
-        let owner = self.owners.find(&self.hash, command.debit);
+        let owner = self.owner_number(command.debit);
         let registry = self.opening_host(command);
         let binds_new_host =
             registry.is_some_and(|registry| owner.is_none() && self.hosts.find(registry).is_none());
@@ -92,13 +94,16 @@ impl Engine {
             return Err(Status::AccountExists);
         }
         // Point of no return.
-        let owner = owner.unwrap_or_else(|| {
+        let number = owner.unwrap_or_else(|| {
             let host = registry.map_or(0, |registry| self.bind_host(registry));
-            self.undo.note(|| Step::OwnerAdded);
-            self.owners.add(&self.hash, Owner::new(command.debit, host))
+            self.undo.note(|| Step::OwnerAdded(command.debit));
+            self.owners.add(Owner::new(host))
         });
-        let host = self.owners.row(owner).host;
-        self.add_account(command.debit, owner, place);
+        self.add_account(command.debit, number, place);
+        if owner.is_none() {
+            self.owners.enter(&self.hash, &self.accounts, number);
+        }
+        let host = self.owners.row(number).host;
         let principal = self.hosts.row(host).principal;
         self.tell(Event::AccountOpened, command.asset, command.debit, principal);
         Ok(())

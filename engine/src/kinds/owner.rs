@@ -58,10 +58,10 @@ impl Engine {
     /// Moves an owner to another host, or says where its agent wants to go.
     pub(super) fn rehost(&mut self, command: &Command) -> Result<(), Status> {
         let is_registry = self.caller.is(Role::Registry);
-        let owner = self.owners.find(&self.hash, command.debit);
+        let owner = self.owner_number(command.debit);
         let wanted = command.credit;
         let accepts = |number: u32| {
-            let pending = self.owners.row(number).pending_host;
+            let pending = self.owners.pending_host(number);
             pending == wanted && pending != 0
         };
         let moves = if self.caller.is(Role::Agent) {
@@ -84,13 +84,12 @@ impl Engine {
         };
         // Point of no return.
         if !moves {
-            self.owners.row_mut(owner).pending_host = wanted;
+            self.owners.set_pending_host(owner, wanted);
             return Ok(());
         }
         let host = self.bind_host(wanted);
-        let row = self.owners.row_mut(owner);
-        row.host = host;
-        row.pending_host = 0;
+        self.owners.row_mut(owner).host = host;
+        self.owners.set_pending_host(owner, 0);
         self.copy_facts(owner);
         self.tell(Event::OwnerRehosted, 0, command.debit, wanted);
         Ok(())
@@ -98,7 +97,7 @@ impl Engine {
 
     /// Sets or clears what keeps the host from debiting.
     pub(super) fn agent_only(&mut self, command: &Command) -> Result<(), Status> {
-        let owner = self.owners.find(&self.hash, command.debit).ok_or(Status::DebtorNotFound)?;
+        let owner = self.owner_number(command.debit).ok_or(Status::DebtorNotFound)?;
         // Point of no return.
         self.owners.row_mut(owner).agent_only = command.code == 1;
         self.copy_facts(owner);

@@ -3,6 +3,7 @@
 //! It repairs nothing. The invariant: no table's own invariant rests on the bytes.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use protocol::ids::NATIVE;
 use protocol::limits::{SCALE_MAX, SUPPLY_MAX};
@@ -27,6 +28,14 @@ use crate::supply::{Sums, debt};
 const BALANCE_MAX: u128 = 2 * SUPPLY_MAX;
 
 type Checked = Result<(), &'static str>;
+
+/// Owners read, which come before the accounts that they are found by.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    ids: Vec<OwnerId>,
+    /// Those that have an account.
+    pub(super) met: u32,
+}
 
 impl Engine {
     pub(super) fn take_asset(&mut self, row: &AssetRow) -> Checked {
@@ -70,19 +79,19 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn take_owner(&mut self, row: &OwnerRow) -> Checked {
+    pub(super) fn take_owner(&mut self, row: &OwnerRow, owners: &mut Owners) -> Checked {
         let (id, host) = (row.id.get(), row.host.get());
         ensure(row.agent_only.get() <= 1 && row.zero == [0; 4], "its flags are unknown")?;
         ensure(!system::is_system(id), "it is a system owner")?;
         ensure(usize::from(host) < self.hosts.len(), "its host is not there")?;
-        ensure(self.owners.find(&self.hash, id).is_none(), "it is there twice")?;
         let agent_only = row.agent_only.get() == 1;
-        let pending_host = row.pending_host.get();
-        self.owners.add(&self.hash, Owner { pending_host, agent_only, ..Owner::new(id, host) });
+        let number = self.owners.add(Owner { agent_only, ..Owner::new(host) });
+        self.owners.set_pending_host(number, row.pending_host.get());
+        owners.ids.push(id);
         Ok(())
     }
 
-    pub(super) fn take_account(&mut self, row: &AccountRow, owners: &mut u32) -> Checked {
+    pub(super) fn take_account(&mut self, row: &AccountRow, owners: &mut Owners) -> Checked {
         let (owner, place, sequence) = (row.owner.get(), row.place, row.sequence.get());
         ensure(usize::from(place) < self.assets.len(), "its asset is not there")?;
         ensure(row.flags & !(bits::FROZEN | bits::CLOSED) == 0, "its flags are unknown")?;
@@ -96,17 +105,21 @@ impl Engine {
         let number = self.accounts.len() as u32;
         let owner_number = row.owner_number.get();
         let (mut host, mut flags, mut next_of_owner) = (0, row.flags, NONE);
+        let mut is_first = false;
         if owner_number == NONE {
             ensure(liquid >= 0 && credit == 0, "a system account owes")?;
             self.take_system_account(owner, place, number)?;
         } else {
-            ensure((owner_number as usize) < self.owners.len(), "its owner is not there")?;
-            let facts = self.owners.row_mut(owner_number);
-            ensure(facts.id == owner, "its owner has another id")?;
-            if facts.first_account == NONE {
-                ensure(owner_number == *owners, "owners are not in order of first accounts")?;
-                *owners += 1;
+            let id = owners.ids.get(owner_number as usize);
+            ensure(id.is_some(), "its owner is not there")?;
+            ensure(id == Some(&owner), "its owner has another id")?;
+            is_first = self.owners.row(owner_number).first_account == NONE;
+            if is_first {
+                ensure(owner_number == owners.met, "owners are not in order of first accounts")?;
+                ensure(self.owner_number(owner).is_none(), "its owner is there twice")?;
+                owners.met += 1;
             }
+            let facts = self.owners.row_mut(owner_number);
             host = facts.host;
             next_of_owner = facts.first_account;
             facts.first_account = number;
@@ -117,7 +130,11 @@ impl Engine {
         let signed = |units: u128| i128::try_from(units).map_err(|_| "its limits are too large");
         let floor = signed(minimum)? - signed(credit)?;
         let hot = Hot { liquid, floor, owner, sequence, owner_number, host, asset: place, flags };
-        self.accounts.add(hash, hot, next_of_owner);
+        let assets = &self.assets;
+        self.accounts.add(&self.hash, |place| assets.row(place).id, hot, next_of_owner);
+        if is_first {
+            self.owners.enter(&self.hash, &self.accounts, owner_number);
+        }
         let limits = Cold { minimum, credit_limit: credit, ..PLAIN };
         self.accounts.set_cold(number, limits);
         self.assets.row_mut(place).accounts += 1;
@@ -195,7 +212,7 @@ impl Engine {
 
     pub(super) fn take_id(&mut self, row: &IdRow, last: &mut (u64, u64)) -> Checked {
         let (id, scope) = (row.id.get(), row.scope.get());
-        let key = Key { id, scope, hash: self.hash.id(scope, id) };
+        let key = Key::new(&self.hash, id, scope);
         let is_held = (self.ids.floor_ms()..=self.latest_id_ms()).contains(&key.unix_ms());
         ensure(is_held, "its time is outside the window")?;
         self.judge_stored(row.sequence.get(), row.status.get())?;
@@ -204,7 +221,7 @@ impl Engine {
         ensure(order > *last, "its time or sequence is out of order")?;
         *last = order;
         let outcome = (row.status.get(), row.rate.get());
-        self.ids.insert(&key, row.sequence.get(), row.check.get(), outcome);
+        self.ids.insert(&self.hash, &key, row.sequence.get(), row.check.get(), outcome);
         Ok(())
     }
 
@@ -230,7 +247,7 @@ impl Engine {
     /// What only all rows together tell: sums, system accounts, closed accounts.
     pub(super) fn judge_whole(&mut self) -> Result<(), StateError> {
         let whole = |section, fault| StateError::Whole { section, fault };
-        let mut all: alloc::vec::Vec<_> = self
+        let mut all: Vec<_> = self
             .assets
             .iter()
             .map(|asset| Sums {

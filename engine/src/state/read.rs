@@ -10,6 +10,7 @@ use protocol::limits::{ASSETS_MAX, HOSTS_MAX, ID_FUTURE_MS};
 use protocol::parameter::{Parameter, Parameters};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::check::Owners;
 use super::{
     BLOCK_BYTES, ChangeRow, END, Head, MAGIC, MINT_HALTED, MONEY_MOVED, ParameterRow, StateError,
     VERSION,
@@ -105,11 +106,12 @@ impl Engine {
         reader.rows("assets", assets, |row| engine.take_asset(row))?;
         let mut met_own = false;
         reader.rows("hosts", hosts, |row| engine.take_host(row, &mut met_own))?;
-        reader.rows("owners", head.owners.get(), |row| engine.take_owner(row))?;
-        let mut owners = 0;
+        let mut owners = Owners::default();
+        reader.rows("owners", head.owners.get(), |row| engine.take_owner(row, &mut owners))?;
         reader
             .rows("accounts", head.accounts.get(), |row| engine.take_account(row, &mut owners))?;
-        whole("owners", u64::from(owners) == head.owners.get(), "one has no account")?;
+        whole("owners", u64::from(owners.met) == head.owners.get(), "one has no account")?;
+        drop(owners);
         let mut last = 0;
         reader.rows("holds", head.holds.get(), |row| engine.take_hold(row, &mut last))?;
         let mut next = 0;

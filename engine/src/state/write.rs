@@ -114,9 +114,9 @@ impl Engine {
             used: host.used.into(),
             window: host.window.into(),
         }));
-        out.rows(self.owners.iter().map(|owner| OwnerRow {
-            id: owner.id.into(),
-            pending_host: owner.pending_host.into(),
+        out.rows(self.owners.iter().map(|(number, owner)| OwnerRow {
+            id: self.owner_id(owner).into(),
+            pending_host: self.owners.pending_host(number).into(),
             host: owner.host.into(),
             agent_only: u16::from(owner.agent_only).into(),
             zero: [0; 4],
