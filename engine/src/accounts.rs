@@ -161,6 +161,12 @@ impl Accounts {
         number
     }
 
+    /// Calls what a copy of an account reads into the cache, but for a cold line.
+    pub(crate) fn prefetch_lines(&self, number: u32) {
+        self.hot.prefetch(number);
+        self.links.prefetch(number);
+    }
+
     /// Hot line of an account.
     #[inline]
     pub(crate) fn hot(&self, number: u32) -> &Hot {

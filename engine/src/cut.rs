@@ -10,6 +10,7 @@ use protocol::effect::Effect;
 
 use crate::accounts::{Cold, Hot, bits};
 use crate::engine::Engine;
+use crate::limits::COPIED_AHEAD;
 
 /// What changed since the last cut, and the cut that is open.
 #[derive(Debug)]
@@ -199,6 +200,9 @@ impl Engine {
         let number = if complete {
             u32::try_from(place).expect("tables have at most 2^30 rows")
         } else {
+            if let Some(&ahead) = open.list.get(place + COPIED_AHEAD) {
+                self.accounts.prefetch_lines(ahead);
+            }
             open.list[place]
         };
         let flags = self.accounts.hot(number).flags;

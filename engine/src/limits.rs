@@ -13,6 +13,8 @@ pub(crate) const CHUNK_ROWS: usize = 8_192;
 pub(crate) const HASHED_AHEAD: usize = 32;
 /// Commands ahead whose accounts are looked up.
 pub(crate) const FOUND_AHEAD: usize = 16;
+/// Accounts ahead of the one that a cut copies, whose lines are called into the cache.
+pub(crate) const COPIED_AHEAD: usize = 32;
 /// Slots of an old index moved with each insertion while the index grows.
 pub(crate) const MOVED_PER_INSERT: usize = 32;
 /// Slots of the next table zeroed with each insertion in the last eighth before it is needed: all.
