@@ -273,7 +273,7 @@ impl Ids {
 
     /// An empty index for so many rows.
     fn index_for(&mut self, rows: usize) -> Index {
-        let fits = |index: &Index| (rows..=4 * rows.max(64)).contains(&index.capacity());
+        let fits = |index: &Index| (rows..=2 * rows.max(64)).contains(&index.capacity());
         if let Some(place) = self.spare_indexes.iter().position(fits) {
             return self.spare_indexes.swap_remove(place);
         }
