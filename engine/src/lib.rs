@@ -53,6 +53,7 @@ mod cut;
 mod digest;
 mod effects;
 mod engine;
+mod figures;
 mod hash;
 mod holds;
 mod hosts;
@@ -78,5 +79,6 @@ mod undo;
 mod velocity;
 
 pub use crate::engine::{Engine, Options, RecordStart};
+pub use crate::figures::{Figures, Used};
 pub use crate::pin::PinError;
 pub use crate::recount::Recount;

@@ -129,7 +129,12 @@ pub(crate) fn mark(door: Door, survey: Survey) -> u16 {
 }
 
 const PRIVILEGED: u16 = 1 << 0;
-const HTTPS: u16 = 1 << 1;
+pub(crate) const HTTPS: u16 = 1 << 1;
+
+/// The door that a marked envelope came in by.
+pub(crate) const fn door_of(mark: u16) -> Door {
+    if mark & HTTPS != 0 { Door::Https } else { Door::Quic }
+}
 
 /// Looks at what comes back from the engine.
 #[derive(Clone, Debug)]
@@ -184,7 +189,7 @@ impl Auditor {
     fn tell(&self, envelope: &Envelope) {
         let principal = envelope.head.principal;
         let sender = Sender {
-            door: if envelope.mark & HTTPS != 0 { Door::Https } else { Door::Quic },
+            door: door_of(envelope.mark),
             principal,
             role: Role::from_number(envelope.head.role),
             spiffe_id: self.identified.spiffe_id(principal),

@@ -37,6 +37,7 @@ mod limiter;
 pub mod limits;
 mod metrics;
 mod outbox;
+mod passage;
 mod pieces;
 mod quic;
 mod routes;
@@ -48,6 +49,7 @@ pub use gateway::{Gateway, StartError};
 pub use keys::{KeyAnswer, KeyAnswering, KeyHistory, KeyHistoryError, KeyRow};
 pub use limiter::{Allotment, RoleLimits};
 pub use metrics::Metrics;
+pub use passage::{Passage, SPANS};
 pub use quic::ALPN;
 pub use shelf::Shelf;
 

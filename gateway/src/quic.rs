@@ -173,7 +173,7 @@ impl Door {
             Retry::UnderLoad => handshakes >= limits::RETRY_ABOVE_HANDSHAKES,
         };
         if must_prove && !incoming.remote_address_validated() && incoming.may_retry() {
-            add(&metrics.retries, 1);
+            add(&metrics.quic_retries, 1);
             // It may retry, so this cannot fail.
             let _ = incoming.retry();
             return None;

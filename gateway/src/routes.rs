@@ -132,6 +132,7 @@ pub(crate) async fn carry(
     let arrived = Arc::new(Notify::new());
     let waker = Arc::clone(&arrived);
     queue.set_waker(move || waker.notify_one());
+    let passage = metrics.open_passage();
     let mut touched: Vec<Arc<Outbox>> = Vec::with_capacity(ROUTE_BATCH);
     loop {
         let mut now = None;
@@ -144,6 +145,7 @@ pub(crate) async fn carry(
             if envelope.refused.is_some() {
                 add(&metrics.requests_refused, 1);
             }
+            passage.count(&envelope, info.now_ns);
             auditor.look(&envelope);
             if let Some(outbox) = routes.deliver(&envelope, info)
                 && !touched.iter().any(|other| Arc::ptr_eq(other, &outbox))

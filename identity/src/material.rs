@@ -25,6 +25,7 @@ static GENERATION: AtomicU64 = AtomicU64::new(1);
 /// The own SVID and key, the trust bundles and the deny list.
 pub struct Material {
     spiffe_id: SpiffeId,
+    not_before: UnixTime,
     not_after: UnixTime,
     certified_key: Arc<CertifiedKey>,
     bundles: BundleSet,
@@ -58,6 +59,7 @@ impl Material {
             .insert(TrustBundle::from_pem(svid.spiffe_id.trust_domain().clone(), bundle_pem)?)?;
         Ok(Self {
             spiffe_id: svid.spiffe_id,
+            not_before: svid.not_before,
             not_after: svid.not_after,
             certified_key,
             bundles,
@@ -92,6 +94,12 @@ impl Material {
     #[must_use]
     pub fn trust_domain(&self) -> &TrustDomain {
         self.spiffe_id.trust_domain()
+    }
+
+    /// Returns from when on the own SVID is valid.
+    #[must_use]
+    pub fn not_before(&self) -> UnixTime {
+        self.not_before
     }
 
     /// Returns when the own SVID expires.

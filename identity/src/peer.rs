@@ -65,7 +65,7 @@ pub fn peer(
     patterns: &RolePatterns,
     now: UnixTime,
 ) -> Result<Peer, PeerError> {
-    let Svid { spiffe_id, not_after } =
+    let Svid { spiffe_id, not_after, .. } =
         validate(chain, material.bundles(), now, Purpose::Client).map_err(PeerError::Svid)?;
     let role = match patterns.role_of(&spiffe_id, material.trust_domain()) {
         Ok(role) => role,

@@ -44,6 +44,8 @@ pub enum Purpose {
 pub struct Svid {
     /// Whose it is.
     pub spiffe_id: SpiffeId,
+    /// From when on its own certificate is valid.
+    pub not_before: UnixTime,
     /// When the first certificate of its path expires.
     pub not_after: UnixTime,
 }
@@ -76,8 +78,8 @@ pub fn validate(
 
     let not_after_s = not_after_s.min(leaf.not_after_s);
     assert!(now.as_secs() <= not_after_s, "the path check refuses expired certificates");
-    let not_after = UnixTime::since_unix_epoch(Duration::from_secs(not_after_s));
-    Ok(Svid { spiffe_id, not_after })
+    let not_after = unix(not_after_s);
+    Ok(Svid { spiffe_id, not_before: unix(leaf.not_before_s), not_after })
 }
 
 /// Reads the SPIFFE ID of a leaf and checks the leaf's own rules, without a path.
@@ -91,8 +93,12 @@ pub(crate) fn inspect_leaf(leaf_der: &CertificateDer<'_>) -> Result<Svid, SvidEr
     let leaf = Facts::read(leaf_der).ok_or(SvidError::Malformed)?;
     let spiffe_id = only_spiffe_id(&leaf)?;
     check_leaf(&leaf)?;
-    let not_after = UnixTime::since_unix_epoch(Duration::from_secs(leaf.not_after_s));
-    Ok(Svid { spiffe_id, not_after })
+    let (not_before, not_after) = (unix(leaf.not_before_s), unix(leaf.not_after_s));
+    Ok(Svid { spiffe_id, not_before, not_after })
+}
+
+fn unix(seconds: u64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
 fn check_sizes(chain: &[CertificateDer<'_>]) -> Result<(), SvidError> {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use engine::Figures;
 use protocol::cut::{Cut, SupplyRow};
 use ring::Gate;
 
@@ -37,10 +38,10 @@ pub enum Control {
     },
     /// What has changed so far is settled already.
     DiscardChanges,
-    /// Supply by the running sums.
-    Supply {
-        /// Where the rows go.
-        reply: Sender<Vec<SupplyRow>>,
+    /// Supply by the running sums, and how full the engine is.
+    Figures {
+        /// Where they go.
+        reply: Sender<Figures>,
     },
     /// Supply recomputed from every account; holds up the commands meanwhile.
     Recount {
@@ -95,13 +96,19 @@ impl ControlHandle {
         self.ask(|reply| Control::OpenCut { complete, reply })
     }
 
-    /// Asks for the supply by the running sums.
+    /// Questions that wait; [`CONTROLS_MAX`] may.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.sender.len()
+    }
+
+    /// Asks for the supply by the running sums, and how full the engine is.
     ///
     /// # Errors
     ///
     /// [`Busy`] when too many questions wait.
-    pub fn supply(&self) -> Result<Receiver<Vec<SupplyRow>>, Busy> {
-        self.ask(|reply| Control::Supply { reply })
+    pub fn figures(&self) -> Result<Receiver<Figures>, Busy> {
+        self.ask(|reply| Control::Figures { reply })
     }
 
     /// Asks for the supply recomputed from every account.

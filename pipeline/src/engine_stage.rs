@@ -268,8 +268,8 @@ impl EngineStage {
                 }
             }
             Control::DiscardChanges => self.engine.discard_changes(),
-            Control::Supply { reply } => {
-                let _ = reply.try_send(self.engine.supply());
+            Control::Figures { reply } => {
+                let _ = reply.try_send(self.engine.figures());
             }
             Control::Recount { reply } => {
                 let _ = reply.try_send(self.engine.recount());

@@ -48,7 +48,7 @@ pub use halt::{Halt, Progress};
 pub use images::{Choice, Image, Refused, Taken, choose, load, take};
 pub use journal_stage::{JournalStage, Now};
 pub use marks::{Executed, Marks, WatermarkError, Watermarks};
-pub use metrics::{Metrics, StageMetrics, StepTimes};
+pub use metrics::{Metrics, StageMetrics};
 pub use past::{Met, Past, PastError, Replay};
 pub use payload::{PayloadError, Requests};
 pub use recovery::{Recovered, Settled, Sources, StartError, recover};

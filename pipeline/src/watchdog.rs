@@ -19,6 +19,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage, in the order of the pipeline.
+    pub const ALL: [Self; 3] = [Self::Journal, Self::Sync, Self::Engine];
+
     /// Its name in logs and figures.
     #[must_use]
     pub const fn name(self) -> &'static str {

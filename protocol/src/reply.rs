@@ -161,6 +161,13 @@ impl Outcomes {
         self.exceptions.iter().any(|exception| exception.status == number)
     }
 
+    /// Numbers of the statuses of what was refused, and how many commands are repeats.
+    pub fn refusals(&self) -> (impl Iterator<Item = u16>, usize) {
+        let repeats = |exception: &&Exception| exception.flags & exception_flags::REPEAT != 0;
+        let fresh = self.exceptions.iter().filter(move |exception| !repeats(exception));
+        (fresh.map(|exception| exception.status), self.exceptions.iter().filter(repeats).count())
+    }
+
     /// Adds the outcome of the next command.
     #[inline]
     pub fn push(&mut self, outcome: Outcome) {

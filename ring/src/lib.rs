@@ -19,6 +19,7 @@
 //! * A gate loses no wake-up: whoever publishes before notifying is seen by whoever waits.
 #![forbid(unsafe_code)]
 
+mod durations;
 mod envelope;
 mod gate;
 pub mod limits;
@@ -29,6 +30,7 @@ mod stages;
 mod sync;
 mod watermark;
 
+pub use durations::Durations;
 pub use envelope::{Envelope, Place, Stamps, Ticket};
 pub use gate::{Gate, Patience};
 pub use pool::{Pool, PoolConfig};

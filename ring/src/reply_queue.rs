@@ -74,6 +74,12 @@ impl ReplyQueue {
         self.replies.pop()
     }
 
+    /// Replies that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.replies.len()
+    }
+
     /// Whether no reply waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

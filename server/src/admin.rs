@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
@@ -25,12 +25,41 @@ pub(crate) struct Check {
     pub(crate) detail: String,
 }
 
+/// How `/metrics` is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// The text format of Prometheus, for whoever asks for nothing else.
+    Text,
+    /// OpenMetrics, for whoever accepts it.
+    OpenMetrics,
+}
+
+impl Format {
+    const OPEN_METRICS: &str = "application/openmetrics-text";
+
+    fn accepted(headers: &HeaderMap) -> Self {
+        let accepts =
+            headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let is_open = accepts.flat_map(|value| value.split(',')).any(|kind| {
+            kind.split(';').next().is_some_and(|kind| kind.trim() == Self::OPEN_METRICS)
+        });
+        if is_open { Self::OpenMetrics } else { Self::Text }
+    }
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
 /// What the admin door asks of the running frame.
 pub(crate) trait Observed: Send + Sync + 'static {
     /// Everything that must be so to serve.
     fn checks(&self) -> Vec<Check>;
-    /// Figures in the OpenMetrics text format.
-    fn metrics(&self) -> String;
+    /// Figures in this format.
+    fn metrics(&self, format: Format) -> String;
 }
 
 #[derive(Serialize)]
@@ -69,7 +98,8 @@ async fn ready(State(observed): State<Arc<dyn Observed>>) -> Response {
     (status, Json(Ready { ready, checks })).into_response()
 }
 
-async fn metrics(State(observed): State<Arc<dyn Observed>>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], observed.metrics()).into_response()
+async fn metrics(State(observed): State<Arc<dyn Observed>>, headers: HeaderMap) -> Response {
+    let format = Format::accepted(&headers);
+    let kinds = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
+    (kinds, observed.metrics(format)).into_response()
 }

@@ -29,7 +29,7 @@ use line::{Entry, What};
 use throttle::{Cause, Throttle, Trust};
 
 /// Events that wait to be written; more are lost, and counted.
-const WAITING_MAX: usize = 16_384;
+pub(crate) const WAITING_MAX: usize = 16_384;
 /// Lines that are synced at once.
 const GROUP_MAX: usize = 512;
 /// How much longer a file grows when the next could not be begun.
@@ -126,6 +126,11 @@ impl AuditLog {
             lost: lost.load(Ordering::Relaxed),
             is_failing: is_failing.load(Ordering::Relaxed),
         }
+    }
+
+    /// Events that wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.sender.len()
     }
 
     fn send(&self, what: What) {

@@ -1,16 +1,22 @@
-//! What the running frame shows of itself: the checks behind `/readyz` and the figures behind
-//! `/metrics`, read from counters that the threads keep anyway.
+//! What the running frame shows of itself: the checks behind `/readyz`, and `figures` behind
+//! `/metrics`.
+//!
+//! It changes nothing of the frame. Invariant: the engine is asked once a second, however often
+//! somebody looks.
 
-use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
+mod figures;
+mod page;
+mod process;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pipeline::{ControlHandle, Holder, Marks, StageMetrics};
-use protocol::cut::SupplyRow;
-use ring::Pool;
+use pipeline::{ControlHandle, Marks};
+use ring::{Pool, ReplyQueue};
 use settlement::Status;
 
-use crate::admin::{Check, Observed};
+use crate::admin::{Check, Format, Observed};
 use crate::audit_log::{AuditLog, Figures};
 use crate::clock;
 use crate::keeper;
@@ -20,8 +26,8 @@ use crate::threads::Health;
 const LAG_MAX_MS: u64 = 60_000;
 /// Journal and wall time further apart than this raise the alarm (H16).
 const SKEW_MAX_MS: u64 = 1_000;
-/// Longest wait for the engine's answer about the supply.
-const SUPPLY_PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);
+/// Longest wait for the engine's answer.
+const ENGINE_PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// Everything there is to look at.
 pub(crate) struct Frame {
@@ -35,7 +41,24 @@ pub(crate) struct Frame {
     pub(crate) health: Health,
     pub(crate) identity: Arc<identity::FileSource>,
     pub(crate) audit_log: Arc<AuditLog>,
-    pub(crate) supply: Mutex<Vec<SupplyRow>>,
+    pub(crate) replies: Vec<Arc<ReplyQueue>>,
+    pub(crate) facts: Facts,
+    /// What the engine answered when it was last asked.
+    pub(crate) engine: Mutex<engine::Figures>,
+    /// When that was, by the monotonic clock.
+    pub(crate) answered_ms: AtomicU64,
+    /// Times that changed certificates could not be loaded.
+    pub(crate) reload_failures: AtomicU64,
+}
+
+/// What does not change while the frame runs.
+pub(crate) struct Facts {
+    pub(crate) frame: u128,
+    pub(crate) epoch: u64,
+    /// By the monotonic clock.
+    pub(crate) started_ms: u64,
+    pub(crate) ring_requests: usize,
+    pub(crate) journal_dir: PathBuf,
 }
 
 fn check(name: &'static str, ok: bool, detail: String) -> Check {
@@ -43,18 +66,19 @@ fn check(name: &'static str, ok: bool, detail: String) -> Check {
 }
 
 impl Frame {
-    /// Asks the engine for the supply and keeps the answer for checks and figures. Blocks shortly.
+    /// Asks the engine for its figures and keeps the answer. Blocks shortly.
     pub(crate) fn refresh(&self) {
-        let Ok(answer) = self.control.supply() else {
+        let Ok(answer) = self.control.figures() else {
             return;
         };
-        if let Ok(rows) = answer.recv_timeout(SUPPLY_PATIENCE) {
-            *self.supply.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        if let Ok(figures) = answer.recv_timeout(ENGINE_PATIENCE) {
+            *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+            self.answered_ms.store(clock::monotonic_ms(), Ordering::Relaxed);
         }
     }
 
-    fn supply(&self) -> Vec<SupplyRow> {
-        self.supply.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn figures(&self) -> engine::Figures {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn check_stages(&self) -> Check {
@@ -104,7 +128,8 @@ impl Frame {
 
     fn check_supply(&self) -> Check {
         let wrong: Vec<String> = self
-            .supply()
+            .figures()
+            .supply
             .iter()
             .filter(|row| row.delta() != Some(0))
             .map(|row| format!("asset {}: delta {:?}", row.asset, row.delta()))
@@ -159,209 +184,7 @@ impl Observed for Frame {
         checks
     }
 
-    fn metrics(&self) -> String {
-        let mut page = Page::default();
-        let marks = self.marks.watermarks();
-        for (name, value) in [
-            ("sequenced", marks.sequenced),
-            ("committed", marks.committed),
-            ("executed", marks.executed),
-            ("settled", marks.settled),
-        ] {
-            page.gauge(&format!("bezant_{name}_sequence"), "Watermark, as a sequence.", value);
-        }
-        page.gauge(
-            "bezant_journal_time_ns",
-            "Journal time of the last record.",
-            marks.timestamp_ns,
-        );
-        page.gauge(
-            "bezant_pool_free_bytes",
-            "Memory for requests left.",
-            self.pool.free_bytes() as u64,
-        );
-        page.gauge("bezant_pool_requests", "Requests in flight.", self.pool.in_flight() as u64);
-        let stages = [
-            ("journal", &self.stages.journal),
-            ("sync", &self.stages.sync),
-            ("engine", &self.stages.engine),
-        ];
-        stages.iter().for_each(|(stage, metrics)| page.stage(stage, metrics));
-        // One family, so all its lines stand together.
-        stages.iter().for_each(|(stage, metrics)| page.steps(stage, metrics));
-        page.counter(
-            "bezant_journal_prepare_failures",
-            "Segments not prepared for want of room.",
-            self.health.prepare_failures(),
-        );
-        let Figures { written, suppressed, lost, is_failing } = self.audit_log.figures();
-        for (name, help, value) in [
-            ("lines", "Lines written and synced.", written),
-            ("suppressed", "Events counted instead of written.", suppressed),
-            ("lost", "Events that could not be written.", lost),
-        ] {
-            page.counter(&format!("bezant_audit_log_{name}"), help, value);
-        }
-        let help = "1 while the audit log cannot be written.";
-        page.gauge("bezant_audit_log_failing", help, u64::from(is_failing));
-        page.counter("bezant_ticks", "Ticks journaled.", self.stages.ticks.load(Ordering::Relaxed));
-        for (name, value) in self.gateway.readings() {
-            let help = match name {
-                "retries" => "Of the QUIC door.",
-                _ if name.starts_with("http") => "Of the HTTPS door.",
-                _ => "Of both doors.",
-            };
-            let name = format!("bezant_gateway_{name}");
-            if name.ends_with("_open") {
-                page.gauge(&name, help, value);
-            } else {
-                page.counter(&name, help, value);
-            }
-        }
-        if let Some(status) = &self.settlement {
-            page.settlement(status);
-        }
-        page.upkeep(&self.upkeep);
-        page.supply(&self.supply());
-        page.finish()
-    }
-}
-
-/// Nanoseconds as seconds, exact.
-fn seconds(ns: u64) -> String {
-    format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
-}
-
-/// A page in the OpenMetrics text format.
-#[derive(Default)]
-struct Page {
-    text: String,
-    described: std::collections::BTreeSet<String>,
-}
-
-impl Page {
-    fn describe(&mut self, name: &str, kind: &str, help: &str) {
-        if self.described.insert(name.to_owned()) {
-            self.line(format_args!("# TYPE {name} {kind}"));
-            self.line(format_args!("# HELP {name} {help}"));
-        }
-    }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        writeln!(self.text, "{line}").expect("a string can be written to");
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.describe(name, "gauge", help);
-        self.line(format_args!("{name} {value}"));
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.describe(name, "counter", help);
-        self.line(format_args!("{name}_total {value}"));
-    }
-
-    fn stage(&mut self, stage: &str, metrics: &StageMetrics) {
-        for (name, counter) in [
-            ("working_ns", &metrics.working_ns),
-            ("waiting_ns", &metrics.waiting_ns),
-            ("groups", &metrics.groups),
-            ("requests", &metrics.requests),
-            ("commands", &metrics.commands),
-            ("bytes", &metrics.bytes),
-            ("refused", &metrics.refused),
-        ] {
-            let value = counter.load(Ordering::Relaxed);
-            self.counter(&format!("bezant_{stage}_{name}"), "Of this stage.", value);
-        }
-    }
-
-    /// A step is what a stage does without waiting: a long one is a pause for all that wait.
-    fn steps(&mut self, stage: &str, metrics: &StageMetrics) {
-        let name = "bezant_stage_step_seconds";
-        self.describe(name, "histogram", "How long a stage worked without waiting.");
-        let sum_ns = metrics.working_ns.load(Ordering::Relaxed);
-        let mut count = 0;
-        for (bound_ns, more) in metrics.steps.classes() {
-            count += more;
-            let bound = bound_ns.map_or_else(|| "+Inf".to_owned(), seconds);
-            let labels = format_args!("stage=\"{stage}\",le=\"{bound}\"");
-            self.line(format_args!("{name}_bucket{{{labels}}} {count}"));
-        }
-        self.line(format_args!("{name}_sum{{stage=\"{stage}\"}} {}", seconds(sum_ns)));
-        self.line(format_args!("{name}_count{{stage=\"{stage}\"}} {count}"));
-    }
-
-    fn settlement(&mut self, status: &Status) {
-        let lag_ms = status.lag_ms(clock::monotonic_ms()).unwrap_or(0);
-        let gauges = [
-            ("bezant_settlement_lag_seconds", "Age of the settled state.", lag_ms),
-            (
-                "bezant_settlement_interval_seconds",
-                "Time from one cut to the next, longer while SQL takes more than its share.",
-                status.interval_ms(),
-            ),
-        ];
-        for (name, help, value_ms) in gauges {
-            self.describe(name, "gauge", help);
-            self.line(format_args!("{name} {}.{:03}", value_ms / 1_000, value_ms % 1_000));
-        }
-        self.counter("bezant_settlement_batches", "Batches committed.", status.batches());
-        self.counter("bezant_settlement_rows", "Account rows committed.", status.rows());
-        self.counter("bezant_settlement_failures", "Attempts that failed.", status.failures());
-        self.gauge(
-            "bezant_settlement_alarm",
-            "1 while an alarm stands or settlement has stopped.",
-            u64::from(status.alarm().is_some() || status.stopped().is_some()),
-        );
-    }
-
-    fn upkeep(&mut self, figures: &keeper::Figures) {
-        let name = "bezant_snapshots";
-        self.describe(name, "counter", "Snapshots tried since the start, by how it ended.");
-        for (result, count) in figures.snapshots() {
-            self.line(format_args!("{name}_total{{result=\"{result}\"}} {count}"));
-        }
-        for (name, help, value) in figures.rows(clock::wall_ns()) {
-            let name = format!("bezant_{name}");
-            match value {
-                keeper::Value::Counter(count) => self.counter(&name, help, count),
-                keeper::Value::Gauge(value) => self.gauge(&name, help, value),
-                keeper::Value::Millis(ms) => {
-                    self.describe(&name, "gauge", help);
-                    self.line(format_args!("{name} {}.{:03}", ms / 1_000, ms % 1_000));
-                }
-            }
-        }
-        let name = "bezant_retention_held_by";
-        self.describe(name, "gauge", "1 for who keeps journal that snapshots do not need.");
-        for holder in Holder::ALL {
-            let holds = u64::from(figures.holder() == Some(holder));
-            self.line(format_args!("{name}{{holder=\"{}\"}} {holds}", holder.name()));
-        }
-    }
-
-    fn supply(&mut self, rows: &[SupplyRow]) {
-        type Figure = fn(&SupplyRow) -> String;
-        let delta: Figure =
-            |row| row.delta().map_or_else(|| "NaN".into(), |delta| delta.to_string());
-        let figures: [(&str, &str, Figure); 4] = [
-            ("delta", "Issued - destroyed - total; anything but 0 is a breach.", delta),
-            ("issued", "Gross units issued.", |row| row.issued.to_string()),
-            ("destroyed", "Gross units destroyed.", |row| row.destroyed.to_string()),
-            ("held", "Units in holds.", |row| row.held.to_string()),
-        ];
-        for (figure, help, value) in figures {
-            let name = format!("bezant_supply_{figure}");
-            self.describe(&name, "gauge", help);
-            for row in rows {
-                self.line(format_args!("{name}{{asset=\"{}\"}} {}", row.asset, value(row)));
-            }
-        }
-    }
-
-    fn finish(mut self) -> String {
-        self.text.push_str("# EOF\n");
-        self.text
+    fn metrics(&self, format: Format) -> String {
+        self.page(format)
     }
 }

@@ -7,6 +7,7 @@
 
 mod signals;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,14 +18,14 @@ use settlement::{Pace, Settings, Sink as _, Stop, Watermark};
 
 use crate::admin;
 use crate::audit_log::AuditLog;
-use crate::clock::SystemClock;
+use crate::clock::{self, SystemClock};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::harden;
 use crate::history::JournalHistory;
 use crate::keeper::{self, Keeper};
 use crate::keys;
-use crate::observe::Frame;
+use crate::observe::{Facts, Frame};
 use crate::recover;
 use crate::settle::{self, Settling};
 use crate::sinks::{self, AnySink};
@@ -215,7 +216,7 @@ async fn serve_doors(
     audit_log: &Arc<AuditLog>,
 ) -> Result<(), Failure> {
     let Doors { lines, marks, metrics, control, settlement, upkeep, health, .. } = doors;
-    let pool = Arc::clone(&lines.pool);
+    let (pool, replies) = (Arc::clone(&lines.pool), lines.replies.clone());
     // 8 the doors of the clients
     let of = (doors.frame, doors.epoch);
     let keys = keys::open(config, of, settlement.as_ref())?;
@@ -233,7 +234,17 @@ async fn serve_doors(
         health,
         identity: Arc::clone(&identity),
         audit_log: Arc::clone(audit_log),
-        supply: Mutex::default(),
+        replies,
+        facts: Facts {
+            frame: of.0,
+            epoch: of.1,
+            started_ms: clock::monotonic_ms(),
+            ring_requests: config.ring_requests,
+            journal_dir: config.journal_dir(),
+        },
+        engine: Mutex::default(),
+        answered_ms: AtomicU64::new(clock::monotonic_ms()),
+        reload_failures: AtomicU64::new(0),
     });
     let https = gateway.https_addr().unwrap_or(config.https);
     let admin = admin::start(config.admin, Arc::clone(&frame) as Arc<_>).await?;
@@ -362,7 +373,9 @@ async fn keep_house(identity: Arc<FileSource>, frame: Arc<Frame>) {
         ticks.tick().await;
         let (identity, frame) = (Arc::clone(&identity), Arc::clone(&frame));
         let look = move || {
-            reload(&identity);
+            if !reload(&identity) {
+                frame.reload_failures.fetch_add(1, Ordering::Relaxed);
+            }
             frame.refresh();
         };
         // The runtime may be ending.
@@ -370,15 +383,19 @@ async fn keep_house(identity: Arc<FileSource>, frame: Arc<Frame>) {
     }
 }
 
-/// Reads files: not for a worker that answers requests.
-fn reload(identity: &FileSource) {
+/// Reads files: not for a worker that answers requests. Says whether all is well.
+fn reload(identity: &FileSource) -> bool {
     match identity.reload_if_changed() {
         Ok(true) => {
             tracing::info!(svid = %identity.current().spiffe_id(), "certificates reloaded");
         }
         Ok(false) => {}
-        Err(error) => tracing::error!(%error, "certificates not reloaded; the old ones stay"),
+        Err(error) => {
+            tracing::error!(%error, "certificates not reloaded; the old ones stay");
+            return false;
+        }
     }
+    true
 }
 
 /// The end of the process when a stage cannot go on: nothing more is answered.

@@ -113,6 +113,11 @@ impl Health {
         self.0.prepare_failures.load(Ordering::Relaxed)
     }
 
+    /// How far everybody has come.
+    pub(crate) fn cursors(&self) -> Cursors {
+        Cursors::read(&self.0.positions, &self.0.marks)
+    }
+
     /// Distance between wall and journal time, in milliseconds.
     pub(crate) fn skew_ms(&self) -> u64 {
         self.0.clock.skew_ns().unsigned_abs() / 1_000_000
@@ -252,11 +257,11 @@ impl<'a> Account<'a> {
         self.since_ns - before_ns
     }
 
-    /// A step has ended.
-    fn worked(&mut self) {
+    /// A step has ended; returns how long it took.
+    fn worked(&mut self) -> u64 {
         let took_ns = self.lap_ns();
-        self.metrics.working_ns.fetch_add(took_ns, Ordering::Relaxed);
         self.metrics.steps.add(took_ns);
+        took_ns
     }
 
     fn waited(&mut self) {
@@ -308,9 +313,9 @@ fn run_sync(shared: &Shared, mut stage: SyncStage) -> SyncStage {
         // Before the step: what was appended before the flag was raised is still synced.
         let is_ending = shared.ending.load(Ordering::Acquire);
         let progress = stage.step();
-        account.worked();
+        let took_ns = account.worked();
         match progress {
-            Progress::Worked => {}
+            Progress::Worked => shared.metrics.syncs.add(took_ns),
             Progress::Idle | Progress::Finished if is_ending => return stage,
             Progress::Idle | Progress::Finished => {
                 let is_ready = || stage.is_needed() || shared.ending.load(Ordering::Acquire);

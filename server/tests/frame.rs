@@ -248,7 +248,7 @@ impl Frame {
 
     /// A page of the admin door: its status and its body.
     pub(crate) fn page(&self, path: &str) -> (u16, String) {
-        let (status, _, body) = page(self.admin(), path);
+        let (status, _, body) = page(self.admin(), path, "*/*");
         (status, body)
     }
 
@@ -279,11 +279,13 @@ pub(crate) fn patient() -> Options {
     options
 }
 
-/// Asks for a page over HTTP; returns status, head and body.
-pub(crate) fn page(admin: SocketAddr, path: &str) -> (u16, String, String) {
+/// Asks for a page over HTTP in a kind of content; returns status, head and body.
+pub(crate) fn page(admin: SocketAddr, path: &str, kind: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(admin).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: frame\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: frame\r\nAccept: {kind}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -225,7 +225,7 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
 
     fn failed(&self, error: &SinkError) -> Input {
         tracing::warn!(sink = self.sink.name(), %error, "settlement attempt failed");
-        self.status.failed(error.to_string());
+        self.status.failed(error.class(), error.to_string());
         Input::Failed(error.class())
     }
 

@@ -208,6 +208,36 @@ pub enum Class {
     Schema,
 }
 
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 9] = [
+        Self::Retry,
+        Self::Moved,
+        Self::Refused,
+        Self::Settings,
+        Self::HistoryUnread,
+        Self::HistoryTooShort,
+        Self::Fenced,
+        Self::Foreign,
+        Self::Schema,
+    ];
+
+    /// Its name in figures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "unavailable",
+            Self::Moved => "moved",
+            Self::Refused => "refused",
+            Self::Settings => "settings",
+            Self::HistoryUnread => "history_unread",
+            Self::HistoryTooShort => "history_too_short",
+            Self::Fenced => "fenced",
+            Self::Foreign => "foreign",
+            Self::Schema => "schema",
+        }
+    }
+}
+
 impl SinkError {
     /// Its class.
     pub const fn class(&self) -> Class {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use protocol::Sequence;
 
+use crate::sink::Class;
 use crate::verdict::{Alarm, Stop};
 
 const NO_TIME: u64 = u64::MAX;
@@ -23,6 +24,7 @@ pub struct Status {
     behind: AtomicU64,
     alarm: AtomicU8,
     stop: AtomicU8,
+    last_class: AtomicU8,
     last_error: Mutex<Option<String>>,
 }
 
@@ -39,24 +41,11 @@ impl Default for Status {
             behind: AtomicU64::new(0),
             alarm: AtomicU8::new(0),
             stop: AtomicU8::new(0),
+            last_class: AtomicU8::new(0),
             last_error: Mutex::new(None),
         }
     }
 }
-
-const ALARMS: [Alarm; 4] = [Alarm::Behind, Alarm::Settings, Alarm::Refused, Alarm::HistoryUnread];
-
-const STOPS: [Stop; 9] = [
-    Stop::Drained,
-    Stop::DrainDeadline,
-    Stop::EngineGone,
-    Stop::Fenced,
-    Stop::Foreign,
-    Stop::Ahead,
-    Stop::Diverged,
-    Stop::JournalTooShort,
-    Stop::Schema,
-];
 
 /// Position in `all`, from 1.
 fn number<T: PartialEq>(all: &[T], value: &T) -> u8 {
@@ -117,17 +106,22 @@ impl Status {
 
     /// The alarm raised since the last batch that was committed.
     pub fn alarm(&self) -> Option<Alarm> {
-        named(&ALARMS, self.alarm.load(Ordering::Acquire))
+        named(&Alarm::ALL, self.alarm.load(Ordering::Acquire))
     }
 
     /// Why settlement ended, if it has.
     pub fn stopped(&self) -> Option<Stop> {
-        named(&STOPS, self.stop.load(Ordering::Acquire))
+        named(&Stop::ALL, self.stop.load(Ordering::Acquire))
     }
 
     /// The last error since the last batch that was committed.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What kind of error that was.
+    pub fn last_class(&self) -> Option<Class> {
+        named(&Class::ALL, self.last_class.load(Ordering::Acquire))
     }
 
     pub(crate) fn set_settled(&self, through: Sequence) {
@@ -151,10 +145,12 @@ impl Status {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.rows.fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.alarm.store(0, Ordering::Release);
+        self.last_class.store(0, Ordering::Release);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub(crate) fn failed(&self, error: String) {
+    pub(crate) fn failed(&self, class: Class, error: String) {
+        self.last_class.store(number(&Class::ALL, &class), Ordering::Release);
         self.failures.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
@@ -163,11 +159,11 @@ impl Status {
         if alarm == Alarm::Behind {
             self.behind.fetch_add(1, Ordering::Relaxed);
         }
-        self.alarm.store(number(&ALARMS, &alarm), Ordering::Release);
+        self.alarm.store(number(&Alarm::ALL, &alarm), Ordering::Release);
     }
 
     pub(crate) fn stop(&self, stop: Stop) {
-        self.stop.store(number(&STOPS, &stop), Ordering::Release);
+        self.stop.store(number(&Stop::ALL, &stop), Ordering::Release);
     }
 }
 
@@ -180,11 +176,13 @@ mod tests {
         let status = Status::default();
         assert_eq!(status.lag_ms(5), None);
         status.raise(Alarm::Behind);
-        status.failed("lost".to_owned());
+        status.failed(Class::Retry, "lost".to_owned());
         assert_eq!((status.alarm(), status.behind()), (Some(Alarm::Behind), 1));
         assert_eq!(status.last_error().as_deref(), Some("lost"));
+        assert_eq!(status.last_class(), Some(Class::Retry));
         status.committed(3);
         assert_eq!((status.alarm(), status.last_error()), (None, None));
+        assert_eq!(status.last_class(), None);
         assert_eq!((status.batches(), status.rows(), status.failures()), (1, 3, 1));
         status.set_fresh_at(Some(100));
         assert_eq!(status.lag_ms(250), Some(150));

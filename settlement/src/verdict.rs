@@ -43,7 +43,50 @@ pub enum Stop {
     Schema,
 }
 
+impl Alarm {
+    /// Every alarm.
+    pub const ALL: [Self; 4] = [Self::Behind, Self::Settings, Self::Refused, Self::HistoryUnread];
+
+    /// Its name in figures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Behind => "behind",
+            Self::Settings => "settings",
+            Self::Refused => "refused",
+            Self::HistoryUnread => "history_unread",
+        }
+    }
+}
+
 impl Stop {
+    /// Every reason.
+    pub const ALL: [Self; 9] = [
+        Self::Drained,
+        Self::DrainDeadline,
+        Self::EngineGone,
+        Self::Fenced,
+        Self::Foreign,
+        Self::Ahead,
+        Self::Diverged,
+        Self::JournalTooShort,
+        Self::Schema,
+    ];
+
+    /// Its name in figures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Drained => "drained",
+            Self::DrainDeadline => "drain_deadline",
+            Self::EngineGone => "engine_gone",
+            Self::Fenced => "fenced",
+            Self::Foreign => "foreign",
+            Self::Ahead => "ahead",
+            Self::Diverged => "diverged",
+            Self::JournalTooShort => "journal_too_short",
+            Self::Schema => "schema",
+        }
+    }
+
     /// What to tell the operator.
     pub const fn text(self) -> &'static str {
         match self {

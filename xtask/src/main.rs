@@ -14,6 +14,7 @@ mod metadata;
 mod policy;
 mod postgres;
 mod postgres_install;
+mod promtool;
 mod rules;
 mod server;
 mod spdx;

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::postgres::Cluster;
 use crate::steps::{Steps, cargo, forget_package, has_subcommand, run};
-use crate::{chaos, examples, instructions, metadata, policy, tidy, tracer};
+use crate::{chaos, examples, instructions, metadata, policy, promtool, tidy, tracer};
 
 /// How long the simulator runs, unless `BEZANT_SIM_MINUTES` says otherwise.
 const SIM_MINUTES: u64 = 3;
@@ -121,11 +121,13 @@ fn suites() -> Result<(), String> {
     tracer::ensure()?;
     let target = metadata::read(false)?.target;
     let python = examples::ensure(&target)?;
+    let promtool = promtool::ensure(&target)?;
     let report = target.join("suites.md");
     chaos::remove(&report)?;
     let cluster = Cluster::start()?;
     let mut test = cargo();
-    test.env("BEZANT_TEST_PYTHON", python).env("BEZANT_TEST_REPORT", &report);
+    test.env("BEZANT_TEST_PYTHON", python).env("BEZANT_TEST_PROMTOOL", promtool);
+    test.env("BEZANT_TEST_REPORT", &report);
     if has_subcommand("nextest") {
         test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
     } else {

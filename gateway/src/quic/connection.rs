@@ -72,7 +72,7 @@ pub(super) async fn serve(served: Arc<Served>, stay: Stay) {
         tokio::select! {
             stream = connection.accept_bi() => match stream {
                 Ok((send, recv)) => {
-                    add(&served.desk.metrics.streams, 1);
+                    add(&served.desk.metrics.quic_streams, 1);
                     streams.spawn(stream::serve(Arc::clone(&served), send, recv));
                 }
                 Err(_) => break None,

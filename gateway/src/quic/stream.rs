@@ -160,7 +160,7 @@ impl Reader {
         let reason = match &ended {
             Ended::ByClient => None,
             Ended::Misframed(_) | Ended::Structure { .. } => {
-                add(&metrics.protocol_errors, 1);
+                add(&metrics.quic_protocol_errors, 1);
                 Some(CloseCode::Protocol)
             }
             Ended::FrameTimeout | Ended::Idle => {
@@ -251,7 +251,7 @@ impl Reader {
         let pass = match served.seat.try_request(length, received) {
             Ok(pass) => pass,
             Err(_) => {
-                add(&desk.metrics.limit_waits, 1);
+                add(&desk.metrics.quic_limit_waits, 1);
                 tokio::select! {
                     biased;
                     pass = served.seat.request(length, &desk.info.monotonic_ns) => pass,

@@ -73,8 +73,8 @@ async fn nonsense_harms_nobody() {
         assert!(reply.is_all_ok());
     }
     babblers.join_all().await;
-    until(|| frame.metric("streams") > 2_000).await;
-    assert!(frame.metric("protocol_errors") > 100);
+    until(|| frame.metric("quic_streams") > 2_000).await;
+    assert!(frame.metric("quic_protocol_errors") > 100);
     assert!(honest.request(&transfers(20, 9_000)).await.unwrap().is_all_ok());
     drop((endpoints, honest));
     frame.stop().await;

@@ -156,7 +156,7 @@ async fn a_principal_has_a_bounded_number_of_connections() {
     };
     assert_eq!(end.code(), Some(CloseCode::Limit));
     assert!(error.is_transient());
-    assert!(frame.metric("retries") >= 3);
+    assert!(frame.metric("quic_retries") >= 3);
     first.close();
     until(|| frame.metric("connections_open") == 1).await;
     let third = frame.connect().await;

@@ -31,7 +31,7 @@ async fn too_many_requests_wait_and_are_answered() {
     for reply in pending {
         assert!(reply.await.unwrap().is_all_ok());
     }
-    assert!(frame.metric("limit_waits") > 0);
+    assert!(frame.metric("quic_limit_waits") > 0);
     drop(client);
     frame.stop().await;
 }
@@ -43,7 +43,7 @@ async fn a_batch_overdraws_the_bytes_and_the_next_one_waits() {
     for salt in 1..=3 {
         assert!(client.request(&transfers(5_000, salt)).await.unwrap().is_all_ok());
     }
-    assert!(frame.metric("limit_waits") > 0);
+    assert!(frame.metric("quic_limit_waits") > 0);
     drop(client);
     frame.stop().await;
 }
@@ -65,7 +65,7 @@ async fn connections_of_one_identity_share_its_places_in_flight() {
             pending.push(client.submit(&transfers(1, salt)).await.unwrap());
         }
     }
-    until(|| frame.metric("limit_waits") == 2).await;
+    until(|| frame.metric("quic_limit_waits") == 2).await;
     assert_eq!(frame.pool.in_flight(), 5);
     // Another identity is not held up by it.
     pending.push(mint.submit(&transfers(1, 2)).await.unwrap());

@@ -68,7 +68,7 @@ async fn many_streams_share_a_connection() {
         tasks.spawn(async move { client.request(&transfers(7, salt)).await.unwrap().is_all_ok() });
     }
     assert!(tasks.join_all().await.into_iter().all(|is_ok| is_ok));
-    assert_eq!(frame.metric("streams"), 16);
+    assert_eq!(frame.metric("quic_streams"), 16);
     drop(client);
     frame.stop().await;
 }
@@ -140,7 +140,7 @@ async fn what_cannot_be_read_is_answered_with_a_close() {
         assert_eq!(code, CloseCode::Protocol, "{text}");
         assert!(text.contains(words), "{text}");
     }
-    assert_eq!(frame.metric("protocol_errors"), 7);
+    assert_eq!(frame.metric("quic_protocol_errors"), 7);
     assert!(frame.seen().iter().all(|(_, kinds)| kinds[0] == Kind::Identify.number()));
     frame.stop().await;
 }

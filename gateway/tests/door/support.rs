@@ -165,7 +165,7 @@ impl Frame {
 
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let readings = self.gateway.as_ref().unwrap().metrics().readings();
-        readings.iter().find(|(found, _)| *found == name).unwrap().1
+        readings.iter().find(|(found, ..)| *found == name).unwrap().2
     }
 
     /// Closes everything and lets the engine end with the ring.

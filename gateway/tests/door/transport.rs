@@ -60,7 +60,7 @@ async fn an_unproven_address_gets_one_small_packet() {
     assert_eq!(answers.len(), 1, "a retry, and nothing again");
     assert!(sum(&answers) < 200, "{}", sum(&answers));
     assert_eq!(answers[0][0] & 0xf0, 0xf0, "a long header of the type retry");
-    assert_eq!(frame.metric("retries"), 1);
+    assert_eq!(frame.metric("quic_retries"), 1);
     assert_eq!(frame.metric("connections_accepted"), 0);
     frame.stop().await;
 }

@@ -43,7 +43,7 @@ fn questions_are_bounded_and_answered() {
     let mut rig = Rig::new();
     rig.open_accounts();
     let answers: Vec<_> = (0..16).map(|_| rig.stages.control.digests().unwrap()).collect();
-    assert_eq!(rig.stages.control.supply().unwrap_err(), Busy);
+    assert_eq!(rig.stages.control.figures().unwrap_err(), Busy);
     rig.turn();
     let boundary = rig.stages.marks.boundary();
     for answer in answers {
@@ -53,8 +53,14 @@ fn questions_are_bounded_and_answered() {
             (boundary.sequence, boundary.run_digest)
         );
     }
-    let (supply, recount) =
-        (rig.stages.control.supply().unwrap(), rig.stages.control.recount().unwrap());
+    let (figures, recount) =
+        (rig.stages.control.figures().unwrap(), rig.stages.control.recount().unwrap());
+    assert_eq!(rig.stages.control.waiting(), 2);
     rig.turn();
-    assert_eq!(supply.try_recv().unwrap(), recount.try_recv().unwrap());
+    let figures = figures.try_recv().unwrap();
+    assert_eq!(figures.supply, recount.try_recv().unwrap());
+    assert!(!figures.is_mint_halted);
+    let accounts = figures.uses.iter().find(|used| used.name == "accounts").unwrap();
+    assert_eq!(accounts.used, rig.stages.engine.engine().accounts().len() as u64);
+    assert!(figures.uses.iter().all(|used| used.used <= used.capacity));
 }

@@ -147,10 +147,10 @@ impl Figures {
                 gauge(&self.behind_bytes),
             ),
             ("snapshots_kept", "Snapshots that are not known to be bad.", gauge(&self.kept)),
-            ("snapshots_kept_bytes", "Their size.", gauge(&self.kept_bytes)),
+            ("snapshots_kept_bytes", "Size of the snapshots kept.", gauge(&self.kept_bytes)),
             ("journal_first_record", "Index of the oldest record kept.", gauge(&self.first_record)),
             ("journal_segments", "Segments that hold records.", gauge(&self.segments)),
-            ("journal_size_bytes", "Size of these segments' files.", gauge(&self.journal_bytes)),
+            ("journal_size_bytes", "Size of the segments' files.", gauge(&self.journal_bytes)),
             (
                 "retired_segments",
                 "Segments removed since the start.",
@@ -169,7 +169,7 @@ impl Figures {
             rows.push(("scrub_last_pass_seconds", help, millis(&self.pass_ms)));
         }
         if of(&self.taken) > 0 {
-            let help = "How long the last snapshot took that this process took.";
+            let help = "How long the last snapshot took that was taken since the start.";
             rows.push(("snapshot_seconds", help, millis(&self.took_ms)));
         }
         let at_ns = of(&self.at_ns);
@@ -177,8 +177,8 @@ impl Figures {
             let age = Value::Millis(wall_ns.saturating_sub(at_ns) / 1_000_000);
             let help = "Last sequence in the newest snapshot not known to be bad.";
             rows.push(("snapshot_sequence", help, gauge(&self.sequence)));
-            rows.push(("snapshot_bytes", "Size of that snapshot.", gauge(&self.bytes)));
-            let help = "Wall time since that snapshot's journal time.";
+            rows.push(("snapshot_bytes", "Size of the newest snapshot.", gauge(&self.bytes)));
+            let help = "Wall time since the newest snapshot's journal time.";
             rows.push(("snapshot_age_seconds", help, age));
         }
         rows

@@ -34,7 +34,7 @@ type Classes = Vec<(f64, u64)>;
 #[derive(Clone, Debug, Default)]
 struct Look {
     at_ms: f64,
-    /// Nanoseconds that each stage worked and waited.
+    /// Seconds that each stage worked and waited.
     spent: [(f64, f64); 3],
     steps: [Classes; 3],
     /// Seconds that settlement was behind.
@@ -93,7 +93,10 @@ fn look(admin: &str, process: u32) -> Option<Look> {
     let page = metrics(admin).ok()?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
     let spent = |stage: &str| {
-        let of = |what: &str| number(&page, &format!("bezant_{stage}_{what}_ns_total"));
+        let of = |what: &str| {
+            let name = format!("bezant_stage_{what}_seconds_total{{stage=\"{stage}\"}}");
+            number(&page, &name)
+        };
         (of("working"), of("waiting"))
     };
     Some(Look {
@@ -111,7 +114,7 @@ fn between(first: &Look, last: &Look) -> Value {
     seen.insert("seconds".to_owned(), json!(seconds));
     for (at, stage) in STAGES.into_iter().enumerate() {
         let ((worked, waited), (works, waits)) = (first.spent[at], last.spent[at]);
-        let share = |ns: f64| ns / 1e9 / seconds;
+        let share = |spent: f64| spent / seconds;
         let before = |bound: f64| {
             first.steps[at].iter().find(|class| class.0 >= bound).map_or(0, |class| class.1)
         };
@@ -214,14 +217,16 @@ fn time_of(stat: &str) -> Option<(&str, f64)> {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "bezant_engine_working_ns_total 3000\nbezant_engine_waiting_ns_total 9\n\
+    const WORKING: &str = "bezant_stage_working_seconds_total{stage=\"engine\"}";
+    const PAGE: &str = "bezant_stage_working_seconds_total{stage=\"engine\"} 3000\n\
+        bezant_stage_waiting_seconds_total{stage=\"engine\"} 9\n\
         bezant_stage_step_seconds_bucket{stage=\"engine\",le=\"0.001\"} 5\n\
         bezant_stage_step_seconds_bucket{stage=\"engine\",le=\"+Inf\"} 7\n";
 
     #[test]
     fn figures_are_read_from_the_page() {
-        assert_eq!(number(PAGE, "bezant_engine_working_ns_total").to_bits(), 3000_f64.to_bits());
-        assert!(number(PAGE, "bezant_engine_working").is_nan());
+        assert_eq!(number(PAGE, WORKING).to_bits(), 3000_f64.to_bits());
+        assert!(number(PAGE, "bezant_stage_working").is_nan());
         assert_eq!(classes(PAGE, "engine"), [(0.001, 5), (f64::INFINITY, 7)]);
         assert_eq!(classes(PAGE, "sync"), []);
     }
@@ -237,7 +242,7 @@ mod tests {
     fn only_what_lies_inside_the_load_counts() {
         let look = |at_ms: f64, engine: f64, steps: u64| Look {
             at_ms,
-            spent: [(0.0, 0.0), (0.0, 0.0), (engine * 1e9, 10.0 * 1e9 - engine * 1e9)],
+            spent: [(0.0, 0.0), (0.0, 0.0), (engine, 10.0 - engine)],
             steps: [vec![], vec![], vec![(0.001, 1), (0.002, steps), (f64::INFINITY, steps)]],
             lag_s: if steps == 2 { 0.5 } else { 0.125 },
             threads: BTreeMap::from([("engine".to_owned(), engine), ("idle".to_owned(), 1.0)]),
