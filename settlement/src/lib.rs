@@ -33,6 +33,7 @@
 
 mod cast;
 mod finding;
+mod fitness;
 pub mod history;
 pub mod keys;
 pub mod pace;
@@ -49,10 +50,11 @@ pub mod verify;
 pub mod watermark;
 
 pub use finding::Finding;
+pub use fitness::{Fitness, Trait};
 pub use history::{Confirmation, History, HistoryError};
 pub use keys::{KeyDesk, KeyReader, KeySource};
 pub use pace::Pace;
-pub use postgres::{PostgresKeys, PostgresSink};
+pub use postgres::{PostgresKeys, PostgresSink, examine};
 pub use runner::{Handle, Hooks, Inbox, Runner, channel};
 pub use settler::{Settings, Settler};
 pub use sink::{Batch, Sink, SinkError};

@@ -7,6 +7,7 @@
 //! loopback is accepted.
 
 mod balances;
+mod examine;
 mod history;
 mod keys;
 mod read;
@@ -23,6 +24,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
+pub use self::examine::examine;
 pub use self::keys::PostgresKeys;
 use self::write::Statements;
 use crate::cast::Column;

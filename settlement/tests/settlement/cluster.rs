@@ -181,6 +181,14 @@ impl Cluster {
         cluster
     }
 
+    /// Adds a line to the server's configuration; it holds from the next start on.
+    pub(crate) fn configure(&self, line: &str) {
+        use std::io::Write as _;
+        let path = self.directory.path().join("data/postgresql.conf");
+        let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+
     fn data(&self) -> String {
         self.directory.path().join("data").display().to_string()
     }

@@ -4,6 +4,7 @@
 mod cluster;
 mod conformance;
 mod exactly_once;
+mod fitness;
 mod journal;
 mod keys;
 mod live;
