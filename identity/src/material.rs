@@ -18,7 +18,7 @@ use zeroize::Zeroize;
 use crate::bundle::{BundleError, BundleSet, DenyList, TrustBundle};
 use crate::limits::CHAIN_LEN_MAX;
 use crate::spiffe_id::{SpiffeId, TrustDomain};
-use crate::svid::{SvidError, inspect_leaf};
+use crate::svid::{Purpose, Svid, SvidError, inspect_leaf, validate};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
@@ -124,6 +124,14 @@ impl Material {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Judges the own SVID at `now` as a client of the own trust domain will.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn judge_own(&self, now: UnixTime) -> Result<Svid, SvidError> {
+        validate(&self.certified_key.cert, &self.bundles, now, Purpose::Server)
     }
 
     pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {

@@ -47,7 +47,7 @@ pub(crate) fn open_past_cache(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// When the disk refuses for another reason.
-pub(crate) fn refusal(path: &Path) -> io::Result<Option<io::Error>> {
+pub fn refusal(path: &Path) -> io::Result<Option<io::Error>> {
     let flags = OFlags::DIRECT | OFlags::DSYNC;
     let tried = options(flags).create(true).truncate(true).open(path).and_then(|file| {
         let written = pwrite(&file, Block::ZERO.as_bytes(), BLOCK)?;

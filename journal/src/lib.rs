@@ -56,6 +56,7 @@ mod sync;
 
 pub use append::{AppendError, Appended, Appender, Entry};
 pub use base::Base;
+pub use direct::refusal as direct_refusal;
 pub use error::{Damage, Evidence, FaultKind, ReadError, RecoverError};
 pub use files::{Backend, FileStorage};
 pub use flaw::Flaw;

@@ -16,6 +16,7 @@ use self::past::{ReplayArgs, WhatIfArgs};
 const EXAMPLES: &str = "Examples:
   bezant demo                              see it all work in a temporary directory
   bezant init --trust-domain frame.test    make a frame and its development identities
+  bezant doctor                            is everything fit for it?
   bezant serve                             run it
   bezant identity issue agent --out alice  a certificate for an agent
   bezant client --identity alice balance 018f6f0e-8a10-7000-8000-000000000001
@@ -85,6 +86,22 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Replay the journal under other parameters and report what differs.
     WhatIf(WhatIfArgs),
+    /// Check machine and configuration, before a start or beside the running frame.
+    #[command(after_help = "Example:
+  bezant doctor --config bezant.toml --data-dir frame
+
+It changes nothing, and ends with 82 when something must be mended.")]
+    Doctor {
+        /// One JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the running frame whether it is ready.
+    #[command(after_help = "Example:
+  bezant health --data-dir frame
+
+It ends with 0 when it is, and with 75 and what is not as it should be else.")]
+    Health,
     /// Development identities.
     #[command(subcommand)]
     Identity(IdentityCommand),

@@ -149,6 +149,15 @@ impl Pace {
     }
 }
 
+/// Whether a frame whose journal ends at `last_ns` would start with the wall clock as it is.
+///
+/// # Errors
+///
+/// When it is too far from `last_ns`.
+pub(crate) fn judge_start(last_ns: u64) -> Result<(), ClockError> {
+    Pace::start(Reading::take(), last_ns, false).map(drop)
+}
+
 /// The clocks of the process.
 #[derive(Debug)]
 pub(crate) struct SystemClock {

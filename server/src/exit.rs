@@ -35,6 +35,8 @@ pub(crate) enum Exit {
     SyncFailed = 80,
     /// The clock is too far from the journal's last time.
     Clock = 81,
+    /// `doctor` found something that must be mended.
+    Unfit = 82,
 }
 
 impl From<Exit> for ExitCode {

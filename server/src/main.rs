@@ -15,8 +15,10 @@ mod clock;
 mod complete;
 mod config;
 mod demo;
+mod doctor;
 mod exit;
 mod harden;
+mod health;
 mod history;
 mod identity_cmd;
 mod images;
@@ -110,6 +112,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::VerifySettlement => audit::verify_settlement(&config),
         Command::Replay(args) => replay_cmd::run(&config, args),
         Command::WhatIf(args) => what_if::run(&config, args, &parameters),
+        Command::Doctor { json } => doctor::run(&config, *json),
+        Command::Health => health::run(&config),
         Command::Identity(command) => identity_cmd::run(&config, command),
         Command::Client(_)
         | Command::Completions { .. }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use identity::FileSource;
 use pipeline::{Recovered, Wiring};
 use ring::{Pool, PoolConfig, ReplyQueue};
-use settlement::{Pace, Settings, Sink as _, Stop, Watermark};
+use settlement::{Pace, Settings, Sink as _, SinkError, Stop, Watermark};
 
 use crate::admin;
 use crate::audit_log::AuditLog;
@@ -288,7 +288,7 @@ fn open_identity(config: &Config) -> Result<Arc<FileSource>, Failure> {
 }
 
 /// Asks SQL for its watermark before recovery, but not for long: a database that does not answer
-/// delays nobody.
+/// delays nobody. One that may lose what it commits is refused: it would vouch for nothing.
 pub(crate) fn ask_sql(config: &Config) -> Result<(Option<AnySink>, Option<Watermark>), Failure> {
     let Some(mut sink) = sinks::open(config)? else {
         return Ok((None, None));
@@ -304,6 +304,9 @@ pub(crate) fn ask_sql(config: &Config) -> Result<(Option<AnySink>, Option<Waterm
         .or_exit(Exit::Io, "cannot start a thread")?;
     match told.recv_timeout(ASK_SQL) {
         Ok((sink, Ok(stored))) => Ok((Some(sink), stored)),
+        Ok((_, Err(error @ SinkError::Settings { .. }))) => {
+            Err(Failure::new(Exit::Config, format!("settlement.postgres: {error}")))
+        }
         Ok((sink, Err(error))) => {
             tracing::warn!(sink = sink.name(), %error, "SQL does not answer; starting without it");
             Ok((Some(sink), None))

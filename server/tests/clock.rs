@@ -7,10 +7,10 @@ use journal::{Config, Entry, FileStorage, Journal, Reader};
 
 use crate::frame::Frame;
 
-const HOUR_S: i64 = 3_600;
+pub(crate) const HOUR_S: i64 = 3_600;
 
 /// A frame whose only record, the genesis, was made so many seconds from now.
-fn made_at(seconds_from_now: i64) -> Frame {
+pub(crate) fn made_at(seconds_from_now: i64) -> Frame {
     let frame = Frame::new();
     let dir = frame.journal_dir();
     let storage = || Arc::new(FileStorage::new(&dir));

@@ -40,8 +40,13 @@ impl Cluster {
 
     /// Starts it, after a crash with recovery.
     pub(crate) fn go(&self) {
+        self.go_with("");
+    }
+
+    /// The same with more options for the server.
+    pub(crate) fn go_with(&self, more: &str) {
         let socket = self.dir.path().display();
-        let options = format!("-k {socket} -c listen_addresses= -c shared_buffers=16MB");
+        let options = format!("-k {socket} -c listen_addresses= -c shared_buffers=16MB {more}");
         let log = self.dir.path().join("log").display().to_string();
         let start = ["-D", &self.data(), "-w", "-l", &log, "-o", &options, "start"];
         self.program("pg_ctl", &start);

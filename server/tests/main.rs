@@ -18,6 +18,7 @@ mod commands;
 mod crash_points;
 mod demo;
 mod disk;
+mod doctor;
 mod door;
 mod duplicates;
 mod examples;

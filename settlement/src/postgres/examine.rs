@@ -182,8 +182,10 @@ impl Role {
         } else {
             format!("there is no schema bezant, and {name} may not make it")
         };
-        let cure = format!("as a superuser: CREATE SCHEMA IF NOT EXISTS bezant; GRANT USAGE, \
-                            CREATE ON SCHEMA bezant TO {name}");
+        let cure = format!(
+            "as a superuser: CREATE SCHEMA IF NOT EXISTS bezant; GRANT USAGE, \
+                            CREATE ON SCHEMA bezant TO {name}"
+        );
         Trait::unfit(subject, found, cure)
     }
 }
@@ -285,10 +287,7 @@ mod tests {
             (role().judge_first_start(), Fit),
             (Role { may_make: false, ..role() }.judge_first_start(), Unfit),
             (Role { has_schema: false, ..role() }.judge_first_start(), Unfit),
-            (
-                Role { has_schema: false, may_make_schema: true, ..role() }.judge_first_start(),
-                Fit,
-            ),
+            (Role { has_schema: false, may_make_schema: true, ..role() }.judge_first_start(), Fit),
             (grants(&role(), "transfers"), Unfit),
             (tables(schema::VERSION, false), Fit),
             (tables(schema::VERSION - 1, true), Fit),
