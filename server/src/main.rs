@@ -28,6 +28,7 @@ mod keeper;
 mod keys;
 mod logging;
 mod memory;
+mod notify;
 mod observe;
 mod past;
 mod recover;

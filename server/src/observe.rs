@@ -66,15 +66,18 @@ fn check(name: &'static str, ok: bool, detail: String) -> Check {
 }
 
 impl Frame {
-    /// Asks the engine for its figures and keeps the answer. Blocks shortly.
-    pub(crate) fn refresh(&self) {
+    /// Asks the engine for its figures and keeps the answer. Blocks shortly; tells whether the
+    /// engine answered.
+    pub(crate) fn refresh(&self) -> bool {
         let Ok(answer) = self.control.figures() else {
-            return;
+            return false;
         };
-        if let Ok(figures) = answer.recv_timeout(ENGINE_PATIENCE) {
-            *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = figures;
-            self.answered_ms.store(clock::monotonic_ms(), Ordering::Relaxed);
-        }
+        let Ok(figures) = answer.recv_timeout(ENGINE_PATIENCE) else {
+            return false;
+        };
+        *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+        self.answered_ms.store(clock::monotonic_ms(), Ordering::Relaxed);
+        true
     }
 
     fn figures(&self) -> engine::Figures {

@@ -25,6 +25,7 @@ use crate::harden;
 use crate::history::JournalHistory;
 use crate::keeper::{self, Keeper};
 use crate::keys;
+use crate::notify::{self, Manager};
 use crate::observe::{Facts, Frame};
 use crate::recover;
 use crate::settle::{self, Settling};
@@ -248,14 +249,17 @@ async fn serve_doors(
     });
     let https = gateway.https_addr().unwrap_or(config.https);
     let admin = admin::start(config.admin, Arc::clone(&frame) as Arc<_>).await?;
-    tokio::spawn(keep_house(identity, frame));
+    let manager = Arc::new(Manager::from_environment());
+    tokio::spawn(keep_house(identity, frame, Arc::clone(&manager)));
     // 10 until a signal
     let signal = signals::listen()?;
     // Whoever does not want to know may close the pipe.
     let _ = say!("listening quic={} https={https} admin={admin}", gateway.local_addr());
+    manager.tell(notify::READY);
     crate::memory::touch_ahead(config.memory_reserve);
     // The thread that listens ends with the process only.
     let _ = signal.await;
+    manager.tell(notify::STOPPING);
     tracing::info!("stopping: no new requests, finishing what was taken");
     if !gateway.shutdown(DRAIN_GATEWAY).await {
         tracing::warn!("some connections did not end in time; their answers may be lost");
@@ -369,17 +373,21 @@ fn start_gateway(
         .or_exit(Exit::Io, "the doors (listen.quic, listen.https)")
 }
 
-/// Reloads certificates when their files change and keeps the supply fresh for the admin door.
-async fn keep_house(identity: Arc<FileSource>, frame: Arc<Frame>) {
+/// Reloads certificates when their files change, keeps the supply fresh for the admin door, and
+/// tells the service manager that the frame lives: the engine has answered, and no stage stands.
+async fn keep_house(identity: Arc<FileSource>, frame: Arc<Frame>, manager: Arc<Manager>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     loop {
         ticks.tick().await;
         let (identity, frame) = (Arc::clone(&identity), Arc::clone(&frame));
+        let manager = Arc::clone(&manager);
         let look = move || {
             if !reload(&identity) {
                 frame.reload_failures.fetch_add(1, Ordering::Relaxed);
             }
-            frame.refresh();
+            if frame.refresh() && frame.health.stall().is_none() {
+                manager.tell(notify::ALIVE);
+            }
         };
         // The runtime may be ending.
         let _ = tokio::task::spawn_blocking(look).await;

@@ -35,6 +35,7 @@ mod journal_damage;
 mod keeping;
 mod kill_loop;
 mod lists;
+mod manager;
 mod matrix;
 mod medium;
 mod metrics;
