@@ -305,6 +305,10 @@ pub(crate) enum ConfigCommand {
     #[command(after_help = "Example:
   bezant config check --config bezant.toml")]
     Check,
+    /// Print a configuration file with every setting, its meaning and its default.
+    #[command(after_help = "Example:
+  bezant config example")]
+    Example,
     /// Print every setting with its value and origin.
     #[command(after_help = "Example:
   bezant config show --set log.level=debug")]

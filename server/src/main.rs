@@ -73,6 +73,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Client(args) => return block_on(client_cmd::run(args)),
         Command::Demo(args) => return block_on(demo::run(args)),
         Command::Identity(IdentityCommand::Show { dir }) => return identity_cmd::show(dir),
+        Command::Config(ConfigCommand::Example) => {
+            return out::text(settings::example().as_bytes());
+        }
         _ => {}
     }
     let (parameters, assignments) = match &cli.command {
@@ -157,6 +160,8 @@ fn show_config(
             judged?;
             say!("the configuration can be used")?;
         }
+        // Needs no settings and was printed before.
+        ConfigCommand::Example => {}
         ConfigCommand::Show => {
             for setting in settings::all() {
                 let (shown, origin) = settings.shown(setting.key);

@@ -153,6 +153,34 @@ const SETTINGS: &[Setting] = &[
     setting("log.format", "text", "text or json"),
 ];
 
+/// A configuration file that changes nothing: every setting with its meaning and its default.
+pub(crate) fn example() -> String {
+    let mut text = EXAMPLE_HEAD.to_owned();
+    let mut before = "";
+    for Setting { key, default, meaning } in all() {
+        let (section, name) = key.rsplit_once('.').expect("every key has a section");
+        if section != before {
+            text.push_str(&format!("\n[{section}]\n"));
+            before = section;
+        }
+        let is_bare = default.parse::<bool>().is_ok() || default.parse::<i64>().is_ok();
+        let value = if is_bare { (*default).to_owned() } else { format!("{default:?}") };
+        text.push_str(&format!("# {meaning}\n{name} = {value}\n"));
+    }
+    text
+}
+
+/// What stands above it.
+const EXAMPLE_HEAD: &str = "\
+# Configuration of a frame: every setting with its meaning and its default. Leave out what you do
+# not change. `bezant config show` prints what holds and where it was set, `bezant config check`
+# says whether it can be used, and `bezant config example` prints this file.
+#
+# What is set here is overruled by the environment (BEZANT_SECTION_NAME) and that by the command
+# line (--set section.name=value). No setting can change an outcome: what can is journaled, chosen
+# by `bezant init --parameter` and changed by `configure`.
+";
+
 /// Which layer set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -372,6 +400,21 @@ mod tests {
         assert_eq!(settings.value("listen.quic").0, "0.0.0.0:2");
         settings.flags(&["listen.quic=0.0.0.0:3".into()]).unwrap();
         assert_eq!(settings.value("listen.quic"), ("0.0.0.0:3", &Origin::Flag));
+    }
+
+    #[test]
+    fn the_example_sets_everything_to_what_it_is() {
+        const HINT: &str = "write it anew: bezant config example > deploy/bezant.toml";
+        let file = include_str!("../../deploy/bezant.toml");
+        assert!(example() == file, "deploy/bezant.toml is not the example; {HINT}");
+        let mut settings = Settings::defaults();
+        settings.toml(file, "bezant.toml").unwrap();
+        for setting in all() {
+            let (value, origin) = settings.value(setting.key);
+            assert_eq!(value, setting.default, "{}", setting.key);
+            assert_eq!(origin, &Origin::File("bezant.toml".into()), "{}", setting.key);
+        }
+        crate::config::Config::from_settings(&settings).unwrap();
     }
 
     #[test]
