@@ -289,6 +289,19 @@ pub(crate) enum IdentityCommand {
         #[arg(long, default_value_t = 24 * 365)]
         hours: u32,
     },
+    /// Issue the frame's own certificate anew, from its development CA.
+    #[command(after_help = "Example:
+  bezant identity renew --data-dir frame --host-name pay.frame.test
+
+A running frame takes it up within seconds, without a restart.")]
+    Renew {
+        /// Further host name or address of the certificate, beside localhost, 127.0.0.1 and ::1.
+        #[arg(long = "host-name", value_name = "NAME")]
+        host_names: Vec<String>,
+        /// Lifetime in hours.
+        #[arg(long, default_value_t = 24 * 365)]
+        hours: u32,
+    },
     /// Show SPIFFE ID, principal, role and expiry of an identity directory.
     #[command(after_help = "Example:
   bezant identity show ids/north")]

@@ -8,6 +8,7 @@ use identity::{DevCa, FileSource, Role, RolePatterns, TrustDomain, UnixTime, Uui
 use crate::cli::{IdentityCommand, RoleArg};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::{harden, init};
 
 /// Runs one identity command.
 pub(crate) fn run(config: &Config, command: &IdentityCommand) -> Result<(), Failure> {
@@ -23,6 +24,14 @@ pub(crate) fn run(config: &Config, command: &IdentityCommand) -> Result<(), Fail
             };
             issue(&dev_ca(config)?, role_of(*role), &name, ttl, out)?;
             show(out)
+        }
+        IdentityCommand::Renew { host_names, hours } => {
+            harden::private_files();
+            let ca = dev_ca(config)?;
+            let ttl = Duration::from_secs(u64::from(*hours) * 3_600);
+            let trust_domain = ca.trust_domain().clone();
+            init::issue_own(config, &ca, &trust_domain, host_names, ttl)?;
+            show(&config.identity_dir)
         }
         IdentityCommand::Show { dir } => show(dir),
     }

@@ -35,15 +35,26 @@ pub(crate) fn run(config: &Config, args: &InitArgs) -> Result<Genesis, Failure> 
     let now = UnixTime::now();
     let ca = DevCa::open_or_create(&config.data_dir.join("identity/ca"), &trust_domain, now)
         .or_exit(Exit::Identity, "cannot make the development CA")?;
+    issue_own(config, &ca, &trust_domain, &args.host_names, DEV_TTL)?;
+    Ok(genesis)
+}
+
+/// Issues the server's own certificate and writes it to where it is read from.
+pub(crate) fn issue_own(
+    config: &Config,
+    ca: &DevCa,
+    trust_domain: &TrustDomain,
+    further: &[String],
+    ttl: Duration,
+) -> Result<(), Failure> {
     let path = format!("/frame/{SERVER_NAME}");
-    let id = SpiffeId::from_parts(&trust_domain, &path).or_exit(Exit::Internal, &path)?;
-    let further = args.host_names.iter().map(String::as_str);
+    let id = SpiffeId::from_parts(trust_domain, &path).or_exit(Exit::Internal, &path)?;
+    let further = further.iter().map(String::as_str);
     let host_names: Vec<_> = LOOPBACK.into_iter().chain(further).collect();
-    ca.issue_id(&id, &host_names, DEV_TTL, now)
+    ca.issue_id(&id, &host_names, ttl, UnixTime::now())
         .or_exit(Exit::Identity, "cannot issue the server's identity")?
         .write_to(&config.identity_dir)
-        .or_exit(Exit::Identity, "cannot write the server's identity")?;
-    Ok(genesis)
+        .or_exit(Exit::Identity, "cannot write the server's identity")
 }
 
 fn create_dir(dir: &Path) -> Result<(), Failure> {

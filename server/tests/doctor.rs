@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::clock;
 use crate::cluster::Cluster;
-use crate::frame::Frame;
+use crate::frame::{Frame, until};
 
 /// Exit code of a machine or configuration that is not fit.
 const UNFIT: i32 = 82;
@@ -137,6 +137,24 @@ fn what_is_missing_or_open_to_others_is_named_with_its_cure() {
     let nowhere = Frame::unmade(&[]);
     let (report, code) = asked(&nowhere);
     assert_eq!((verdict(&report, "directory"), code), ("fail", UNFIT));
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_up_by_the_running_frame() {
+    let mut frame = Frame::new();
+    frame.start();
+    let ends = |frame: &Frame| {
+        let report = asked(frame).0;
+        let mut findings = report["findings"].as_array().unwrap().iter();
+        let found = findings.find(|finding| finding["check"] == "certificate end").unwrap();
+        found["found"].as_str().unwrap().to_owned()
+    };
+    assert!(ends(&frame).starts_with("in 36"), "a year: {}", ends(&frame));
+    let renewed = frame.ends_with(0, &["identity", "renew", "--hours", "240"]);
+    assert!(renewed.contains("spiffe://frame.test/frame/engine"), "{renewed}");
+    assert!(["in 9 days", "in 10 days"].contains(&ends(&frame).as_str()), "{}", ends(&frame));
+    until("it is taken up", || frame.log().contains("certificates reloaded"));
+    frame.stop();
 }
 
 #[test]
