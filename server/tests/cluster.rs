@@ -64,6 +64,14 @@ impl Cluster {
         psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// `command` with `psql` on its path, which finds this server.
+    pub(crate) fn beside_psql(&self, mut command: Command) -> Command {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let all = [self.programs.clone()].into_iter().chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(all).unwrap()).env("PGHOST", self.dir.path());
+        command
+    }
+
     fn psql(&self) -> Command {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"]);

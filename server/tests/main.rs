@@ -17,6 +17,7 @@ mod command_line;
 mod commands;
 mod crash_points;
 mod demo;
+mod deploy;
 mod disk;
 mod doctor;
 mod door;

@@ -1,13 +1,19 @@
-//! Finds what the examples of other languages need, curl and Python's `requests`, or installs it.
+//! Finds what the examples of other languages and the test of the compose file need, curl and
+//! Python's `requests` and `yaml`, or installs it.
 //!
 //! Refuses to guess: it says what it did. Invariant: after `ensure`, `curl` runs and the Python
-//! that it names can import `requests`.
+//! that it names can import [`MODULES`].
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::postgres_install::apt_install;
 use crate::steps::{output, run};
+
+/// Modules of Python, and the packages of the distribution and of Python's own index that bring
+/// them.
+const MODULES: [(&str, &str, &str); 2] =
+    [("requests", "python3-requests", "requests"), ("yaml", "python3-yaml", "pyyaml")];
 
 /// Makes sure that the examples can be run; returns the Python to run them with. What no package
 /// of the distribution brings goes into a folder of its own below `target`.
@@ -17,15 +23,22 @@ pub(crate) fn ensure(target: &Path) -> Result<PathBuf, String> {
         apt_install("curl").map_err(|why| format!("cannot install curl, do it by hand: {why}"))?;
     }
     let system = PathBuf::from("python3");
-    if has_requests(&system) {
+    if has_modules(&system) {
         return Ok(system);
     }
     if output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0") {
-        println!("requests: not on this machine; installing the distribution's package as root");
-        match apt_install("python3-requests") {
-            Ok(()) if has_requests(&system) => return Ok(system),
-            Ok(()) => println!("requests: installed, but this python3 does not see it"),
-            Err(why) => println!("requests: {why}"),
+        for (module, package, _) in MODULES.into_iter().filter(|(name, ..)| !has(&system, name)) {
+            println!(
+                "{module}: not on this machine; installing the distribution's package as root"
+            );
+            match apt_install(package) {
+                Ok(()) if has(&system, module) => {}
+                Ok(()) => println!("{module}: installed, but this python3 does not see it"),
+                Err(why) => println!("{module}: {why}"),
+            }
+        }
+        if has_modules(&system) {
+            return Ok(system);
         }
     }
     own_folder(&target.join("examples-python"))
@@ -33,17 +46,25 @@ pub(crate) fn ensure(target: &Path) -> Result<PathBuf, String> {
 
 fn own_folder(folder: &Path) -> Result<PathBuf, String> {
     let python = folder.join("bin/python");
-    if !has_requests(&python) {
-        println!("requests: installing it into {}", folder.display());
+    if !has_modules(&python) {
+        println!("modules of Python: installing them into {}", folder.display());
         run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "requests"]))?;
+        let packages = MODULES.map(|(_, _, package)| package);
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
     }
-    if has_requests(&python) {
+    if has_modules(&python) {
         return Ok(python);
     }
-    Err(format!("{} still has no requests; install it for python3 by hand", folder.display()))
+    Err(format!(
+        "{} still lacks a module; install requests and pyyaml for python3 by hand",
+        folder.display()
+    ))
 }
 
-fn has_requests(python: &Path) -> bool {
-    output(Command::new(python).args(["-c", "import requests"])).is_ok()
+fn has_modules(python: &Path) -> bool {
+    MODULES.iter().all(|(module, ..)| has(python, module))
+}
+
+fn has(python: &Path, module: &str) -> bool {
+    output(Command::new(python).args(["-c", &format!("import {module}")])).is_ok()
 }

@@ -1,27 +1,35 @@
-//! Finds strace, with which the tests of the whole process fail and kill at chosen system calls, or
-//! installs it.
+//! Finds strace, with which the tests of the whole process fail and kill at chosen system calls,
+//! and systemd-analyze, which judges the unit, or installs them.
 //!
-//! Refuses to guess: it says what it did. Invariant: after `ensure`, `strace` runs.
+//! Refuses to guess: it says what it did. Invariant: after `ensure`, both run.
 
 use std::process::Command;
 
 use crate::postgres_install::apt_install;
 use crate::steps;
 
-/// Makes sure that `strace` can be run.
+/// Program, what shows that it runs, and the package that brings it.
+const TOOLS: [(&str, &str, &str); 2] =
+    [("strace", "-V", "strace"), ("systemd-analyze", "--version", "systemd")];
+
+/// Makes sure that the tools can be run.
 pub(crate) fn ensure() -> Result<(), String> {
-    let works = || steps::output(Command::new("strace").arg("-V")).is_ok();
+    TOOLS.into_iter().try_for_each(|(program, probe, package)| tool(program, probe, package))
+}
+
+fn tool(program: &str, probe: &str, package: &str) -> Result<(), String> {
+    let works = || steps::output(Command::new(program).arg(probe)).is_ok();
     if works() {
         return Ok(());
     }
     if steps::output(Command::new("id").arg("-u"))? != "0" {
-        return Err(
-            "the tests need `strace`: install your distribution's package, or run this as \
-                    root so that it can"
-                .to_owned(),
-        );
+        return Err(format!(
+            "the tests need `{program}`: install your distribution's package `{package}`, or run \
+             this as root so that it can"
+        ));
     }
-    println!("strace: not on this machine; installing the distribution's package as root");
-    apt_install("strace").map_err(|why| format!("cannot install strace, do it by hand: {why}"))?;
-    if works() { Ok(()) } else { Err("strace was installed, but does not run".to_owned()) }
+    println!("{program}: not on this machine; installing the distribution's package as root");
+    apt_install(package)
+        .map_err(|why| format!("cannot install {package}, do it by hand: {why}"))?;
+    if works() { Ok(()) } else { Err(format!("{package} was installed, but {program} fails")) }
 }
