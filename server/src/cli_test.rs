@@ -57,6 +57,47 @@ fn every_subcommand_has_help_with_an_example_that_parses() {
     }
 }
 
+/// What a shell would run of `line` as `bezant`, without what follows a comment or a redirection.
+fn typed(line: &str) -> Vec<Vec<String>> {
+    let line = line.replace("<uuid>", "018f6f0e-8a10-7000-8000-000000000001");
+    let line = line.split("  #").next().unwrap_or_default();
+    let parts = line.split("&&").flat_map(|part| part.split(['|', ';', '>', '`']));
+    let known = |word: &str| {
+        (word.starts_with("--") && word.len() > 2)
+            || Cli::command().get_subcommands().any(|it| it.get_name() == word)
+    };
+    let command = |part: &str| {
+        let words = words(part);
+        let begins = |pair: &[String]| {
+            (pair[0] == "bezant" || pair[0].ends_with("/bezant")) && known(&pair[1])
+        };
+        let at = words.windows(2).position(begins)?;
+        Some(words[at..].to_vec())
+    };
+    parts.filter_map(command).collect()
+}
+
+#[test]
+fn what_the_manual_and_the_unit_tell_to_type_can_be_typed() {
+    let manual = include_str!("../../docs/operations.md");
+    let fenced = manual.split("```").enumerate().filter(|(at, _)| at % 2 == 1);
+    let fenced: Vec<_> = fenced.flat_map(|(_, block)| block.lines()).collect();
+    let files = [
+        include_str!("../../deploy/systemd/bezant.service"),
+        include_str!("../../deploy/docker/compose.yml"),
+    ];
+    let lines = fenced.into_iter().chain(files.into_iter().flat_map(str::lines));
+    let mut count = 0;
+    for line in lines {
+        for words in typed(&line.replace("ExecStart=", "")) {
+            let parsed = Cli::try_parse_from(&words);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count}");
+}
+
 #[test]
 fn holds_are_placed_with_and_without_the_word() {
     let alice = "018f6f0e-8a10-7000-8000-000000000001";
