@@ -4,12 +4,14 @@
 //! before they run. Invariant: what a person runs here is exactly what CI runs.
 
 mod bench;
+mod book;
 mod chaos;
 mod code;
 mod conformance;
 mod edges;
 mod examples;
 mod instructions;
+mod markdown;
 mod metadata;
 mod policy;
 mod postgres;
@@ -40,7 +42,7 @@ usage: cargo xtask COMMAND
   conformance [N]    schemathesis, sslyze and openssl against a running frame's HTTPS door
   chaos KIND [--rounds N]  kill, sync-error, postgres, full-disk, power or all: long rounds of the
                      tests that kill processes and break disks, in the release profile
-  tidy               the repository's own rules: crate edges, heads, lengths, words, unsafe
+  tidy               the repository's own rules: crate edges, heads, lengths, words, unsafe, links
   policy             licences, sources, versions and bans of the dependencies
   postgres -- CMD…   run CMD with a throw-away PostgreSQL in its environment
 ";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::code::{blanked, lines_with_word};
 use crate::metadata::{self, Metadata};
-use crate::{edges, rules};
+use crate::{book, edges, rules};
 
 /// Folders that hold nothing of ours.
 const NOT_OURS: &[&str] = &[".git", "target", "corpus", "artifacts"];
@@ -39,7 +39,7 @@ fn findings(metadata: &Metadata) -> Result<Vec<String>, String> {
     let mut files = Vec::new();
     walk(root, root, &mut files)?;
     let listed = unsafe_files(&fs::read_to_string(root.join(UNSAFE_LIST)).unwrap_or_default());
-    let mut sources = Vec::new();
+    let (mut sources, mut pages) = (Vec::new(), Vec::new());
     for path in files {
         let bytes = fs::read(root.join(&path)).map_err(|e| format!("{}: {e}", path.display()))?;
         let Ok(text) = String::from_utf8(bytes) else {
@@ -47,12 +47,19 @@ fn findings(metadata: &Metadata) -> Result<Vec<String>, String> {
             continue;
         };
         let mut here = rules::text_rules(&text);
-        if path.extension().is_some_and(|e| e == "rs") {
+        let is = |ending: &str| path.extension().is_some_and(|e| e == ending);
+        let (is_source, is_page) = (is("rs"), is("md"));
+        if is_source {
             here.extend(rules::rust_rules(&text, is_test(&path), listed.contains(&path)));
-            sources.push((path.clone(), text));
         }
         found.extend(here.iter().map(|f| format!("{}:{}: {}", path.display(), f.line, f.what)));
+        if is_source {
+            sources.push((path, text));
+        } else if is_page {
+            pages.push((path, text));
+        }
     }
+    found.extend(book::findings(&pages, &|path| root.join(path).exists()));
     found.extend(stale(&listed, &sources));
     found.extend(orphans(&sources));
     found.extend(impure(&sources));
