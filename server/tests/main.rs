@@ -8,6 +8,7 @@
 mod abuse;
 mod abuse_h2;
 mod backup;
+mod book;
 mod books;
 mod both_doors;
 mod byte_flips;
