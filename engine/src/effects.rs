@@ -1,25 +1,47 @@
-//! Effects since the last cut, when history is on. Local: nothing here changes an outcome.
+//! Effects as they are wanted: since the last cut, when history is on, and as a feed, of whom
+//! somebody follows. Local: nothing here changes an outcome.
 //!
-//! The invariant: either every posting since the last cut is here in order, or none is promised.
+//! The invariant: either every posting since the last cut is here in order, or none is promised;
+//! and of what is followed every effect is here until it was taken.
 
 use alloc::vec::Vec;
 
 use protocol::cut::Effects as CutEffects;
 use protocol::effect::Effect;
+use protocol::feed::Interest;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Effects {
+    /// Somebody wants effects.
     on: bool,
+    history: bool,
     max: usize,
     rows: Vec<Effect>,
     lost: bool,
+    interest: Option<Interest>,
+    followed: Vec<Effect>,
+}
+
+/// Where a chain begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    rows: usize,
+    followed: usize,
 }
 
 impl Effects {
-    /// Kept if `on`, at most `max`.
-    pub(crate) const fn new(on: bool, max: usize) -> Self {
-        Self { on, max, rows: Vec::new(), lost: false }
+    /// Kept for cuts if `history`, at most `max`.
+    pub(crate) const fn new(history: bool, max: usize) -> Self {
+        Self {
+            on: history,
+            history,
+            max,
+            rows: Vec::new(),
+            lost: false,
+            interest: None,
+            followed: Vec::new(),
+        }
     }
 
     /// Whether effects are wanted.
@@ -28,8 +50,43 @@ impl Effects {
         self.on
     }
 
+    /// Whether effects are wanted of an account of any of these owners.
+    pub(crate) fn wants_any(&self, owners: impl IntoIterator<Item = u128>) -> bool {
+        self.history
+            || match &self.interest {
+                Some(Interest::All) => true,
+                Some(interest) => owners.into_iter().any(|owner| interest.wants(owner)),
+                None => false,
+            }
+    }
+
+    /// Tells what is followed from now on.
+    pub(crate) fn follow(&mut self, interest: Option<Interest>) {
+        self.on = self.history || interest.is_some();
+        self.interest = interest;
+    }
+
+    /// What was followed and not taken yet.
+    pub(crate) fn followed(&self) -> &[Effect] {
+        &self.followed
+    }
+
+    /// It was taken.
+    pub(crate) fn clear_followed(&mut self) {
+        self.followed.clear();
+    }
+
     /// Adds one.
     pub(crate) fn push(&mut self, effect: Effect) {
+        if self.interest.as_ref().is_some_and(|interest| interest.wants_effect(&effect)) {
+            self.followed.push(effect);
+        }
+        if self.history {
+            self.keep(effect);
+        }
+    }
+
+    fn keep(&mut self, effect: Effect) {
         if self.lost {
             return;
         }
@@ -43,17 +100,18 @@ impl Effects {
 
     /// What there is, if everything is.
     pub(crate) fn rows(&self) -> Option<&[Effect]> {
-        (self.on && !self.lost).then_some(&*self.rows)
+        (self.history && !self.lost).then_some(&*self.rows)
     }
 
     /// Where a chain begins.
-    pub(crate) const fn mark(&self) -> usize {
-        self.rows.len()
+    pub(crate) const fn mark(&self) -> Mark {
+        Mark { rows: self.rows.len(), followed: self.followed.len() }
     }
 
     /// Takes back what came after `mark`.
-    pub(crate) fn truncate(&mut self, mark: usize) {
-        self.rows.truncate(mark);
+    pub(crate) fn truncate(&mut self, mark: Mark) {
+        self.rows.truncate(mark.rows);
+        self.followed.truncate(mark.followed);
     }
 
     /// Hands over what there is and begins anew.
@@ -62,7 +120,7 @@ impl Effects {
         let next = Vec::with_capacity(self.rows.len());
         let rows = core::mem::replace(&mut self.rows, next);
         let lost = core::mem::replace(&mut self.lost, false);
-        match (self.on, lost) {
+        match (self.history, lost) {
             (false, _) => CutEffects::Off,
             (true, true) => CutEffects::Rebuild,
             (true, false) => CutEffects::All(rows),

@@ -133,16 +133,14 @@ impl Engine {
         to: (u32, u128),
         fees: [(u32, u128); N],
     ) -> (i128, i128) {
-        let fees = fees.into_iter().filter(|fee| fee.1 > 0);
         if self.effects.is_on() || self.undo.is_recording() {
-            let from = Side::liquid(debtor);
-            self.post(Event::TokensTransferred, from, Side::liquid(to.0), to.1);
-            for (account, fee) in fees {
-                self.post(Event::TransactionFeeCollected, from, Side::liquid(account), fee);
+            if self.undo.is_recording() || self.is_told(debtor, to.0, &fees) {
+                return self.pay_singly(debtor, to, fees);
             }
-            let liquid = |number| self.accounts.hot(number).liquid;
-            return (liquid(debtor), liquid(to.0));
+            // Effects keep their numbers whether they are told or not.
+            self.leg += fees.iter().fold(1, |legs, fee| legs + u16::from(fee.1 > 0));
         }
+        let fees = fees.into_iter().filter(|fee| fee.1 > 0);
         // Nobody asks for the single postings: the debtor pays all of them at once.
         let got = self.shift_liquid(to.0, units(to.1));
         let (mut total, mut sums) = (units(to.1), got.shift);
@@ -156,6 +154,30 @@ impl Engine {
         assert!(paid.asset == got.asset, "both sides are of one asset");
         self.assets.row_mut(got.asset).sums.add(sums.and(paid.shift));
         (paid.after, got.after)
+    }
+
+    /// As [`Self::pay`], with the effect of each posting, and what undoes it.
+    #[inline(never)]
+    fn pay_singly<const N: usize>(
+        &mut self,
+        debtor: u32,
+        to: (u32, u128),
+        fees: [(u32, u128); N],
+    ) -> (i128, i128) {
+        let from = Side::liquid(debtor);
+        self.post(Event::TokensTransferred, from, Side::liquid(to.0), to.1);
+        for (account, fee) in fees.into_iter().filter(|fee| fee.1 > 0) {
+            self.post(Event::TransactionFeeCollected, from, Side::liquid(account), fee);
+        }
+        let liquid = |number| self.accounts.hot(number).liquid;
+        (liquid(debtor), liquid(to.0))
+    }
+
+    /// Whether somebody wants to be told of a payment.
+    #[inline(never)]
+    fn is_told(&self, debtor: u32, creditor: u32, fees: &[(u32, u128)]) -> bool {
+        let numbers = fees.iter().map(|fee| fee.0).chain([debtor, creditor]);
+        self.effects.wants_any(numbers.map(|number| self.accounts.hot(number).owner))
     }
 
     /// Changes liquid of an account.

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use protocol::OwnerId;
 
 use crate::accounts::{Cold, Hot, bits};
+use crate::effects::Mark;
 use crate::engine::Engine;
 use crate::holds::Hold;
 use crate::hosts::Host;
@@ -47,7 +48,7 @@ pub(crate) enum Step {
 pub(crate) struct Undo {
     recording: bool,
     steps: Vec<Step>,
-    effects: usize,
+    effects: Mark,
     changes: usize,
     money_moved: bool,
 }

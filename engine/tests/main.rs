@@ -7,6 +7,7 @@ mod chains;
 mod conservation;
 mod determinism;
 mod extremes;
+mod followed;
 mod frame;
 mod generators;
 mod ids;

@@ -22,6 +22,7 @@ use crate::journal_stage::{JournalStage, Now, Sequencer};
 use crate::marks::{Executed, Marks};
 use crate::metrics::Metrics;
 use crate::sync_stage::SyncStage;
+use crate::tap::{Tap, tap};
 use crate::watchdog::Cursors;
 
 /// The record at which an engine stands.
@@ -85,6 +86,8 @@ pub struct Stages {
     pub positions: Arc<Positions>,
     /// Questions to the engine.
     pub control: ControlHandle,
+    /// What is followed.
+    pub tap: Tap,
 }
 
 /// Wires the stages.
@@ -120,7 +123,9 @@ pub fn assemble(wiring: Wiring) -> Stages {
     // 3 execute, 4 answer
     let shared = (Arc::clone(&marks), Arc::clone(&metrics));
     let replies = Replies { queues: replies, pool };
-    let engine = EngineStage::new(engine, ring.engine, replies, shared, questions, boundary);
+    let (tap_end, tap) = tap();
+    let asked = (questions, tap_end);
+    let engine = EngineStage::new(engine, ring.engine, replies, shared, asked, boundary);
 
     Stages {
         publisher: ring.publisher,
@@ -134,6 +139,7 @@ pub fn assemble(wiring: Wiring) -> Stages {
         metrics,
         positions: ring.positions,
         control,
+        tap,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Questions to the engine that are no requests: cuts for settlement, figures for operators.
+//! Questions to the engine that are no requests: cuts for settlement, figures for operators, what
+//! is followed.
 //!
 //! They are answered between records and never change an outcome. Invariant: at most
 //! [`CONTROLS_MAX`] wait; more are refused at once.
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use engine::Figures;
 use protocol::cut::{Cut, SupplyRow};
+use protocol::feed::Interest;
 use ring::Gate;
 
 use crate::limits::CONTROLS_MAX;
@@ -47,6 +49,13 @@ pub enum Control {
     Recount {
         /// Where the rows go.
         reply: Sender<Vec<SupplyRow>>,
+    },
+    /// Says what is followed from the next record on; `None`: nothing.
+    Follow {
+        /// Whose effects the tap is told.
+        interest: Option<Interest>,
+        /// Where the last sequence goes that does not follow it yet.
+        reply: Sender<u64>,
     },
     /// Digests of the run and the state; holds up the commands meanwhile.
     Digests {
@@ -127,6 +136,15 @@ impl ControlHandle {
     /// [`Busy`] when too many questions wait.
     pub fn digests(&self) -> Result<Receiver<Digests>, Busy> {
         self.ask(|reply| Control::Digests { reply })
+    }
+
+    /// Says what is followed from now on, and asks behind which sequence that holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] when too many questions wait.
+    pub fn follow(&self, interest: Option<Interest>) -> Result<Receiver<u64>, Busy> {
+        self.ask(|reply| Control::Follow { interest, reply })
     }
 
     fn ask<T>(&self, control: impl FnOnce(Sender<T>) -> Control) -> Result<Receiver<T>, Busy> {

@@ -22,6 +22,7 @@ use crate::halt::Progress;
 use crate::limits::{CUT_ROWS_PER_STEP, RECOUNT_PAUSE_MIN, RECOUNT_PAUSE_TIMES, STEP_COMMANDS_MAX};
 use crate::marks::{Executed, Marks};
 use crate::metrics::{Metrics, add};
+use crate::tap::TapEnd;
 use crate::tick::{tick_command, tick_request};
 
 /// Where replies go.
@@ -38,6 +39,7 @@ pub struct EngineStage {
     marks: Arc<Marks>,
     metrics: Arc<Metrics>,
     control: Receiver<Control>,
+    tap: TapEnd,
     #[expect(clippy::vec_box, reason = "envelopes are handed on as boxes, never moved")]
     taken: Vec<Box<Envelope>>,
     tick_outcomes: Outcomes,
@@ -58,7 +60,7 @@ impl EngineStage {
         ring: EngineEnd,
         replies: Replies,
         shared: (Arc<Marks>, Arc<Metrics>),
-        control: Receiver<Control>,
+        (control, tap): (Receiver<Control>, TapEnd),
         boundary: Boundary,
     ) -> Self {
         let (marks, metrics) = shared;
@@ -69,6 +71,7 @@ impl EngineStage {
             marks,
             metrics,
             control,
+            tap,
             taken: Vec::new(),
             tick_outcomes: Outcomes::with_capacity(1),
             blocked_index: 0,
@@ -183,6 +186,10 @@ impl EngineStage {
                 "every command has one outcome"
             );
             envelope.stamps.executed = clock();
+            if self.tap.is_on() {
+                let request = (place.first_sequence, &*envelope.slots);
+                self.tap.take(&mut self.engine, request, (place.timestamp_ns, place.epoch));
+            }
             let head = reply_head(envelope);
             envelope.reply.reserve_exact(envelope.outcomes.encoded_len());
             envelope.outcomes.encode(head, &mut envelope.reply);
@@ -204,6 +211,11 @@ impl EngineStage {
             let outcomes = &mut self.tick_outcomes;
             self.engine.execute(&tick_request(), &[tick_command()], outcomes);
         }
+        if self.tap.is_on() {
+            // Of timers, which no command of the record has fired.
+            let of_nobody = (place.record_sequence, &[][..]);
+            self.tap.take(&mut self.engine, of_nobody, (place.timestamp_ns, place.epoch));
+        }
     }
 
     fn end(&mut self, envelope: &Envelope) {
@@ -211,6 +223,8 @@ impl EngineStage {
         self.in_record = false;
         self.boundary =
             Boundary { epoch: envelope.place.epoch, chain_hash: envelope.place.chain_hash };
+        // Before the mark, so that whoever sees the mark finds what lies before it.
+        self.tap.end(self.engine.executed().0);
         let executed =
             Executed { sequence: self.engine.executed().0, run_digest: self.engine.run_digest() };
         self.marks.execute(executed, self.engine.next_deadline_ns());
@@ -273,6 +287,11 @@ impl EngineStage {
             }
             Control::Recount { reply } => {
                 let _ = reply.try_send(self.engine.recount());
+            }
+            Control::Follow { interest, reply } => {
+                self.tap.turn(interest.is_some());
+                self.engine.follow(interest);
+                let _ = reply.try_send(self.engine.executed().0);
             }
             Control::Digests { reply } => {
                 let _ = reply.try_send(Digests {

@@ -36,8 +36,10 @@ mod past;
 mod payload;
 mod recovery;
 mod replayer;
+mod retell;
 mod retention;
 mod sync_stage;
+mod tap;
 mod tick;
 mod watchdog;
 
@@ -53,9 +55,11 @@ pub use past::{Met, Past, PastError, Replay};
 pub use payload::{PayloadError, Requests};
 pub use recovery::{Recovered, Settled, Sources, StartError, recover};
 pub use replayer::{ReplayError, Replayer, Step, genesis_of};
+pub use retell::Retelling;
 pub use retention::{
     Claims, Holder, Kept, RetainError, Retained, plan, prune, retain, retain_known, usable,
 };
 pub use sync_stage::SyncStage;
+pub use tap::Tap;
 pub use tick::{tick_command, tick_request};
 pub use watchdog::{Cursors, Stage, Stall, Watchdog};

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Journal bytes of one group, tick included: what a record may carry.
 pub const GROUP_BYTES_MAX: u64 = journal::RECORD_LEN_MAX;
 
+/// Commands of one record: none takes less of it than its own slot.
+pub const RECORD_COMMANDS_MAX: u64 = GROUP_BYTES_MAX / protocol::command::COMMAND_SIZE as u64;
+
 /// Commands that the engine stage executes in one step unless a single request has more: replies
 /// leave and cuts advance at least this often.
 pub const STEP_COMMANDS_MAX: u32 = 16_384;
@@ -39,6 +42,13 @@ pub const ATTEST_AFTER: Duration = Duration::from_millis(100);
 
 /// Effects that are handed over at once while a range of the past is rebuilt.
 pub const EFFECTS_PER_BLOCK: usize = 65_536;
+
+/// Records with effects that are followed, on their way from the engine stage to whoever listens,
+/// who looks every few milliseconds.
+pub const TAP_BLOCKS_MAX: usize = 4_096;
+
+/// Effects in all of them, 160 bytes each; a single record may have more.
+pub const TAP_ENTRIES_MAX: usize = 1 << 18;
 
 /// How often the past is looked at anew when retention removes what was just chosen.
 pub const LOOKS_MAX: usize = 3;

@@ -65,7 +65,7 @@ pub enum PastError {
 
 impl PastError {
     /// Whether retention may have removed what was looked at just now.
-    const fn may_have_moved(&self) -> bool {
+    pub(crate) const fn may_have_moved(&self) -> bool {
         matches!(
             self,
             Self::Gone { .. }
@@ -160,7 +160,7 @@ impl Past {
         let from = snapshot.as_ref().map_or(1, |taken| taken.meta.index.max(oldest.index));
         let reader = Reader::open_range(Arc::clone(&self.storage), from, until)?;
         let storage = Arc::clone(&self.storage);
-        let mut replay = Replay { storage, replayer, reader, snapshot };
+        let mut replay = Replay { storage, replayer, reader, snapshot, read_index: from - 1 };
         replay.confirm(oldest.index)?;
         Ok(replay)
     }
@@ -260,6 +260,8 @@ pub struct Replay {
     replayer: Replayer,
     reader: Reader,
     snapshot: Option<Taken>,
+    /// Index of the last record that was read.
+    read_index: u64,
 }
 
 impl Replay {
@@ -293,7 +295,21 @@ impl Replay {
             check(&*self.storage, taken, header)?;
         }
         self.replayer.apply_through(header, payload, through, visit)?;
+        self.read_index = header.index;
         Ok(Some(header))
+    }
+
+    /// May read the records through `until`, which are durable, from now on.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub fn go_on(&mut self, until: u64) -> Result<(), PastError> {
+        if until > self.read_index {
+            let storage = Arc::clone(&self.storage);
+            self.reader = Reader::open_range(storage, self.read_index + 1, until)?;
+        }
+        Ok(())
     }
 
     /// Reads the record behind which the replay begins, if it is kept.
@@ -301,6 +317,7 @@ impl Replay {
         let Some(taken) = &self.snapshot else {
             if let Some((header, payload)) = self.reader.next()? {
                 self.replayer.apply(header, payload, |_| ())?;
+                self.read_index = header.index;
             }
             // An empty range still has its genesis record.
             return match self.replayer.engine() {
@@ -312,6 +329,7 @@ impl Replay {
             && let Some((header, _)) = self.reader.next()?
         {
             check(&*self.storage, taken, header)?;
+            self.read_index = header.index;
         }
         Ok(())
     }
@@ -350,6 +368,12 @@ impl Replay {
     #[must_use]
     pub const fn index(&self) -> u64 {
         self.replayer.index()
+    }
+
+    /// Index of the last record that was read, whatever its kind.
+    #[must_use]
+    pub const fn read_index(&self) -> u64 {
+        self.read_index
     }
 
     /// The snapshot behind which it began; `None`: the genesis record.

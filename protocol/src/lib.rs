@@ -40,6 +40,7 @@ pub mod command;
 pub mod cut;
 pub mod data;
 pub mod effect;
+pub mod feed;
 pub mod frame;
 pub mod genesis;
 pub mod ids;

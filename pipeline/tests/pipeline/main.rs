@@ -10,6 +10,7 @@ mod attest;
 mod crash;
 mod cuts;
 mod flips;
+mod followed;
 mod full;
 mod golden;
 mod keys;
