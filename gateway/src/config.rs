@@ -10,6 +10,7 @@ use identity::{DefaultTimeProvider, RolePatterns, TimeProvider};
 use ring::{Pool, Publisher, ReplyQueue};
 
 use crate::audit::{AuditSink, LoggedAudit};
+use crate::feeds::Feeds;
 use crate::keys::KeyHistory;
 use crate::limiter::RoleLimits;
 use crate::limits;
@@ -114,6 +115,8 @@ pub struct FrameInfo {
     pub monotonic_ns: Reading,
     /// Where the HTTPS door looks up string keys; `None` without a settled history.
     pub keys: Option<Arc<dyn KeyHistory>>,
+    /// What the HTTPS door tells those who follow the history; `None`: it serves no feeds.
+    pub feeds: Option<Arc<Feeds>>,
 }
 
 impl fmt::Debug for FrameInfo {

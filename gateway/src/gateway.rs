@@ -155,6 +155,9 @@ impl Gateway {
     pub async fn shutdown(mut self, deadline: Duration) -> bool {
         let until = tokio::time::Instant::now() + deadline;
         self.closing.send_replace(true);
+        if let Some(feeds) = &self.desk.info.feeds {
+            feeds.close();
+        }
         let mut is_done = timeout_at(until, &mut self.accepting).await.is_ok();
         if let Some(https) = &mut self.https {
             is_done &= timeout_at(until, &mut https.accepting).await.is_ok();

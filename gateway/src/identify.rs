@@ -110,6 +110,7 @@ mod tests {
             journal_ns: Box::new(|| 1),
             monotonic_ns: Box::new(|| 1),
             keys: None,
+            feeds: None,
         };
         let mut publisher = parts.publisher.clone();
         let desk = Desk::new(pool, parts.publisher, Arc::new(Metrics::default()), info);

@@ -28,6 +28,7 @@ mod audit;
 mod budget;
 mod config;
 mod desk;
+mod feeds;
 pub mod framing;
 mod gateway;
 mod https;
@@ -45,6 +46,7 @@ mod shelf;
 
 pub use audit::{AuditSink, Audited, Door, Event, LoggedAudit};
 pub use config::{Config, FrameInfo, Lines, Reading, Retry};
+pub use feeds::{FeedError, FeedLimits, Feeds, Filter, Present, Round, Whose};
 pub use gateway::{Gateway, StartError};
 pub use keys::{KeyAnswer, KeyAnswering, KeyHistory, KeyHistoryError, KeyRow};
 pub use limiter::{Allotment, RoleLimits};

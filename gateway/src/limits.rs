@@ -196,6 +196,33 @@ pub const NOTICE_MIN: Duration = Duration::from_secs(3);
 /// See [`NOTICE_MIN`].
 pub const NOTICE_MAX: Duration = Duration::from_secs(30);
 
+/// Feeds of all identities together, unless it is set otherwise.
+pub const FEEDS_MAX: usize = 1_024;
+/// Feeds of one identity.
+pub const FEEDS_OF_ONE_MAX: usize = 16;
+/// Bytes of the latest history that are kept for all of them, unless it is set otherwise.
+pub const FEED_TAIL_SIZE: usize = 64 << 20;
+/// Effects that a feed is given at once, 160 bytes each.
+pub const FEED_BLOCK_MAX: usize = 64;
+/// Such blocks that wait for a feed that is told from the journal.
+pub const FEED_QUEUE_BLOCKS: usize = 4;
+/// Texts of a block each that wait for the connection of a feed.
+pub const FEED_TEXTS: usize = 1;
+/// A feed says something at least this often, so that both sides know that the other is there.
+pub const FEED_QUIET: Duration = Duration::from_secs(10);
+/// After the last of some events a feed says this soon how far the history is complete.
+pub const FEED_SETTLE: Duration = Duration::from_secs(1);
+/// A feed whose client takes nothing for this long is ended.
+pub const FEED_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// What nobody follows any more is told for this much longer, for those who come back.
+pub const FEED_LINGER: Duration = Duration::from_secs(30);
+/// A feed begins within this, or is refused.
+pub const FEED_JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// One who takes nothing of what it is told from the journal holds others up this long.
+pub const FEED_ROUND_PATIENCE: Duration = Duration::from_millis(500);
+/// Sequences after which one who is told from the journal hears that there was nothing for it.
+pub const FEED_PROGRESS_SEQUENCES: u64 = 1 << 16;
+
 /// What one connection may be sent and owed, by what its role has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outgoing {

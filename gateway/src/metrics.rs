@@ -84,6 +84,12 @@ counters! {
     http_responses_4xx,
     /// HTTP answers that the frame could not give what was asked.
     http_responses_5xx,
+    /// Feeds that are open now.
+    feeds_open,
+    /// Feeds refused: too many, too far back, not now.
+    feeds_refused,
+    /// Events told to feeds.
+    feed_events,
 }
 
 impl Metrics {

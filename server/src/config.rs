@@ -81,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) connections_max: usize,
     pub(crate) limits: gateway::RoleLimits,
     pub(crate) receive_budget_size: usize,
+    /// Nothing: no feeds are served.
+    pub(crate) feeds: Option<gateway::FeedLimits>,
 }
 
 impl Config {
@@ -140,6 +142,7 @@ impl Config {
                 8,
                 1 << 16,
             )? << 20,
+            feeds: feeds(settings)?,
             data_dir,
         })
     }
@@ -199,6 +202,16 @@ fn limits(settings: &Settings) -> Result<gateway::RoleLimits, ConfigError> {
         limits.set(role, allotment);
     }
     Ok(limits)
+}
+
+/// Who may follow the history, and what is kept for them.
+fn feeds(settings: &Settings) -> Result<Option<gateway::FeedLimits>, ConfigError> {
+    let limits = gateway::FeedLimits {
+        followers_max: ranged(settings, "feeds.connections", 1, 1 << 16)?,
+        tail_size: ranged::<usize>(settings, "feeds.tail_mib", 1, 1 << 16)? << 20,
+    };
+    let is_enabled: bool = parse(settings, "feeds.enabled", "true or false")?;
+    Ok(is_enabled.then_some(limits))
 }
 
 fn sink(settings: &Settings, sqlite: PathBuf) -> Result<SinkConfig, ConfigError> {
@@ -266,6 +279,10 @@ mod tests {
         assert_eq!(config.sink, SinkConfig::Sqlite("bezant-data/settlement.sqlite".into()));
         assert_eq!(config.limits, gateway::RoleLimits::default());
         assert_eq!(config.receive_budget_size, gateway::limits::RECEIVE_BUDGET_SIZE);
+        let feeds = config.feeds.unwrap();
+        assert_eq!(feeds.followers_max, gateway::limits::FEEDS_MAX);
+        assert_eq!(feeds.tail_size, gateway::limits::FEED_TAIL_SIZE);
+        assert_eq!(with("feeds.enabled=false").unwrap().feeds, None);
     }
 
     #[test]
@@ -326,6 +343,9 @@ mod tests {
             "limits.agent.in_flight=-1",
             "limits.peer.requests_per_s=4294967296",
             "gateway.receive_budget_mib=1",
+            "feeds.enabled=1",
+            "feeds.connections=0",
+            "feeds.tail_mib=0",
         ] {
             let (key, _) = assignment.split_once('=').unwrap();
             let outcome = with(assignment);

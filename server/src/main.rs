@@ -17,6 +17,7 @@ mod config;
 mod demo;
 mod doctor;
 mod exit;
+mod feeds;
 mod harden;
 mod health;
 mod history;

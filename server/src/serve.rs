@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1 SQL's watermark ─► 2 recovery ─► 3 clock ─► 4 stages ─► 5 threads ─► 6 settler
-//!            7 keeper ─► 8 gateway ─► 9 admin door ─► 10 signals ◄──┘
+//!       7 keeper ─► 8 feeds ─► 9 gateway ─► 10 admin door ─► 11 signals ◄┘
 //! ```
 
 mod signals;
@@ -21,6 +21,7 @@ use crate::audit_log::AuditLog;
 use crate::clock::{self, SystemClock};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::feeds;
 use crate::harden;
 use crate::history::JournalHistory;
 use crate::keeper::{self, Keeper};
@@ -96,6 +97,7 @@ struct Doors {
     metrics: Arc<pipeline::Metrics>,
     control: pipeline::ControlHandle,
     settlement: Option<Arc<settlement::Status>>,
+    feeds: Option<Arc<gateway::Feeds>>,
     upkeep: Arc<keeper::Figures>,
     health: Health,
 }
@@ -152,7 +154,8 @@ fn start(
     // 5 their threads
     let ingredients =
         Ingredients { stages, preparer, clock: Arc::clone(&clock), on_fatal: Arc::new(die) };
-    let (threads, publisher) = Runtime::start(ingredients).or_exit(Exit::Io, "cannot start")?;
+    let (threads, publisher, tap) =
+        Runtime::start(ingredients).or_exit(Exit::Io, "cannot start")?;
     // 6 settlement
     let seen = protocol::Sequence(report.last.settled_sequence);
     let settings = settle_settings(config, Settings::new(frame, epoch, config.history, seen));
@@ -175,12 +178,32 @@ fn start(
         base: snapshot.map(|taken| taken.meta),
         replayed_bytes: report.bytes,
     })?;
+    // 8 what is followed
+    let past = recover::past(config, frame);
+    let followed = feeds::Parts { tap, control: control.clone(), marks: Arc::clone(&marks), past };
+    let feeds = follow(config, followed)?;
     let (upkeep, health) = (keeper.figures(), threads.health());
     let Basin { pool, replies, .. } = basin;
     let lines = gateway::Lines { pool, publisher, replies, first_worker: 0 };
-    let doors =
-        Doors { frame, epoch, clock, lines, marks, metrics, control, settlement, upkeep, health };
+    let doors = Doors {
+        frame,
+        epoch,
+        clock,
+        lines,
+        marks,
+        metrics,
+        control,
+        settlement,
+        feeds,
+        upkeep,
+        health,
+    };
     Ok(Running { threads, settling, keeper, doors })
+}
+
+fn follow(config: &Config, parts: feeds::Parts) -> Result<Option<Arc<gateway::Feeds>>, Failure> {
+    let feeding = config.feeds.map(|limits| feeds::start(limits, parts));
+    feeding.transpose().or_exit(Exit::Io, "cannot start the threads of the feeds")
 }
 
 fn settle_settings(config: &Config, defaults: Settings) -> Settings {
@@ -216,14 +239,14 @@ async fn serve_doors(
     doors: Doors,
     audit_log: &Arc<AuditLog>,
 ) -> Result<(), Failure> {
-    let Doors { lines, marks, metrics, control, settlement, upkeep, health, .. } = doors;
+    let Doors { lines, marks, metrics, control, settlement, feeds, upkeep, health, .. } = doors;
     let (pool, replies) = (Arc::clone(&lines.pool), lines.replies.clone());
-    // 8 the doors of the clients
+    // 9 the doors of the clients
     let of = (doors.frame, doors.epoch);
     let keys = keys::open(config, of, settlement.as_ref())?;
     let settings = gateway_settings(config, audit_log);
-    let gateway = start_gateway(settings, &identity, lines, of, &doors.clock, keys)?;
-    // 9 the admin door
+    let gateway = start_gateway(settings, &identity, lines, of, &doors.clock, (keys, feeds))?;
+    // 10 the admin door
     let frame = Arc::new(Frame {
         marks,
         stages: metrics,
@@ -251,7 +274,7 @@ async fn serve_doors(
     let admin = admin::start(config.admin, Arc::clone(&frame) as Arc<_>).await?;
     let manager = Arc::new(Manager::from_environment());
     tokio::spawn(keep_house(identity, frame, Arc::clone(&manager)));
-    // 10 until a signal
+    // 11 until a signal
     let signal = signals::listen()?;
     // Whoever does not want to know may close the pipe.
     let _ = say!("listening quic={} https={https} admin={admin}", gateway.local_addr());
@@ -359,7 +382,7 @@ fn start_gateway(
     lines: gateway::Lines,
     (frame, epoch): (u128, u64),
     clock: &Arc<SystemClock>,
-    keys: Option<Arc<dyn gateway::KeyHistory>>,
+    (keys, feeds): (Option<Arc<dyn gateway::KeyHistory>>, Option<Arc<gateway::Feeds>>),
 ) -> Result<gateway::Gateway, Failure> {
     let (journal_clock, stamp_clock) = (Arc::clone(clock), Arc::clone(clock));
     let info = gateway::FrameInfo {
@@ -368,6 +391,7 @@ fn start_gateway(
         journal_ns: Box::new(move || journal_clock.now().journal_ns),
         monotonic_ns: Box::new(move || stamp_clock.monotonic_ns()),
         keys,
+        feeds,
     };
     gateway::Gateway::start(settings, Arc::clone(identity), lines, info)
         .or_exit(Exit::Io, "the doors (listen.quic, listen.https)")

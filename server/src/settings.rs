@@ -149,6 +149,13 @@ const SETTINGS: &[Setting] = &[
         "256",
         "memory that clients may have sent and nobody has taken, in MiB",
     ),
+    setting("feeds.enabled", "true", "serve GET /v1/events"),
+    setting("feeds.connections", "1024", "feeds at once"),
+    setting(
+        "feeds.tail_mib",
+        "64",
+        "memory for the latest history while somebody follows it, in MiB",
+    ),
     setting("log.level", "info", "filter of the log, as in tracing's EnvFilter"),
     setting("log.format", "text", "text or json"),
 ];

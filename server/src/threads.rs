@@ -14,7 +14,7 @@ use std::time::Duration;
 use journal::{AppendError, PrepareError, Preparer};
 use pipeline::{
     Cursors, EngineStage, Halt, JournalStage, Marks, Metrics, Progress, StageMetrics, Stages,
-    Stall, SyncStage, Watchdog,
+    Stall, SyncStage, Tap, Watchdog,
 };
 use ring::limits::GATE_TIMEOUT;
 use ring::{Gate, Positions, Publisher};
@@ -159,12 +159,12 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// Starts the threads; returns the publisher for the gateway workers.
+    /// Starts the threads; returns the publisher for the gateway workers, and what is followed.
     ///
     /// # Errors
     ///
     /// When the system refuses a thread.
-    pub(crate) fn start(ingredients: Ingredients) -> io::Result<(Self, Publisher)> {
+    pub(crate) fn start(ingredients: Ingredients) -> io::Result<(Self, Publisher, Tap)> {
         let Ingredients { mut stages, mut preparer, clock, on_fatal } = ingredients;
         // Before anybody is served; what fails here is met again by the threads.
         if !stages.open(&mut preparer, clock.now()) {
@@ -199,7 +199,7 @@ impl Runtime {
             ],
             shared,
         };
-        Ok((runtime, stages.publisher))
+        Ok((runtime, stages.publisher, stages.tap))
     }
 
     /// How the threads fare.

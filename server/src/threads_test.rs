@@ -67,7 +67,7 @@ fn rig() -> Rig {
     });
     let fatal = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&fatal);
-    let (runtime, publisher) = Runtime::start(Ingredients {
+    let (runtime, publisher, _) = Runtime::start(Ingredients {
         stages,
         preparer,
         clock: Arc::new(SystemClock::start(1, true).unwrap()),

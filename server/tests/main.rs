@@ -24,6 +24,7 @@ mod doctor;
 mod door;
 mod duplicates;
 mod examples;
+mod feeds;
 mod frame;
 mod full_disk;
 mod golden;

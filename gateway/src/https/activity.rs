@@ -84,6 +84,8 @@ struct Call {
     /// Room that its body takes.
     shares: Vec<Share>,
     begun: Option<Instant>,
+    /// Its answer has no end.
+    stays: bool,
 }
 
 /// When what was noted last time began.
@@ -104,7 +106,7 @@ impl Activity {
     pub(super) fn begin(&self, number: u64) {
         let mut state = self.state();
         state.head.clear();
-        state.calls.push(Call { number, owed: 0, shares: Vec::new(), begun: None });
+        state.calls.push(Call { number, owed: 0, shares: Vec::new(), begun: None, stays: false });
     }
 
     /// A call has ended; says what it was owed.
@@ -124,6 +126,14 @@ impl Activity {
         let mut state = self.state();
         let call = state.calls.iter_mut().find(|call| call.number == number);
         call.map(|call| call.owed += units).is_some()
+    }
+
+    /// The answer to a call has no end, and so no time to come to it.
+    pub(super) fn stay(&self, number: u64) {
+        let mut state = self.state();
+        if let Some(call) = state.calls.iter_mut().find(|call| call.number == number) {
+            call.stays = true;
+        }
     }
 
     /// Keeps room for the body of a call until [`Self::free`], at most until the call ends.
@@ -190,7 +200,7 @@ impl Activity {
             _ => None,
         };
         for call in &mut state.calls {
-            if has_passed(*call.begun.get_or_insert(now), patience.call) {
+            if !call.stays && has_passed(*call.begun.get_or_insert(now), patience.call) {
                 return Some(Stalled::Call);
             }
         }

@@ -11,6 +11,8 @@ mod audit;
 mod body;
 mod bulk;
 mod contract;
+mod event;
+mod events;
 mod examples;
 mod frame;
 mod holds;
@@ -53,6 +55,7 @@ fn operations() -> Vec<Operation> {
     operations.extend(holds::operations());
     operations.extend(supply::operations());
     operations.push(audit::operation());
+    operations.push(events::operation());
     operations.extend(contract::operations());
     operations
 }

@@ -196,6 +196,11 @@ impl Caller {
         self.number
     }
 
+    /// The answer has no end.
+    pub(crate) fn stays(&self) {
+        self.inner.activity.stay(self.number);
+    }
+
     /// Sends a request as a client made it, and gives back the body of a reply frame. `first` are
     /// its first slots, as many as are at hand; `fill` puts all of them into an empty vector.
     pub(crate) async fn send(

@@ -116,6 +116,7 @@ impl Frame {
             journal_ns: Box::new(|| JOURNAL_NS),
             monotonic_ns: Box::new(monotonic_ns),
             keys: self.keys.clone(),
+            feeds: None,
         };
         let gateway = Gateway::start(config, Arc::clone(&self.source), lines, info).unwrap();
         self.addr = gateway.local_addr();

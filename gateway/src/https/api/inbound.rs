@@ -40,12 +40,23 @@ impl FromRequest<Arc<Shared>> for Inbound {
     type Rejection = Problem;
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        Self::accepting(request, shared, ("application", "json")).await
+    }
+}
+
+impl Inbound {
+    /// A request whose answer is of this media type.
+    pub(crate) async fn accepting(
+        request: Request,
+        shared: &Arc<Shared>,
+        (kind, subtype): (&str, &str),
+    ) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let caller = parts.extensions.remove::<Caller>();
         let caller = caller.expect("the door puts the caller into every request");
-        if !accept::allows(&parts.headers, "application", "json") {
-            return Err(Problem::own(Own::NotAcceptable)
-                .detail("the answer is application/json, which Accept excludes"));
+        if !accept::allows(&parts.headers, kind, subtype) {
+            let detail = format!("the answer is {kind}/{subtype}, which Accept excludes");
+            return Err(Problem::own(Own::NotAcceptable).detail(detail));
         }
         let path = match RawPathParams::from_request_parts(&mut parts, shared).await {
             Ok(path) => Some(path),
@@ -53,9 +64,7 @@ impl FromRequest<Arc<Shared>> for Inbound {
         };
         Ok(Self { caller, shared: Arc::clone(shared), parts, path, body: Mutex::new(body) })
     }
-}
 
-impl Inbound {
     /// The headers.
     pub(crate) const fn headers(&self) -> &HeaderMap {
         &self.parts.headers

@@ -31,6 +31,8 @@ pub(crate) enum Sort {
     DryRun,
     /// A read of the engine.
     Read,
+    /// An answer without an end.
+    Feed,
     /// Answered by the door alone.
     Free,
 }

@@ -111,6 +111,15 @@ own! {
     /// The amount has more digits after the point than its asset.
     ScaleExceeded = 1018, "scale_exceeded", 422, No,
         "round to the asset's scale, which GET /v1/assets/{asset} tells";
+    /// What lies before that place is no longer kept.
+    HistoryGone = 1019, "history_gone", 410, No,
+        "begin at the place that the detail names, and with balances read after that";
+    /// The identity has as many feeds as it may.
+    TooManyFeeds = 1020, "too_many_feeds", 429, SameId, "close a feed before opening another";
+    /// The frame serves as many feeds as it may.
+    FeedsFull = 1021, "feeds_full", 503, SameId, "connect again after a moment";
+    /// The frame serves no feeds.
+    FeedsOff = 1022, "feeds_off", 501, No, "ask the operator to set feeds.enabled";
 }
 
 /// What a caller may do next.

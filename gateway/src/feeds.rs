@@ -1,0 +1,355 @@
+//! The feeds: what the engine tells of the history, on its way to those who follow it.
+//!
+//! ```text
+//!  engine stage ─► tap ─► pump ─► tail ─────────────► follower ─► its connection
+//!                 (server threads)                       ▲
+//!  journal ─────► retelling ─► round ─► queue ───────────┘ while it is behind the tail
+//! ```
+//!
+//! It starts no thread and reads no journal: the server's two threads drive it, one with
+//! [`Feeds::pump`], one with [`Feeds::next_round`]. Nobody here ever holds up the engine: who is
+//! too slow falls off the tail and is served from the journal until it meets the tail again.
+//! Invariant: a follower is given every effect that its filter takes behind the place where it
+//! began, once, in order.
+
+mod filter;
+mod follower;
+mod round;
+mod tail;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::OwnerId;
+use protocol::feed::{Followed, Interest, Place};
+use tokio::sync::{Notify, oneshot};
+
+use crate::limits::{FEED_LINGER, FEEDS_OF_ONE_MAX};
+pub use filter::{Filter, Whose};
+pub(crate) use follower::{Follower, News};
+pub use round::Round;
+use round::Runner;
+use tail::Tail;
+
+/// How many may follow, and how much is kept for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedLimits {
+    /// Followers at once.
+    pub followers_max: usize,
+    /// Bytes of the tail.
+    pub tail_size: usize,
+}
+
+/// Why somebody cannot follow, or no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// There are as many followers as there may be.
+    #[error("there are as many feeds as the frame serves; try again later")]
+    Full,
+    /// The identity follows as often as it may.
+    #[error("the identity has {FEEDS_OF_ONE_MAX} feeds, as many as it may; close one")]
+    TooMany,
+    /// What is asked for is no longer kept.
+    #[error("the history before sequence {first} is no longer kept; begin with after={}, and take \
+             what was before from balances or SQL", first.saturating_sub(1))]
+    Gone {
+        /// The first sequence that can be told.
+        first: u64,
+    },
+    /// The history has not come that far.
+    #[error("the history ends with sequence {last}; `after` is beyond it")]
+    Ahead {
+        /// Its last sequence.
+        last: u64,
+    },
+    /// The journal cannot be read.
+    #[error("the journal cannot be read now; try again later")]
+    Unreadable,
+    /// The frame ends, or takes too long.
+    #[error("the frame shuts down, or is too busy; try again later")]
+    Unavailable,
+}
+
+/// What the pump's thread finds out.
+pub trait Present {
+    /// Has the engine tell of this from now on; gives the last sequence of which it did not yet.
+    fn follow(&mut self, interest: Option<Interest>) -> Option<u64>;
+    /// The last sequence executed. What was told of it before is given by the next ones.
+    fn executed(&mut self) -> u64;
+    /// The next effects that were told.
+    fn next(&mut self) -> Option<Vec<Followed>>;
+    /// The last sequence of which effects were left out.
+    fn left_out(&mut self) -> u64;
+    /// The last sequence that is durable.
+    fn durable(&mut self) -> u64;
+    /// The lowest sequence behind which the journal can tell everything.
+    fn reaches_back_to(&mut self) -> Option<u64>;
+}
+
+/// The feeds of one frame.
+pub struct Feeds {
+    limits: FeedLimits,
+    state: Mutex<State>,
+    /// Where the pump waits for followers.
+    pumped: Condvar,
+    /// Where the rounds wait for those who are behind.
+    behind: Condvar,
+    /// As the tail's, so that rounds need no lock to look.
+    floor: AtomicU64,
+    numbers: AtomicU64,
+}
+
+/// Those who follow the same.
+#[derive(Default)]
+struct Topic {
+    /// The engine tells of it behind this sequence.
+    since: Option<u64>,
+    members: HashMap<u64, Arc<Notify>>,
+    /// When the last one left.
+    left: Option<Instant>,
+}
+
+/// Somebody who has come and does not follow yet.
+struct Joining {
+    whose: Whose,
+    after: Option<Place>,
+    answer: oneshot::Sender<Result<Start, FeedError>>,
+}
+
+/// Where a follower begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Start {
+    place: Place,
+    /// The tail has everything of it behind this sequence, if it is not below the floor.
+    since: u64,
+}
+
+struct State {
+    tail: Tail,
+    topics: HashMap<Whose, Topic>,
+    /// What the engine was last told to tell has to be told anew.
+    is_stale: bool,
+    joining: Vec<Joining>,
+    waiting: Vec<Runner>,
+    by_identity: HashMap<OwnerId, usize>,
+    open: usize,
+    is_closed: bool,
+}
+
+impl Feeds {
+    /// Without followers.
+    #[must_use]
+    pub fn new(limits: FeedLimits) -> Arc<Self> {
+        let state = State {
+            tail: Tail::new(limits.tail_size / size_of::<Followed>()),
+            topics: HashMap::new(),
+            is_stale: false,
+            joining: Vec::new(),
+            waiting: Vec::new(),
+            by_identity: HashMap::new(),
+            open: 0,
+            is_closed: false,
+        };
+        Arc::new(Self {
+            limits,
+            state: Mutex::new(state),
+            pumped: Condvar::new(),
+            behind: Condvar::new(),
+            floor: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
+        })
+    }
+
+    /// Ends every feed, and both threads.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.is_closed = true;
+        state.joining.clear();
+        state.waiting.clear();
+        state
+            .topics
+            .values()
+            .flat_map(|topic| topic.members.values())
+            .for_each(|it| it.notify_one());
+        drop(state);
+        self.pumped.notify_all();
+        self.behind.notify_all();
+    }
+
+    /// Waits up to `pause`, or as long as nobody follows, and then carries what was told to the
+    /// tail; false when the feeds are closed.
+    pub fn pump(&self, present: &mut impl Present, pause: Duration) -> bool {
+        let mut state = self.state();
+        if state.topics.is_empty() && !state.is_stale {
+            let none = |state: &mut State| state.joining.is_empty() && !state.is_closed;
+            state = self.pumped.wait_while(state, none).unwrap_or_else(PoisonError::into_inner);
+        } else {
+            let none = |state: &mut State| state.joining.is_empty() && !state.is_closed;
+            let waited = self.pumped.wait_timeout_while(state, pause, none);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if state.is_closed {
+            return false;
+        }
+        let joining = std::mem::take(&mut state.joining);
+        let interest = state.attend(&joining);
+        drop(state);
+        if let Some(interest) = interest {
+            let since = present.follow(interest);
+            let mut state = self.state();
+            state.grant(since);
+            if since.is_none() {
+                // Whoever waits too long is told so by itself.
+                state.joining.extend(joining);
+                drop(state);
+                std::thread::sleep(pause);
+                return true;
+            }
+        }
+        self.carry(present);
+        for one in joining {
+            self.begin(one, present);
+        }
+        true
+    }
+
+    /// Carries what was told to the tail.
+    fn carry(&self, present: &mut impl Present) {
+        let executed = present.executed();
+        while let Some(block) = present.next() {
+            let mut state = self.state();
+            let State { tail, topics, .. } = &mut *state;
+            tail.append(&block, |owner| wake(topics, Whose::Owner(owner)));
+            wake(topics, Whose::All);
+        }
+        let left_out = present.left_out();
+        let mut state = self.state();
+        state.tail.raise(executed, left_out);
+        self.floor.store(state.tail.floor(), Ordering::Release);
+    }
+
+    /// Tells one who has come where it begins.
+    fn begin(&self, joining: Joining, present: &mut impl Present) {
+        let state = self.state();
+        let since = state.topics.get(&joining.whose).and_then(|topic| topic.since);
+        let (floor, through) = (state.tail.floor(), state.tail.through());
+        drop(state);
+        let answer = since.ok_or(FeedError::Unavailable).and_then(|since| {
+            let covered = Place::after(since.max(floor));
+            let place = joining.after.unwrap_or(Place::after(since.max(through)));
+            if place.sequence() > through.max(since) {
+                let last = present.durable();
+                if place.sequence() > last {
+                    return Err(FeedError::Ahead { last });
+                }
+            }
+            if place < covered {
+                let reach = present.reaches_back_to().ok_or(FeedError::Unreadable)?;
+                if place.whole() < reach {
+                    return Err(FeedError::Gone { first: reach.saturating_add(1) });
+                }
+            }
+            Ok(Start { place, since })
+        });
+        // Whoever no longer waits has left.
+        let _ = joining.answer.send(answer);
+    }
+
+    /// The next ones who are behind, to be told from the journal; waits for them. Nothing when the
+    /// feeds are closed.
+    #[must_use]
+    pub fn next_round(self: &Arc<Self>) -> Option<Round> {
+        let none = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
+        let waited = self.behind.wait_while(self.state(), none);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.is_closed {
+            return None;
+        }
+        let runners = std::mem::take(&mut state.waiting);
+        drop(state);
+        Some(Round::new(Arc::clone(self), runners))
+    }
+
+    /// Whether they have ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state().is_closed
+    }
+
+    /// Followers now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.state().open
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(topics: &HashMap<Whose, Topic>, whose: Whose) {
+    if let Some(topic) = topics.get(&whose) {
+        topic.members.values().for_each(|member| member.notify_one());
+    }
+}
+
+impl State {
+    /// Takes up what those who join want, and gives up what nobody has wanted for a while. What
+    /// the engine is to tell from now on, if that changes.
+    fn attend(&mut self, joining: &[Joining]) -> Option<Option<Interest>> {
+        let now = Instant::now();
+        let before = self.topics.len();
+        let has_lingered = |topic: &Topic| {
+            topic.left.is_some_and(|left| now.saturating_duration_since(left) >= FEED_LINGER)
+        };
+        let tail = &mut self.tail;
+        self.topics.retain(|whose, topic| {
+            let stays = !has_lingered(topic) || joining.iter().any(|it| it.whose == *whose);
+            if let (false, Whose::Owner(owner)) = (stays, whose) {
+                tail.unwatch(*owner);
+            }
+            stays
+        });
+        self.is_stale |= self.topics.len() < before;
+        if self.topics.is_empty() {
+            self.tail.clear();
+        }
+        for one in joining {
+            if let Whose::Owner(owner) = one.whose {
+                self.tail.watch(owner);
+            }
+            let topic = self.topics.entry(one.whose).or_default();
+            self.is_stale |= topic.since.is_none();
+            if topic.members.is_empty() {
+                // Should it not come to that after all.
+                topic.left = Some(now);
+            }
+        }
+        self.is_stale.then(|| filter::interest(self.topics.keys().copied()))
+    }
+
+    /// The engine tells of everything that is followed behind `since`; nothing: it did not answer.
+    fn grant(&mut self, since: Option<u64>) {
+        let Some(since) = since else {
+            return;
+        };
+        self.is_stale = false;
+        for topic in self.topics.values_mut() {
+            topic.since.get_or_insert(since);
+        }
+    }
+}
+
+impl fmt::Debug for Feeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feeds").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "feeds/feeds_test.rs"]
+mod tests;

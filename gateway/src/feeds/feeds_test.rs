@@ -1,0 +1,303 @@
+//! Followers over a made-up engine and journal: whatever their pace, each is told its part of the
+//! history, once and in order.
+
+use std::collections::VecDeque;
+use std::thread::JoinHandle;
+
+use protocol::effect::{Effect, Event};
+
+use super::*;
+
+const QUIET: Duration = Duration::from_millis(20);
+
+/// An engine that tells, and its journal.
+#[derive(Default)]
+struct World {
+    history: Vec<Followed>,
+    executed: u64,
+    interest: Option<Interest>,
+    told: VecDeque<Vec<Followed>>,
+    left_out: u64,
+    /// What the journal no longer holds.
+    forgotten: u64,
+    rounds: usize,
+}
+
+impl World {
+    /// One more command: a payment and its fee, now and then left out by the tap.
+    fn pay(&mut self, is_left_out: bool) {
+        self.executed += 1;
+        let n = self.executed;
+        let leg = |leg, debit, credit| Followed {
+            effect: Effect {
+                sequence: n,
+                leg,
+                event: Event::TokensTransferred.number() + leg,
+                asset: 1,
+                debit,
+                credit,
+                ..Effect::default()
+            },
+            command: u128::from(n),
+            ..Followed::default()
+        };
+        let debit = u128::from(n % 5) + 1;
+        let legs = [leg(0, debit, u128::from(n % 3) + 1), leg(1, debit, 100)];
+        self.history.extend(legs);
+        let Some(interest) = &self.interest else {
+            return;
+        };
+        let wanted = legs.iter().filter(|one| interest.wants_effect(&one.effect));
+        let block: Vec<_> = wanted.copied().collect();
+        match (block.is_empty(), is_left_out) {
+            (true, _) => {}
+            (false, true) => self.left_out = n,
+            (false, false) => self.told.push_back(block),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Present for Shared {
+    fn follow(&mut self, interest: Option<Interest>) -> Option<u64> {
+        let mut world = self.world();
+        world.interest = interest;
+        Some(world.executed)
+    }
+
+    fn executed(&mut self) -> u64 {
+        self.world().executed
+    }
+
+    fn next(&mut self) -> Option<Vec<Followed>> {
+        self.world().told.pop_front()
+    }
+
+    fn left_out(&mut self) -> u64 {
+        self.world().left_out
+    }
+
+    fn durable(&mut self) -> u64 {
+        self.world().executed
+    }
+
+    fn reaches_back_to(&mut self) -> Option<u64> {
+        Some(self.world().forgotten)
+    }
+}
+
+/// The feeds with their two threads.
+struct Running {
+    feeds: Arc<Feeds>,
+    shared: Shared,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    fn new(followers_max: usize, entries: usize) -> Self {
+        let tail_size = entries * size_of::<Followed>();
+        let feeds = Feeds::new(FeedLimits { followers_max, tail_size });
+        let shared = Shared::default();
+        let (pumped, mut present) = (Arc::clone(&feeds), shared.clone());
+        let pump = move || while pumped.pump(&mut present, Duration::from_millis(1)) {};
+        let (told, journal) = (Arc::clone(&feeds), shared.clone());
+        let rounds = move || {
+            while let Some(mut round) = told.next_round() {
+                journal.world().rounds += 1;
+                retell(&journal, &mut round);
+            }
+        };
+        let threads = vec![std::thread::spawn(pump), std::thread::spawn(rounds)];
+        Self { feeds, shared, threads }
+    }
+
+    fn pay(&self, count: usize) {
+        (0..count).for_each(|_| self.shared.world().pay(false));
+    }
+
+    async fn join(&self, whose: Whose, after: Option<&str>) -> Result<Follower, FeedError> {
+        let after = after.map(|text| Place::parse(text).unwrap());
+        self.feeds.join(7, Filter::of(whose), after, QUIET).await
+    }
+
+    fn stop(self) {
+        self.feeds.close();
+        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+}
+
+/// The replay: three commands a record, from before what is wanted.
+fn retell(journal: &Shared, round: &mut Round) {
+    let mut at = round.after().saturating_sub(4);
+    let mut interest = round.interest();
+    while !round.is_done() {
+        let world = journal.world();
+        let through = (at + 3).min(world.executed);
+        let record = world.history.iter().filter(|one| {
+            let sequence = one.effect.sequence;
+            at < sequence && sequence <= through && interest.wants_effect(&one.effect)
+        });
+        let record: Vec<_> = record.copied().collect();
+        drop(world);
+        at = through;
+        round.tell(&record, at);
+        if let Some(more) = round.take_in() {
+            interest = interest.and(&more);
+        }
+    }
+}
+
+/// Reads until everything behind `after` that there is has come; with pauses, if it is slow.
+async fn read(follower: &mut Follower, wanted: usize, pause: Duration) -> Vec<Followed> {
+    let mut got = Vec::new();
+    while got.len() < wanted {
+        match follower.next().await {
+            News::Events(events) => got.extend(events),
+            News::Progress(_) | News::Quiet => {}
+            News::Ended(error) => panic!("{error}"),
+        }
+        tokio::time::sleep(pause).await;
+    }
+    got
+}
+
+fn part(shared: &Shared, whose: Whose, after: Place) -> Vec<Followed> {
+    let filter = Filter::of(whose);
+    let world = shared.world();
+    let wanted = world.history.iter().filter(|one| one.place() > after && filter.takes(one));
+    wanted.copied().collect()
+}
+
+#[tokio::test]
+async fn followers_at_any_pace_are_told_everything_once() {
+    let running = Running::new(20, 40);
+    running.pay(100);
+    let mut readers = Vec::new();
+    for whose in [Whose::All, Whose::Owner(2), Whose::Owner(100), Whose::Owner(9)] {
+        for (after, pause_ms) in [(None, 0), (Some("0"), 0), (Some("50.0"), 3), (Some("99"), 7)] {
+            let mut follower = running.join(whose, after).await.unwrap();
+            let shared = running.shared.clone();
+            readers.push(tokio::spawn(async move {
+                let start = follower.place();
+                let mut got = Vec::new();
+                let pause = Duration::from_millis(pause_ms);
+                loop {
+                    match follower.next().await {
+                        News::Events(events) => got.extend(events),
+                        News::Progress(_) | News::Quiet => {}
+                        News::Ended(error) => panic!("{error}"),
+                    }
+                    tokio::time::sleep(pause).await;
+                    let wanted = part(&shared, whose, start);
+                    if shared.world().executed == 2_000 && got.len() >= wanted.len() {
+                        assert_eq!(got, wanted, "{whose:?} behind {start}");
+                        break;
+                    }
+                }
+            }));
+        }
+    }
+    for n in 0..1_900 {
+        running.shared.world().pay(n % 331 == 330);
+        if n % 10 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert!(running.shared.world().rounds > 0);
+    assert_eq!(running.feeds.open(), 0);
+    running.stop();
+}
+
+#[tokio::test]
+async fn one_who_comes_back_is_told_from_the_tail() {
+    let running = Running::new(20, 1_000);
+    running.pay(10);
+    let mut first = running.join(Whose::Owner(1), None).await.unwrap();
+    running.pay(10);
+    let got = read(&mut first, 1, Duration::ZERO).await;
+    drop(first);
+    running.pay(10);
+    let place = got[0].place();
+    let mut again = running.join(Whose::Owner(1), Some(&place.to_string())).await.unwrap();
+    let wanted = part(&running.shared, Whose::Owner(1), place);
+    assert_eq!(read(&mut again, wanted.len(), Duration::ZERO).await, wanted);
+    assert_eq!(running.shared.world().rounds, 0);
+    running.stop();
+}
+
+#[tokio::test]
+async fn one_for_whom_there_is_nothing_hears_how_far_the_history_is() {
+    let running = Running::new(20, 1_000);
+    running.pay(10);
+    for after in [None, Some("3")] {
+        let mut follower = running.join(Whose::Owner(77), after).await.unwrap();
+        running.pay(10);
+        let executed = running.shared.world().executed;
+        loop {
+            match follower.next().await {
+                News::Progress(place) if place == Place::after(executed) => break,
+                News::Progress(_) | News::Quiet => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    running.stop();
+}
+
+#[tokio::test]
+async fn refusals_are_typed() {
+    let running = Running::new(FEEDS_OF_ONE_MAX + 1, 1_000);
+    running.pay(10);
+    running.shared.world().forgotten = 4;
+    let refused = |refused: Result<Follower, FeedError>| refused.err().unwrap();
+    let gone = running.join(Whose::All, Some("3")).await;
+    assert_eq!(refused(gone), FeedError::Gone { first: 5 });
+    assert!(running.join(Whose::All, Some("4")).await.is_ok());
+    let ahead = running.join(Whose::All, Some("11")).await;
+    assert_eq!(refused(ahead), FeedError::Ahead { last: 10 });
+    let mut open = Vec::new();
+    for _ in 0..FEEDS_OF_ONE_MAX {
+        open.push(running.join(Whose::All, None).await.unwrap());
+    }
+    assert_eq!(refused(running.join(Whose::All, None).await), FeedError::TooMany);
+    let other = running.feeds.join(8, Filter::of(Whose::All), None, QUIET).await;
+    let full = running.feeds.join(9, Filter::of(Whose::All), None, QUIET).await;
+    assert_eq!(refused(full), FeedError::Full);
+    drop(other);
+    open.pop();
+    assert!(running.join(Whose::All, None).await.is_ok());
+    let mut last = open.pop().unwrap();
+    running.feeds.close();
+    assert_eq!(last.next().await, News::Ended(FeedError::Unavailable));
+    let closed = running.join(Whose::All, None).await;
+    assert_eq!(refused(closed), FeedError::Unavailable);
+    running.stop();
+}
+
+/// One who takes nothing of a round is put off, and the others go on.
+#[tokio::test]
+async fn who_takes_nothing_holds_nobody_up() {
+    let running = Running::new(20, 10);
+    running.pay(4_000);
+    let mut stuck = running.join(Whose::All, Some("0")).await.unwrap();
+    assert!(matches!(stuck.next().await, News::Events(_)));
+    let mut other = running.join(Whose::All, Some("0")).await.unwrap();
+    let wanted = part(&running.shared, Whose::All, Place::after(0));
+    assert_eq!(read(&mut other, wanted.len(), Duration::ZERO).await, wanted);
+    // And it is served when it takes again.
+    let place = stuck.place();
+    let rest = part(&running.shared, Whose::All, place);
+    assert_eq!(read(&mut stuck, rest.len(), Duration::ZERO).await, rest);
+    running.stop();
+}

@@ -1,0 +1,261 @@
+//! One follower: where it stands, and what it is told next, from the tail or by a round.
+//!
+//! It waits as long as it likes; nobody waits for it. Invariant: its place only rises, and
+//! whatever it has been given lies at or before it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use protocol::OwnerId;
+use protocol::feed::{Followed, Place};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::round::{Runner, Told};
+use super::{FeedError, Feeds, Filter, Joining, Start};
+use crate::limits::{
+    FEED_BLOCK_MAX, FEED_JOIN_TIMEOUT, FEED_QUEUE_BLOCKS, FEED_SETTLE, FEEDS_OF_ONE_MAX,
+};
+
+/// What a follower is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// The next effects, at least one.
+    Events(Vec<Followed>),
+    /// Nothing of interest lies at or before this place any more.
+    Progress(Place),
+    /// Nothing for a while.
+    Quiet,
+    /// It cannot be told more.
+    Ended(FeedError),
+}
+
+/// See the module.
+pub(crate) struct Follower {
+    seat: Seat,
+    filter: Filter,
+    place: Place,
+    /// The last place that was told.
+    said: Place,
+    since: u64,
+    /// Set by whoever adds to the tail.
+    notify: Arc<Notify>,
+    /// While it is behind the tail.
+    catching_up: Option<mpsc::Receiver<Told>>,
+    quiet: Duration,
+    /// When it last said something, and how long it may say nothing after that.
+    last_said: (Instant, Duration),
+}
+
+/// A place among the followers; dropped, it is free.
+struct Seat {
+    feeds: Arc<Feeds>,
+    principal: OwnerId,
+    filter: Filter,
+    number: u64,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.feeds.state();
+        state.open -= 1;
+        if let Some(count) = state.by_identity.get_mut(&self.principal) {
+            *count -= 1;
+            if *count == 0 {
+                state.by_identity.remove(&self.principal);
+            }
+        }
+        if let Some(topic) = state.topics.get_mut(&self.filter.whose) {
+            topic.members.remove(&self.number);
+            if topic.members.is_empty() {
+                topic.left = Some(std::time::Instant::now());
+            }
+        }
+    }
+}
+
+impl Feeds {
+    /// A place for `principal`, from which `filter` is followed behind `after`, or from now on. It
+    /// says something at least every `quiet`.
+    pub(crate) async fn join(
+        self: &Arc<Self>,
+        principal: OwnerId,
+        filter: Filter,
+        after: Option<Place>,
+        quiet: Duration,
+    ) -> Result<Follower, FeedError> {
+        let seat = self.seat(principal, filter)?;
+        let (answer, answered) = oneshot::channel();
+        self.state().joining.push(Joining { whose: filter.whose, after, answer });
+        self.pumped.notify_all();
+        let start = timeout(FEED_JOIN_TIMEOUT, answered).await;
+        let Ok(Ok(start)) = start else {
+            return Err(FeedError::Unavailable);
+        };
+        let Start { place, since } = start?;
+        let notify = Arc::new(Notify::new());
+        let mut state = self.state();
+        if state.is_closed {
+            return Err(FeedError::Unavailable);
+        }
+        let topic = state.topics.entry(filter.whose).or_default();
+        topic.members.insert(seat.number, Arc::clone(&notify));
+        topic.left = None;
+        drop(state);
+        let last_said = (Instant::now(), quiet);
+        let (said, catching_up) = (place, None);
+        Ok(Follower { seat, filter, place, said, since, notify, catching_up, quiet, last_said })
+    }
+
+    fn seat(self: &Arc<Self>, principal: OwnerId, filter: Filter) -> Result<Seat, FeedError> {
+        let mut state = self.state();
+        if state.is_closed {
+            return Err(FeedError::Unavailable);
+        }
+        if state.open >= self.limits.followers_max {
+            return Err(FeedError::Full);
+        }
+        let count = state.by_identity.entry(principal).or_default();
+        if *count >= FEEDS_OF_ONE_MAX {
+            return Err(FeedError::TooMany);
+        }
+        *count += 1;
+        state.open += 1;
+        drop(state);
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        Ok(Seat { feeds: Arc::clone(self), principal, filter, number })
+    }
+}
+
+/// What a look at the tail found.
+enum Look {
+    Events(Vec<Followed>),
+    /// There may be more behind the place that was reached.
+    Passed,
+    /// Everything has been told through this sequence.
+    Even(u64),
+    /// The tail does not reach back to it.
+    Behind,
+    Closed,
+}
+
+impl Follower {
+    /// Where it stands.
+    pub(crate) const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// What comes next; waits for it. It may be dropped half way and asked again.
+    pub(crate) async fn next(&mut self) -> News {
+        let news = loop {
+            let due = self.last_said.0 + self.last_said.1;
+            let news = match &mut self.catching_up {
+                Some(told) => {
+                    let heard = tokio::select! {
+                        biased;
+                        told = timeout_at(due, told.recv()) => told.map(Some),
+                        () = self.notify.notified() => Ok(None),
+                    };
+                    match heard {
+                        Ok(Some(told)) => self.hear(told),
+                        // Of the tail, which it has not come to yet; or the end.
+                        Ok(None) if self.seat.feeds.is_closed() => {
+                            Some(News::Ended(FeedError::Unavailable))
+                        }
+                        Ok(None) => None,
+                        Err(_) => Some(News::Quiet),
+                    }
+                }
+                None => match self.look() {
+                    Look::Events(events) => Some(News::Events(events)),
+                    Look::Passed => None,
+                    Look::Closed => Some(News::Ended(FeedError::Unavailable)),
+                    Look::Behind => {
+                        self.fall_back();
+                        None
+                    }
+                    Look::Even(through) => match timeout_at(due, self.notify.notified()).await {
+                        Ok(()) => None,
+                        Err(_) => Some(self.rest_at(through)),
+                    },
+                },
+            };
+            if let Some(news) = news {
+                break news;
+            }
+            // A long way without anything of interest is no reason to keep others waiting.
+            tokio::task::yield_now().await;
+        };
+        // Behind the last of some effects it is soon told that there are no more for now.
+        let pause = match &news {
+            News::Events(_) => self.quiet.min(FEED_SETTLE),
+            _ => self.quiet,
+        };
+        self.last_said = (Instant::now(), pause);
+        match &news {
+            News::Events(events) => self.said = events.last().map_or(self.said, Followed::place),
+            News::Progress(place) => self.said = *place,
+            News::Quiet | News::Ended(_) => {}
+        }
+        news
+    }
+
+    fn rest_at(&mut self, through: u64) -> News {
+        self.place = self.place.max(Place::after(through));
+        if self.place == self.said { News::Quiet } else { News::Progress(self.place) }
+    }
+
+    fn hear(&mut self, told: Option<Told>) -> Option<News> {
+        match told {
+            Some(Told::Events(events)) => {
+                if let Some(last) = events.last() {
+                    self.place = last.place();
+                }
+                Some(News::Events(events))
+            }
+            Some(Told::Progress(place)) => {
+                self.place = self.place.max(place);
+                Some(News::Progress(self.place))
+            }
+            Some(Told::Even(place)) => {
+                self.place = self.place.max(place);
+                self.catching_up = None;
+                None
+            }
+            Some(Told::Failed(error)) => Some(News::Ended(error)),
+            None => Some(News::Ended(FeedError::Unavailable)),
+        }
+    }
+
+    fn look(&mut self) -> Look {
+        let state = self.seat.feeds.state();
+        if state.is_closed {
+            return Look::Closed;
+        }
+        if self.place < Place::after(self.since.max(state.tail.floor())) {
+            return Look::Behind;
+        }
+        let mut events = Vec::new();
+        let place = state.tail.collect(&self.filter, self.place, FEED_BLOCK_MAX, &mut events);
+        let has_moved = place > self.place;
+        let through = state.tail.through();
+        drop(state);
+        self.place = place;
+        match (events.is_empty(), has_moved) {
+            (false, _) => Look::Events(events),
+            (true, true) => Look::Passed,
+            (true, false) => Look::Even(through),
+        }
+    }
+
+    /// Waits for a round.
+    fn fall_back(&mut self) {
+        let (sender, receiver) = mpsc::channel(FEED_QUEUE_BLOCKS);
+        self.catching_up = Some(receiver);
+        let runner = Runner::new(self.filter, self.place, self.since, sender);
+        let feeds = &self.seat.feeds;
+        feeds.state().waiting.push(runner);
+        feeds.behind.notify_all();
+    }
+}

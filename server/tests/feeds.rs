@@ -1,0 +1,240 @@
+//! The event feed as consumers meet it: whoever keeps its place with its own state has exactly the
+//! engine's balances, however often it is killed; and nobody follows what it may not see.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use loadgen::pace::{Arrivals, OpenLoop};
+use loadgen::{Driver, Load};
+use serde_json::Value;
+
+use crate::books;
+use crate::frame::Frame;
+
+const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
+const BOB: &str = "01900000-0000-7000-8000-00000000000b";
+/// Deaths of the consumer.
+const KILLS: u64 = 100;
+
+/// Slow enough for a consumer in Python that is mostly dead.
+const STEADY: Load = Load {
+    accounts: 50,
+    batch: 4,
+    connections: 1,
+    open: Some(OpenLoop { rate: 400.0, arrivals: Arrivals::Poisson }),
+    ..books::SMALL
+};
+
+fn follow(frame: &Frame, state: &Path, more: &[&str]) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let python = std::env::var_os("BEZANT_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let mut program = Command::new(python);
+    program.arg("-B").arg(root.join("examples/python/follow.py"));
+    program.arg(format!("https://localhost:{}", frame.https().port()));
+    program.arg(frame.identity("auditor", "reader")).arg(state).args(more);
+    program.stdin(Stdio::null());
+    program
+}
+
+/// Every balance that differs between the consumer's book and what SQL has settled.
+const COMPARE: &str = "
+import sqlite3, sys
+mine, theirs = (sqlite3.connect(path) for path in sys.argv[1:])
+names = {}
+def name(owner):
+    number = int(owner.replace('-', ''), 16)
+    return number
+book = {(name(o), a, b): int(m) for o, a, b, m in mine.execute('SELECT * FROM balances')
+        if '-' in o and int(m)}
+sql = {}
+for o, a, liquid, held in theirs.execute('SELECT owner, asset, liquid, held FROM account_balances'):
+    if name(o) >> 64:
+        sql[(name(o), a, 'liquid')] = int(liquid)
+        sql[(name(o), a, 'held')] = int(held)
+sql = {key: value for key, value in sql.items() if value}
+system = lambda rows: sum(int(row[0]) for row in rows)
+frames = system(mine.execute('SELECT minor FROM balances WHERE owner NOT LIKE \"%-%\"'))
+settled = sum(int(l) + int(h) for o, l, h in
+              theirs.execute('SELECT owner, liquid, held FROM account_balances')
+              if not name(o) >> 64)
+assert book == sql, set(book.items()) ^ set(sql.items())
+assert frames == settled, (frames, settled)
+print(len(book), 'balances agree')
+";
+
+fn compared(book: &Path, sqlite: &Path) -> String {
+    let python = std::env::var_os("BEZANT_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let output = Command::new(python).args(["-c", COMPARE]).args([book, sqlite]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn kill(mut child: Child) {
+    let ended = child.try_wait().unwrap();
+    assert!(ended.is_none(), "the consumer ended by itself: {ended:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_consumer_killed_a_hundred_times_has_the_engines_balances() {
+    books::run(async {
+        // A tail so small that whoever is away for a moment is served from the journal.
+        let mut frame = Frame::with(&[], &["feeds.tail_mib=1"]);
+        frame.start();
+        let book = frame.beside("book.sqlite");
+        let mut driver = Driver::prepare(&frame.target(), STEADY).await.unwrap();
+        let killing = async {
+            for n in 0..KILLS {
+                let child = follow(&frame, &book, &[]).spawn().unwrap();
+                // From before its first byte to long after: 60 to 260 ms.
+                let alive_ms = 60 + n * 7_919 % 200;
+                tokio::time::sleep(Duration::from_millis(alive_ms)).await;
+                kill(child);
+            }
+        };
+        books::drive_until(&frame, &mut driver, killing).await;
+        books::agree(&frame, &mut driver).await;
+        frame.wait_settled();
+        let executed = format!("{:.0}", frame.figure("bezant_executed_sequence"));
+        let output = follow(&frame, &book, &["--until", &executed]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = compared(&book, &frame.sqlite());
+        assert!(said.contains("balances agree"), "{said}");
+        frame.stop();
+        frame.is_sound();
+        // And so has one that comes only now, after a start, to a journal that is past.
+        frame.start();
+        let late = frame.beside("late.sqlite");
+        let output = follow(&frame, &late, &["--until", &executed]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        compared(&late, &frame.sqlite());
+        frame.stop();
+    });
+}
+
+/// One identity with curl.
+struct Curl<'a> {
+    frame: &'a Frame,
+    identity: PathBuf,
+}
+
+impl<'a> Curl<'a> {
+    fn new(frame: &'a Frame, role: &str, name: &str) -> Self {
+        Self { frame, identity: frame.identity(role, name) }
+    }
+
+    fn command(&self, path: &str) -> Command {
+        let file = |name: &str| self.identity.join(name);
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--no-buffer", "--max-time", "60"]).stdin(Stdio::null());
+        curl.arg("--cacert").arg(file("bundle.pem"));
+        curl.arg("--cert").arg(file("svid.pem")).arg("--key").arg(file("svid.key"));
+        curl.arg(format!("https://localhost:{}{path}", self.frame.https().port()));
+        curl
+    }
+
+    /// A refusal: its status and its title.
+    fn refused(&self, path: &str) -> (u64, String) {
+        let output = self.command(path).output().unwrap();
+        let problem: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (problem["status"].as_u64().unwrap(), problem["title"].as_str().unwrap().to_owned())
+    }
+
+    /// Reads a feed until it has said `last`; the whole text.
+    fn until(&self, path: &str, last: &str) -> String {
+        let mut child = self.command(path).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let (mut text, mut piece) = (Vec::new(), [0; 4_096]);
+        while !String::from_utf8_lossy(&text).contains(last) {
+            let count = out.read(&mut piece).unwrap();
+            assert!(count > 0, "no {last} in:\n{}", String::from_utf8_lossy(&text));
+            text.extend_from_slice(&piece[..count]);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        String::from_utf8(text).unwrap()
+    }
+}
+
+fn shell(frame: &Frame, role: &str, name: &str, words: &[&str]) {
+    let (server, identity) = (frame.quic().to_string(), frame.identity(role, name));
+    let identity = identity.display().to_string();
+    let start = ["client", "--server", &server, "--identity", &identity];
+    frame.ends_with(0, &[&start, words].concat());
+}
+
+/// The data of the events `name` in a feed.
+fn data(text: &str, name: &str) -> Vec<Value> {
+    let named = format!("event: {name}\n");
+    let events = text.split("\n\n").filter(|event| event.contains(&named));
+    let data = events.filter_map(|event| event.split_once("data: "));
+    data.map(|(_, json)| serde_json::from_str(json).unwrap()).collect()
+}
+
+#[test]
+fn everybody_follows_what_it_may_see_and_nothing_else() {
+    let mut frame = Frame::new();
+    frame.start();
+    shell(&frame, "registry", "north", &["open", ALICE]);
+    shell(&frame, "registry", "north", &["open", BOB]);
+    shell(&frame, "mint", "royal", &["issue", ALICE, "1000"]);
+    shell(&frame, "agent", ALICE, &["pay", ALICE, BOB, "12.5"]);
+    shell(&frame, "mint", "royal", &["issue", BOB, "1"]);
+    let paid = |text: &str| data(text, "TokensTransferred");
+    let reader = Curl::new(&frame, "auditor", "reader");
+    let all = reader.until("/v1/events?after=0", "\"1.000000\"");
+    let issued = data(&all, "TokensIssued");
+    assert_eq!((issued.len(), paid(&all).len()), (2, 1));
+    assert_eq!(issued[0]["amount"], "1000.000000");
+    assert_eq!(issued[0]["credit"]["after"], "1000.000000");
+    let transfer = &paid(&all)[0];
+    assert_eq!(transfer["debit"]["owner"], ALICE);
+    assert!(transfer["debit"]["after"].is_string() && transfer["credit"]["after"].is_string());
+    assert!(transfer["id"].is_string() && transfer["time"].as_u64() > Some(1_600_000_000_000));
+    // An agent hears of its own account, and no balance of another.
+    let alice = Curl::new(&frame, "agent", ALICE);
+    let hers = alice.until("/v1/events?after=0", "TransactionFeeCollected");
+    assert!(paid(&hers)[0]["debit"]["after"].is_string());
+    assert_eq!(paid(&hers)[0]["credit"]["after"], Value::Null);
+    assert_eq!(data(&hers, "TokensIssued").len(), 1);
+    let bob = Curl::new(&frame, "agent", BOB);
+    let his = bob.until("/v1/events?after=0", "\"1.000000\"");
+    assert!(data(&his, "TransactionFeeCollected").is_empty(), "{his}");
+    assert_eq!(paid(&his)[0]["debit"]["after"], Value::Null);
+    // Filters, and a place within a sequence.
+    let place = format!("{}.0", transfer["sequence"]);
+    let path = format!("/v1/events?after={place}&event=TokensIssued,TokensTransferred&asset=1");
+    let rest = reader.until(&path, "\"1.000000\"");
+    assert_eq!((paid(&rest).len(), data(&rest, "TokensIssued").len()), (0, 1));
+    let north = Curl::new(&frame, "registry", "north");
+    let hosted = format!("/v1/events?after=0&account={ALICE}");
+    assert_eq!(paid(&north.until(&hosted, "TransactionFeeCollected")).len(), 1);
+    let not_found = (404, "not_found".to_owned());
+    let invalid = (400, "query_invalid".to_owned());
+    assert_eq!(alice.refused(&format!("/v1/events?account={BOB}")), not_found);
+    assert_eq!(Curl::new(&frame, "registry", "south").refused(&hosted), not_found);
+    assert_eq!(Curl::new(&frame, "mint", "royal").refused("/v1/events"), not_found);
+    assert_eq!(north.refused("/v1/events"), invalid);
+    for query in ["after=x", "after=999999999", "event=Nothing", "event=KeyUsed", "asset=a", "b=1"]
+    {
+        assert_eq!(reader.refused(&format!("/v1/events?{query}")), invalid, "{query}");
+    }
+    // A stop ends the feeds at once, and says so.
+    let mut open = reader.command("/v1/events").stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 6];
+    open.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    frame.stop();
+    let mut said = String::new();
+    open.stdout.as_mut().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("event: end") && open.wait().unwrap().success(), "{said}");
+    // A frame that serves none says so.
+    frame.set("feeds.enabled=false");
+    frame.start();
+    let off = Curl::new(&frame, "auditor", "reader").refused("/v1/events");
+    assert_eq!(off, (501, "feeds_off".to_owned()));
+    frame.stop();
+}
