@@ -90,8 +90,8 @@ fn a_consumer_killed_a_hundred_times_has_the_engines_balances() {
         let killing = async {
             for n in 0..KILLS {
                 let child = follow(&frame, &book, &[]).spawn().unwrap();
-                // From before its first byte to long after: 60 to 260 ms.
-                let alive_ms = 60 + n * 7_919 % 200;
+                // From before its first byte to long after: 50 to 170 ms.
+                let alive_ms = 50 + n * 7_919 % 120;
                 tokio::time::sleep(Duration::from_millis(alive_ms)).await;
                 kill(child);
             }
