@@ -240,7 +240,7 @@ impl Feeds {
         drop(state);
         let answer = since.ok_or(FeedError::Unavailable).and_then(|since| {
             let covered = Place::after(since.max(floor));
-            let place = joining.after.unwrap_or(Place::after(since.max(through)));
+            let place = joining.after.unwrap_or_else(|| Place::after(since.max(through)));
             if place.sequence() > through.max(since) {
                 let last = present.durable();
                 if place.sequence() > last {
