@@ -221,14 +221,18 @@ impl Feeds {
     fn carry(&self, present: &mut impl Present) {
         let executed = present.executed();
         while let Some(block) = present.next() {
+            // What was left out before this block is known by now, and is to be a hole for nobody.
+            let left_out = present.left_out();
             let mut state = self.state();
             let State { tail, topics, .. } = &mut *state;
+            tail.leave_out(left_out);
             tail.append(&block, |owner| wake(topics, Whose::Owner(owner)));
             wake(topics, Whose::All);
         }
         let left_out = present.left_out();
         let mut state = self.state();
-        state.tail.raise(executed, left_out);
+        state.tail.leave_out(left_out);
+        state.tail.raise(executed);
         self.floor.store(state.tail.floor(), Ordering::Release);
     }
 

@@ -301,3 +301,69 @@ async fn who_takes_nothing_holds_nobody_up() {
     assert_eq!(read(&mut stuck, rest.len(), Duration::ZERO).await, rest);
     running.stop();
 }
+
+/// Tells of sequences 1 and 3, 2 having been left out, and looks at the tail whenever it is asked.
+struct Watched {
+    feeds: Arc<Feeds>,
+    told: VecDeque<Vec<Followed>>,
+    left_out: u64,
+}
+
+impl Watched {
+    fn look(&self) {
+        let state = self.feeds.state();
+        let has_last = state.tail.through() == 3 || {
+            let mut got = Vec::new();
+            state.tail.collect(&Filter::of(Whose::All), Place::after(1), 9, &mut got);
+            !got.is_empty()
+        };
+        assert!(!has_last || state.tail.floor() >= 2, "a follower behind 1 would not miss 2");
+    }
+}
+
+impl Present for Watched {
+    fn follow(&mut self, _: Option<Interest>) -> Option<u64> {
+        Some(0)
+    }
+
+    fn executed(&mut self) -> u64 {
+        3
+    }
+
+    fn next(&mut self) -> Option<Vec<Followed>> {
+        self.look();
+        let block = self.told.pop_front()?;
+        if block[0].effect.sequence == 3 {
+            self.left_out = 2;
+        }
+        Some(block)
+    }
+
+    fn left_out(&mut self) -> u64 {
+        self.look();
+        self.left_out
+    }
+
+    fn durable(&mut self) -> u64 {
+        3
+    }
+
+    fn reaches_back_to(&mut self) -> Option<u64> {
+        Some(0)
+    }
+}
+
+#[test]
+fn what_comes_behind_a_hole_is_not_seen_before_the_hole_is_known() {
+    let mut world = World { interest: Some(Interest::All), ..World::default() };
+    for is_left_out in [false, true, false] {
+        world.pay(is_left_out);
+    }
+    let feeds = Feeds::new(FeedLimits { followers_max: 1, tail_size: 1 << 20 });
+    let told = world.told;
+    assert_eq!(told.len(), 2);
+    let mut watched = Watched { feeds: Arc::clone(&feeds), told, left_out: 0 };
+    feeds.carry(&mut watched);
+    watched.look();
+    assert_eq!(feeds.state().tail.floor(), 2);
+}

@@ -81,14 +81,18 @@ impl Tail {
         }
     }
 
-    /// Everything through `through` has come, but for what was left out through `left_out`.
-    pub(super) fn raise(&mut self, through: u64, left_out: u64) {
-        if left_out > self.floor {
-            while self.entries.front().is_some_and(|one| one.effect.sequence <= left_out) {
+    /// Some of what lies at or before `sequence` will not come.
+    pub(super) fn leave_out(&mut self, sequence: u64) {
+        if sequence > self.floor {
+            while self.entries.front().is_some_and(|one| one.effect.sequence <= sequence) {
                 self.drop_first();
             }
-            self.floor = left_out;
+            self.floor = sequence;
         }
+    }
+
+    /// Everything through `through` has come, but for what was left out.
+    pub(super) fn raise(&mut self, through: u64) {
         self.through = self.through.max(through);
     }
 

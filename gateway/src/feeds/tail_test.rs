@@ -30,7 +30,7 @@ fn each_follower_gets_what_its_filter_takes_from_any_place() {
     tail.watch(5);
     tail.append(&story[..40], |_| ());
     tail.append(&story[40..], |_| ());
-    tail.raise(50, 0);
+    tail.raise(50);
     for whose in [Whose::All, Whose::Owner(3), Whose::Owner(5)] {
         let filter = Filter::of(whose);
         for start in [Place::default(), Place::of(7, 0), Place::after(7), Place::after(50)] {
@@ -73,7 +73,8 @@ fn what_was_left_out_is_not_taken_for_complete() {
     tail.watch(3);
     tail.append(&story[..6], |_| ());
     tail.append(&story[16..], |_| ());
-    tail.raise(10, 8);
+    tail.leave_out(8);
+    tail.raise(10);
     assert_eq!((tail.floor(), tail.through()), (8, 10));
     let mut got = Vec::new();
     tail.collect(&Filter::of(Whose::All), Place::after(8), 99, &mut got);
