@@ -15,8 +15,8 @@ use crate::config::Config;
 /// Bytes of one of each when the frame is full.
 const EACH: [(Parameter, u64); 5] = [
     // With a hold once, and changed since the last cut.
-    (Parameter::AccountsCapacity, 180 + 64 + 60),
-    (Parameter::IdsCapacity, 65),
+    (Parameter::AccountsCapacity, 110 + 64 + 60),
+    (Parameter::IdsCapacity, 55),
     (Parameter::HoldsCapacity, 150),
     (Parameter::KeysCapacity, 100),
     (Parameter::PairsCapacity, 64),
@@ -186,7 +186,7 @@ mod tests {
         let settings = crate::settings::Settings::defaults();
         let config = Config::from_settings(&settings).unwrap();
         let full = Need::of(&config, &Parameters::default());
-        assert!((3 * gib..5 * gib).contains(&full.engine), "{full:?}");
+        assert!((2 * gib..4 * gib).contains(&full.engine), "{full:?}");
     }
 
     #[test]
