@@ -126,7 +126,9 @@ impl Owners {
     #[inline]
     const fn bit(owner: OwnerId) -> (usize, u64) {
         let folded = (owner as u64) ^ ((owner >> 64) as u64).rotate_left(32);
-        let mixed = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+        // Twice, for owners that are numbered one after the other would meet after one product.
+        let once = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (once ^ (once >> 32)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 48;
         ((mixed >> 6) as usize, 1 << (mixed & 63))
     }
 }
