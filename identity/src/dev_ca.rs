@@ -66,15 +66,22 @@ impl DevCa {
         now: UnixTime,
     ) -> Result<Self, DevCaError> {
         files::create_private_dir(dir)?;
-        let opened = std::fs::File::open(dir).map_err(|source| FileError::io(dir, source))?;
-        files::check_owner_only(&opened, dir, 0o700)?;
-
+        check_dir(dir)?;
         if !dir.join(CA_KEY_FILE).exists() && !dir.join(CA_FILE).exists() {
             let (certificate_pem, key_pem) = create(trust_domain, now)?;
             // The key is created, never replaced: of two first starts only one goes on.
             files::write_new(&dir.join(CA_KEY_FILE), key_pem.as_bytes(), 0o600)?;
             files::replace(dir, CA_FILE, certificate_pem.as_bytes(), 0o644)?;
         }
+        Self::open(dir, trust_domain, now)
+    }
+
+    /// Opens the authority of a directory.
+    ///
+    /// # Errors
+    /// There is none, its directory or key is open to others, or it is another or has expired.
+    pub fn open(dir: &Path, trust_domain: &TrustDomain, now: UnixTime) -> Result<Self, DevCaError> {
+        check_dir(dir)?;
         let key_pem = files::read_secret(&dir.join(CA_KEY_FILE))?;
         let key_pem = std::str::from_utf8(&key_pem).map_err(|_| DevCaError::Malformed)?;
         let certificate = files::read(&dir.join(CA_FILE))?;
@@ -239,6 +246,28 @@ impl IssuedSvid {
         files::replace(dir, BUNDLE_FILE, self.bundle_pem.as_bytes(), 0o644)?;
         files::replace(dir, SVID_FILE, self.certificate_pem.as_bytes(), 0o644)
     }
+
+    /// Replaces certificate and key in a directory, whose bundle stays and must vouch for them.
+    ///
+    /// # Errors
+    /// Peers that trust the bundle would refuse the certificate, or a file cannot be read or
+    /// written. Nothing is replaced then, or the key alone.
+    pub fn renew_in(&self, dir: &Path, now: UnixTime) -> Result<(), DevCaError> {
+        let bundle_pem = files::read(&dir.join(BUNDLE_FILE))?;
+        let (certificate_pem, key_pem) = (self.certificate_pem.as_bytes(), self.key_pem.as_bytes());
+        let vouched = Material::from_pem(certificate_pem, key_pem, &bundle_pem)
+            .is_ok_and(|material| material.judge_own(now).is_ok());
+        if !vouched {
+            return Err(DevCaError::Stranger);
+        }
+        files::replace(dir, KEY_FILE, key_pem, 0o600)?;
+        Ok(files::replace(dir, SVID_FILE, certificate_pem, 0o644)?)
+    }
+}
+
+fn check_dir(dir: &Path) -> Result<(), FileError> {
+    let opened = std::fs::File::open(dir).map_err(|source| FileError::io(dir, source))?;
+    files::check_owner_only(&opened, dir, 0o700)
 }
 
 fn create(
@@ -322,6 +351,12 @@ pub enum DevCaError {
     /// The name does not fit the role.
     #[error(transparent)]
     Principal(#[from] PrincipalError),
+    /// The bundle beside the certificate does not vouch for what this authority issues.
+    #[error(
+        "the bundle in use does not vouch for this CA, so peers would refuse the certificate; \
+         have whoever issued the one in use renew it, or put this CA into the bundle first"
+    )]
+    Stranger,
     /// The clock is past the year 3000.
     #[error("the clock is past the year 3000; set it")]
     Clock,

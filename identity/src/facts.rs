@@ -4,6 +4,8 @@
 //! Invariant: every URI name of the certificate is in `uris`, readable or not,
 //! so that counting them cannot be cheated with a malformed one.
 
+use std::net::IpAddr;
+
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -20,6 +22,8 @@ const OID_ED25519: &str = "1.3.101.112";
 pub(crate) struct Facts {
     /// URI names in order; `None` for one that is not text.
     pub(crate) uris: Vec<Option<String>>,
+    /// DNS names and IP addresses in order; those that are not readable are left out.
+    pub(crate) host_names: Vec<String>,
     pub(crate) is_ca: bool,
     pub(crate) key_usage: Option<KeyUsage>,
     pub(crate) not_before_s: u64,
@@ -44,10 +48,15 @@ impl Facts {
             return None;
         }
         let mut uris = Vec::new();
+        let mut host_names = Vec::new();
         if let Some(names) = cert.subject_alternative_name().ok()? {
             for name in &names.value.general_names {
                 match name {
                     GeneralName::URI(text) => uris.push(Some((*text).to_owned())),
+                    GeneralName::DNSName(name) => host_names.push((*name).to_owned()),
+                    GeneralName::IPAddress(bytes) => {
+                        host_names.extend(address(bytes).map(|address| address.to_string()));
+                    }
                     GeneralName::Invalid(tag, _) if tag.0 == URI_TAG => uris.push(None),
                     _ => {}
                 }
@@ -63,6 +72,7 @@ impl Facts {
         let validity = cert.validity();
         Some(Self {
             uris,
+            host_names,
             is_ca,
             key_usage,
             not_before_s: seconds(validity.not_before.timestamp()),
@@ -70,6 +80,11 @@ impl Facts {
             key_is_strong: key_is_strong(&cert),
         })
     }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let short = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    short.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 /// Dates before 1970 count as 1970.

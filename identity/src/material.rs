@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use zeroize::Zeroize;
 
 use crate::bundle::{BundleError, BundleSet, DenyList, TrustBundle};
+use crate::facts::Facts;
 use crate::limits::CHAIN_LEN_MAX;
 use crate::spiffe_id::{SpiffeId, TrustDomain};
 use crate::svid::{Purpose, Svid, SvidError, inspect_leaf, validate};
@@ -106,6 +107,14 @@ impl Material {
     #[must_use]
     pub fn not_after(&self) -> UnixTime {
         self.not_after
+    }
+
+    /// Returns the DNS names and IP addresses of the own SVID, which are for clients that know
+    /// nothing of SPIFFE.
+    #[must_use]
+    pub fn host_names(&self) -> Vec<String> {
+        let leaf = self.certified_key.cert.first().and_then(|leaf| Facts::read(leaf));
+        leaf.map_or_else(Vec::new, |facts| facts.host_names)
     }
 
     /// Returns the bundles of the trusted domains.

@@ -291,11 +291,12 @@ pub(crate) enum IdentityCommand {
     },
     /// Issue the frame's own certificate anew, from its development CA.
     #[command(after_help = "Example:
-  bezant identity renew --data-dir frame --host-name pay.frame.test
+  bezant identity renew --data-dir frame
 
-A running frame takes it up within seconds, without a restart.")]
+A running frame takes it up within seconds, without a restart. bundle.pem stays as it is.")]
     Renew {
-        /// Further host name or address of the certificate, beside localhost, 127.0.0.1 and ::1.
+        /// Host name or address of the new certificate, beside localhost, 127.0.0.1 and ::1;
+        /// without any it keeps those that it has.
         #[arg(long = "host-name", value_name = "NAME")]
         host_names: Vec<String>,
         /// Lifetime in hours.

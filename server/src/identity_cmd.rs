@@ -1,9 +1,10 @@
 //! `bezant identity`: development certificates, issued by the CA that `init` made.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use identity::{DevCa, FileSource, Role, RolePatterns, TrustDomain, UnixTime, UuidText};
+use identity::{DevCa, FileSource, Material, Role, RolePatterns, UnixTime, UuidText};
 
 use crate::cli::{IdentityCommand, RoleArg};
 use crate::config::Config;
@@ -27,10 +28,7 @@ pub(crate) fn run(config: &Config, command: &IdentityCommand) -> Result<(), Fail
         }
         IdentityCommand::Renew { host_names, hours } => {
             harden::private_files();
-            let ca = dev_ca(config)?;
-            let ttl = Duration::from_secs(u64::from(*hours) * 3_600);
-            let trust_domain = ca.trust_domain().clone();
-            init::issue_own(config, &ca, &trust_domain, host_names, ttl)?;
+            renew(config, host_names, Duration::from_secs(u64::from(*hours) * 3_600))?;
             show(&config.identity_dir)
         }
         IdentityCommand::Show { dir } => show(dir),
@@ -41,9 +39,26 @@ pub(crate) fn run(config: &Config, command: &IdentityCommand) -> Result<(), Fail
 pub(crate) fn dev_ca(config: &Config) -> Result<DevCa, Failure> {
     let dir = config.data_dir.join("identity/ca");
     let missing = "no development CA here; run `bezant init` first, or point --data-dir at a frame";
-    let server = FileSource::open(&config.identity_dir).or_exit(Exit::Identity, missing)?;
-    let trust_domain: TrustDomain = server.current().trust_domain().clone();
-    DevCa::open_or_create(&dir, &trust_domain, UnixTime::now()).or_exit(Exit::Identity, missing)
+    let own = own_material(config, missing)?;
+    DevCa::open(&dir, own.trust_domain(), UnixTime::now()).or_exit(Exit::Identity, missing)
+}
+
+fn own_material(config: &Config, missing: &str) -> Result<Arc<Material>, Failure> {
+    let source = FileSource::open(&config.identity_dir).or_exit(Exit::Identity, missing)?;
+    Ok(source.current())
+}
+
+/// Issues the frame's certificate again, for the names that it has unless others are given.
+fn renew(config: &Config, further: &[String], ttl: Duration) -> Result<(), Failure> {
+    let ca = dev_ca(config)?;
+    let host_names = if further.is_empty() {
+        own_material(config, "the frame's certificate")?.host_names()
+    } else {
+        init::host_names(further)
+    };
+    init::issue_own(&ca, &host_names, ttl)?
+        .renew_in(&config.identity_dir, UnixTime::now())
+        .or_exit(Exit::Identity, "the frame's certificate stays as it is")
 }
 
 /// Issues one certificate into a directory.

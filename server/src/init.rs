@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::{DevCa, SpiffeId, TrustDomain, UnixTime};
+use identity::{DevCa, IssuedSvid, SpiffeId, TrustDomain, UnixTime};
 use journal::{Entry, Journal, Kind};
 use protocol::genesis::{Genesis, Mode, RULES};
 use protocol::parameter::Parameters;
@@ -35,26 +35,28 @@ pub(crate) fn run(config: &Config, args: &InitArgs) -> Result<Genesis, Failure> 
     let now = UnixTime::now();
     let ca = DevCa::open_or_create(&config.data_dir.join("identity/ca"), &trust_domain, now)
         .or_exit(Exit::Identity, "cannot make the development CA")?;
-    issue_own(config, &ca, &trust_domain, &args.host_names, DEV_TTL)?;
+    issue_own(&ca, &host_names(&args.host_names), DEV_TTL)?
+        .write_to(&config.identity_dir)
+        .or_exit(Exit::Identity, "cannot write the server's identity")?;
     Ok(genesis)
 }
 
-/// Issues the server's own certificate and writes it to where it is read from.
+/// Those of the server's certificate: of this machine, and `further` ones.
+pub(crate) fn host_names(further: &[String]) -> Vec<String> {
+    LOOPBACK.map(str::to_owned).into_iter().chain(further.iter().cloned()).collect()
+}
+
+/// Issues the server's own certificate.
 pub(crate) fn issue_own(
-    config: &Config,
     ca: &DevCa,
-    trust_domain: &TrustDomain,
-    further: &[String],
+    host_names: &[String],
     ttl: Duration,
-) -> Result<(), Failure> {
+) -> Result<IssuedSvid, Failure> {
     let path = format!("/frame/{SERVER_NAME}");
-    let id = SpiffeId::from_parts(trust_domain, &path).or_exit(Exit::Internal, &path)?;
-    let further = further.iter().map(String::as_str);
-    let host_names: Vec<_> = LOOPBACK.into_iter().chain(further).collect();
+    let id = SpiffeId::from_parts(ca.trust_domain(), &path).or_exit(Exit::Internal, &path)?;
+    let host_names: Vec<_> = host_names.iter().map(String::as_str).collect();
     ca.issue_id(&id, &host_names, ttl, UnixTime::now())
-        .or_exit(Exit::Identity, "cannot issue the server's identity")?
-        .write_to(&config.identity_dir)
-        .or_exit(Exit::Identity, "cannot write the server's identity")
+        .or_exit(Exit::Identity, "cannot issue the server's identity")
 }
 
 fn create_dir(dir: &Path) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 
+use identity::FileSource;
 use serde_json::Value;
 
 use crate::clock;
@@ -141,8 +142,9 @@ fn what_is_missing_or_open_to_others_is_named_with_its_cure() {
 
 #[test]
 fn a_renewed_certificate_is_taken_up_by_the_running_frame() {
-    let mut frame = Frame::new();
+    let mut frame = Frame::with(&["--host-name", "pay.frame.test"], &[]);
     frame.start();
+    let own = |name: &str| frame.home.data_dir.join("identity").join(name);
     let ends = |frame: &Frame| {
         let report = asked(frame).0;
         let mut findings = report["findings"].as_array().unwrap().iter();
@@ -154,6 +156,11 @@ fn a_renewed_certificate_is_taken_up_by_the_running_frame() {
     assert!(renewed.contains("spiffe://frame.test/frame/engine"), "{renewed}");
     assert!(["in 9 days", "in 10 days"].contains(&ends(&frame).as_str()), "{}", ends(&frame));
     until("it is taken up", || frame.log().contains("certificates reloaded"));
+    let names = FileSource::open(own("server")).unwrap().current().host_names();
+    assert!(names.contains(&"pay.frame.test".to_owned()), "it keeps its names: {names:?}");
+    fs::rename(own("ca"), own("away")).unwrap();
+    frame.ends_with(77, &["identity", "renew"]);
+    assert!(!own("ca").exists(), "no authority is made");
     frame.stop();
 }
 

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use identity::{
-    CA_FILE, CA_KEY_FILE, DevCa, DevCaError, FileError, FileSource, KEY_FILE, Role, RolePatterns,
-    SpiffeId, peer, still_valid,
+    BUNDLE_FILE, CA_FILE, CA_KEY_FILE, DevCa, DevCaError, FileError, FileSource, KEY_FILE, Role,
+    RolePatterns, SVID_FILE, SpiffeId, peer, still_valid,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -86,6 +86,38 @@ fn the_first_start_creates_and_the_second_one_opens() {
     // Rotation in place.
     opened.issue(Role::Peer, "a", HOUR, now()).unwrap().write_to(&svid_dir).unwrap();
     assert!(source.reload_if_changed().unwrap());
+}
+
+#[test]
+fn a_renewal_keeps_the_bundle_and_is_refused_where_it_does_not_vouch() {
+    let root = tempfile::tempdir().unwrap();
+    let (ca_dir, dir) = (root.path().join("ca"), root.path().join("svid"));
+    assert!(matches!(DevCa::open(&ca_dir, &domain(HOME), now()), Err(DevCaError::File(_))));
+    assert!(!ca_dir.exists(), "opening makes none");
+    let ca = DevCa::open_or_create(&ca_dir, &domain(HOME), now()).unwrap();
+    let own = SpiffeId::parse(&format!("spiffe://{HOME}/frame/a")).unwrap();
+    let names = ["pay.frame.test", "127.0.0.1", "::1"];
+    ca.issue_id(&own, &names, HOUR, now()).unwrap().write_to(&dir).unwrap();
+    let source = FileSource::open(&dir).unwrap();
+    assert_eq!(source.current().host_names(), names);
+
+    // Two authorities in the bundle, as while one is replaced by the other.
+    let other = DevCa::in_memory(&domain(HOME), now()).unwrap();
+    let both = [ca.bundle_pem(), other.bundle_pem()].concat();
+    fs::write(dir.join(BUNDLE_FILE), &both).unwrap();
+    let opened = DevCa::open(&ca_dir, &domain(HOME), now()).unwrap();
+    let renewed = opened.issue_id(&own, &names, 2 * HOUR, now()).unwrap();
+    renewed.renew_in(&dir, now()).unwrap();
+    assert_eq!(fs::read_to_string(dir.join(BUNDLE_FILE)).unwrap(), both);
+    assert!(source.reload_if_changed().unwrap());
+    assert_eq!(source.current().not_after(), at(NOW_S + 7_200));
+
+    // A bundle of an issuer of one's own: the certificate in use stays.
+    fs::write(dir.join(BUNDLE_FILE), other.bundle_pem()).unwrap();
+    let certificate = fs::read(dir.join(SVID_FILE)).unwrap();
+    let refused = renewed.renew_in(&dir, now());
+    assert!(matches!(refused, Err(DevCaError::Stranger)), "{refused:?}");
+    assert_eq!(fs::read(dir.join(SVID_FILE)).unwrap(), certificate);
 }
 
 #[test]
