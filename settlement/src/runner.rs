@@ -147,15 +147,17 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let now_ms = self.hooks.now_ms();
-            for action in self.settler.step(now_ms, input) {
+            let actions = self.settler.step(now_ms, input);
+            // Before they are carried out: what fails then is newer.
+            self.status.set_fresh_at(self.settler.fresh_at_ms());
+            self.status.set_interval(self.settler.interval_ms());
+            for action in actions {
                 if let Action::Stop(stop) = action {
                     self.end(stop);
                     return Some(stop);
                 }
                 inputs.extend(self.perform(action));
             }
-            self.status.set_fresh_at(self.settler.fresh_at_ms());
-            self.status.set_interval(self.settler.interval_ms());
         }
         None
     }

@@ -104,7 +104,7 @@ impl Status {
         self.behind.load(Ordering::Relaxed)
     }
 
-    /// The alarm raised since the last batch that was committed.
+    /// The alarm raised since all was settled.
     pub fn alarm(&self) -> Option<Alarm> {
         named(&Alarm::ALL, self.alarm.load(Ordering::Acquire))
     }
@@ -114,7 +114,7 @@ impl Status {
         named(&Stop::ALL, self.stop.load(Ordering::Acquire))
     }
 
-    /// The last error since the last batch that was committed.
+    /// The last error since all was settled.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -133,8 +133,14 @@ impl Status {
         self.stored.store(through.0, Ordering::Release);
     }
 
+    /// All that was executed until then is settled: whatever the trouble was, it is over.
     pub(crate) fn set_fresh_at(&self, fresh_at_ms: Option<u64>) {
-        self.fresh_at_ms.store(fresh_at_ms.unwrap_or(NO_TIME), Ordering::Release);
+        let fresh_at_ms = fresh_at_ms.unwrap_or(NO_TIME);
+        if self.fresh_at_ms.swap(fresh_at_ms, Ordering::AcqRel) != fresh_at_ms {
+            self.alarm.store(0, Ordering::Release);
+            self.last_class.store(0, Ordering::Release);
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     pub(crate) fn set_interval(&self, interval_ms: u64) {
@@ -144,9 +150,6 @@ impl Status {
     pub(crate) fn committed(&self, rows: usize) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.rows.fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.alarm.store(0, Ordering::Release);
-        self.last_class.store(0, Ordering::Release);
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn failed(&self, class: Class, error: String) {
@@ -172,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trouble_shows_until_the_next_batch() {
+    fn trouble_shows_until_all_is_settled() {
         let status = Status::default();
         assert_eq!(status.lag_ms(5), None);
         status.raise(Alarm::Behind);
@@ -180,11 +183,13 @@ mod tests {
         assert_eq!((status.alarm(), status.behind()), (Some(Alarm::Behind), 1));
         assert_eq!(status.last_error().as_deref(), Some("lost"));
         assert_eq!(status.last_class(), Some(Class::Retry));
+        status.set_fresh_at(None);
+        assert_eq!(status.alarm(), Some(Alarm::Behind));
         status.committed(3);
-        assert_eq!((status.alarm(), status.last_error()), (None, None));
-        assert_eq!(status.last_class(), None);
         assert_eq!((status.batches(), status.rows(), status.failures()), (1, 3, 1));
         status.set_fresh_at(Some(100));
+        assert_eq!((status.alarm(), status.last_error()), (None, None));
+        assert_eq!(status.last_class(), None);
         assert_eq!(status.lag_ms(250), Some(150));
         status.stop(Stop::Schema);
         assert_eq!(status.stopped(), Some(Stop::Schema));

@@ -273,11 +273,11 @@ impl Frame {
         page.gauge("bezant_settlement_alarm", help, u8::from(is_alarming));
         let alarm = status.alarm();
         let rows = Alarm::ALL.map(|one| (one.name(), u8::from(alarm == Some(one))));
-        let help = "1 for the alarm raised since the last batch.";
+        let help = "1 for the alarm raised since all was settled.";
         page.gauges(("bezant_settlement_alarm_raised", "alarm"), help, rows);
         let class = status.last_class();
         let rows = Class::ALL.map(|one| (one.name(), u8::from(class == Some(one))));
-        let help = "1 for the kind of the last error since the last batch.";
+        let help = "1 for the kind of the last error since all was settled.";
         page.gauges(("bezant_settlement_last_error", "kind"), help, rows);
         let stop = status.stopped();
         let rows = Stop::ALL.map(|one| (one.name(), u8::from(stop == Some(one))));
