@@ -101,5 +101,10 @@ async fn ready(State(observed): State<Arc<dyn Observed>>) -> Response {
 async fn metrics(State(observed): State<Arc<dyn Observed>>, headers: HeaderMap) -> Response {
     let format = Format::accepted(&headers);
     let kinds = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
-    (kinds, observed.metrics(format)).into_response()
+    // It reads files: not for a worker that answers requests.
+    match tokio::task::spawn_blocking(move || observed.metrics(format)).await {
+        Ok(page) => (kinds, page).into_response(),
+        // The runtime is ending.
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }

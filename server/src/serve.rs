@@ -331,8 +331,8 @@ pub(crate) fn ask_sql(config: &Config) -> Result<(Option<AnySink>, Option<Waterm
         .or_exit(Exit::Io, "cannot start a thread")?;
     match told.recv_timeout(ASK_SQL) {
         Ok((sink, Ok(stored))) => Ok((Some(sink), stored)),
-        Ok((_, Err(error @ SinkError::Settings { .. }))) => {
-            Err(Failure::new(Exit::Config, format!("settlement.postgres: {error}")))
+        Ok((sink, Err(error @ SinkError::Settings { .. }))) => {
+            Err(Failure::new(Exit::Config, format!("settlement to {}: {error}", sink.name())))
         }
         Ok((sink, Err(error))) => {
             tracing::warn!(sink = sink.name(), %error, "SQL does not answer; starting without it");
@@ -397,8 +397,8 @@ fn start_gateway(
         .or_exit(Exit::Io, "the doors (listen.quic, listen.https)")
 }
 
-/// Reloads certificates when their files change, keeps the supply fresh for the admin door, and
-/// tells the service manager that the frame lives: the engine has answered, and no stage stands.
+/// Keeps the supply fresh for the admin door, tells the service manager that the frame lives: the
+/// engine has answered, and no stage stands. Reloads certificates when their files change.
 async fn keep_house(identity: Arc<FileSource>, frame: Arc<Frame>, manager: Arc<Manager>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     loop {
@@ -406,11 +406,11 @@ async fn keep_house(identity: Arc<FileSource>, frame: Arc<Frame>, manager: Arc<M
         let (identity, frame) = (Arc::clone(&identity), Arc::clone(&frame));
         let manager = Arc::clone(&manager);
         let look = move || {
-            if !reload(&identity) {
-                frame.reload_failures.fetch_add(1, Ordering::Relaxed);
-            }
             if frame.refresh() && frame.health.stall().is_none() {
                 manager.tell(notify::ALIVE);
+            }
+            if !reload(&identity) {
+                frame.reload_failures.fetch_add(1, Ordering::Relaxed);
             }
         };
         // The runtime may be ending.
