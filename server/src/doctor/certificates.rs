@@ -25,11 +25,10 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let material = source.current();
     let now = UnixTime::now();
     let mut findings = vec![chain(&material, now)];
-    findings.push(expiry(
-        now.as_secs(),
-        material.not_before().as_secs(),
-        material.not_after().as_secs(),
-    ));
+    // What vouches for it may end before it does.
+    let until = material.judge_own(now).map_or_else(|_| material.not_after(), |own| own.not_after);
+    let from = material.not_before();
+    findings.push(expiry(now.as_secs(), from.as_secs(), until.as_secs()));
     let bundles: Vec<_> = material.bundles().trust_domains().map(ToString::to_string).collect();
     findings.push(Finding::ok("trust bundle", format!("of {}", bundles.join(", "))));
     let has_ca = config.data_dir.join("identity/ca").join(CA_KEY_FILE).exists();

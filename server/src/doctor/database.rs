@@ -1,5 +1,7 @@
 //! Where settlement goes: what the database says of itself, in the words of `settlement`.
 
+use std::path::Path;
+
 use settlement::{Fitness, SinkError, Trait};
 
 use super::{Finding, Verdict};
@@ -11,7 +13,9 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         SinkConfig::None => vec![Finding::ok(check, "nothing is settled (settlement.sink=none)")],
         SinkConfig::Sqlite(path) => {
             let found = format!("SQLite in {}", path.display());
-            if path.parent().is_some_and(std::path::Path::is_dir) {
+            // Of a bare name the parent is empty: it is this directory.
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+            if dir.is_none_or(Path::is_dir) {
                 return vec![Finding::ok(check, found)];
             }
             let cure = "make the directory, or set settlement.sqlite";

@@ -1,7 +1,7 @@
 //! The disk itself: how long a small append takes to be durable, and whether files there can be
 //! written past the page cache.
 //!
-//! It writes one small file of its own beside the frame's, and removes it.
+//! It writes one small file of its own beside the journal's, and removes it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -27,12 +27,15 @@ const SLOW: Duration = Duration::from_millis(10);
 const STALLED: Duration = Duration::from_secs(1);
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![match sample(&config.data_dir) {
+    let journal = config.journal_dir();
+    // It may be on a disk of its own; before `init` there is none.
+    let dir = if journal.is_dir() { &journal } else { &config.data_dir };
+    let mut findings = vec![match sample(dir) {
         Ok(took) => judge(&took),
-        Err(error) => unwritable(&config.data_dir, &error),
+        Err(error) => unwritable(dir, &error),
     }];
     if config.backend != Backend::Mapped {
-        let path = config.data_dir.join(format!("doctor-{}.direct", std::process::id()));
+        let path = dir.join(format!("doctor-{}.direct", std::process::id()));
         findings.push(direct(config.backend, journal::direct_refusal(&path)));
     }
     findings
@@ -41,6 +44,8 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
 /// How long each append took, shortest first.
 fn sample(dir: &Path) -> io::Result<Vec<Duration>> {
     let path = dir.join(format!("doctor-{}.sample", std::process::id()));
+    // A doctor that was killed may have left its own, and numbers of processes come again.
+    let _ = fs::remove_file(&path);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     let took = appends(&file);
     fs::remove_file(&path)?;

@@ -33,6 +33,8 @@ struct Need {
     fixed: u64,
     /// The engine, when every capacity is used up.
     engine: u64,
+    /// Engines at once: the frame's, a snapshot's, and that of feeds that are told of the past.
+    engines: u64,
 }
 
 impl Need {
@@ -40,14 +42,20 @@ impl Need {
         let full = |&(parameter, bytes): &(Parameter, u64)| {
             u64::try_from(parameters.value(parameter)).unwrap_or(u64::MAX).saturating_mul(bytes)
         };
-        let fixed = OWN + config.pool_bytes as u64 + config.receive_budget_size as u64;
-        Self { fixed, engine: EACH.iter().map(full).fold(0, u64::saturating_add) }
+        let mut fixed = OWN + config.pool_bytes as u64 + config.receive_budget_size as u64;
+        let mut engines = 2;
+        if let Some(feeds) = &config.feeds {
+            fixed += feeds.tail_size as u64;
+            engines += 1;
+        }
+        let engine = EACH.iter().map(full).fold(0, u64::saturating_add);
+        Self { fixed, engine, engines }
     }
 
-    /// A snapshot builds a second engine beside it; a fifth on top.
+    /// A fifth of the frame's own on top.
     const fn planned(self) -> u64 {
-        let twice = self.engine.saturating_mul(2);
-        self.fixed.saturating_add(twice).saturating_add(twice / 10)
+        let engines = self.engine.saturating_mul(self.engines);
+        self.fixed.saturating_add(engines).saturating_add(self.engine / 5)
     }
 
     const fn alone(self) -> u64 {
@@ -56,15 +64,24 @@ impl Need {
 }
 
 pub(super) fn examine(config: &Config, machine: &Machine) -> Vec<Finding> {
-    let need = Need::of(config, &parameters(config).unwrap_or_default());
+    let Some(parameters) = parameters(config) else {
+        let found = "the journal's beginning, which has the capacities, has been retired";
+        let cure = "bezant_limit_capacity of the running frame's /metrics has them; plan as \
+                    docs/operations.md says (Memory and processor)";
+        return vec![Finding::warn("memory", found, cure)];
+    };
+    let need = Need::of(config, &parameters);
     let mut findings = vec![judge(need, total(machine), group_limit(machine))];
     findings.extend(space(need, getrlimit(Resource::As).current));
     findings.extend(killed_together(machine));
     findings
 }
 
-/// As the frame was made; what `configure` has changed since is in the state only.
+/// As the frame was made, or will be; what `configure` has changed since is in the state only.
 fn parameters(config: &Config) -> Option<Parameters> {
+    if !config.journal_dir().exists() {
+        return Some(Parameters::default());
+    }
     let storage = Arc::new(FileStorage::new(config.journal_dir()));
     let mut reader = Reader::open(storage, 1).ok()?;
     let (_, payload) = reader.next().ok()??;
@@ -107,10 +124,11 @@ fn judge(need: Need, total: Option<u64>, group: Option<u64>) -> Finding {
         return Finding::warn(check, found, "mount /proc");
     };
     let found = format!(
-        "{} available; with every capacity used up the engine needs {}, twice that and a fifth \
-         while a snapshot is taken",
+        "{} available; with every capacity used up the engine needs {}, and there may be {} at \
+         once: snapshots have one of their own, and so have feeds of the past",
         size(available),
-        size(need.engine)
+        size(need.engine),
+        need.engines
     );
     if available < need.fixed {
         let cure = format!(
@@ -170,7 +188,7 @@ mod tests {
     #[test]
     fn memory_is_judged_by_what_a_full_frame_needs() {
         let gib = 1 << 30;
-        let need = Need { fixed: gib, engine: 4 * gib };
+        let need = Need { fixed: gib, engine: 4 * gib, engines: 2 };
         for (total, group, verdict) in [
             (Some(16 * gib), None, Verdict::Ok),
             (Some(16 * gib), Some(9 * gib), Verdict::Warn),
@@ -187,6 +205,7 @@ mod tests {
         let config = Config::from_settings(&settings).unwrap();
         let full = Need::of(&config, &Parameters::default());
         assert!((2 * gib..4 * gib).contains(&full.engine), "{full:?}");
+        assert_eq!(full.engines, 3, "feeds are on");
     }
 
     #[test]

@@ -76,6 +76,11 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     need.used += snapshots.iter().map(fs::Metadata::len).sum::<u64>();
     need.snapshot = snapshots.iter().map(fs::Metadata::len).max().unwrap_or(0);
     let mut findings = vec![judge(free, need)];
+    if !config.upkeep.retention_enabled {
+        let cure = "the journal grows for ever: archive it by hand, or turn retention on";
+        let found = "no segment is ever removed (retention.enabled=false)";
+        findings.push(Finding::warn("retention", found, cure));
+    }
     let device = |dir| fs::metadata(dir).map(|metadata| metadata.dev()).ok();
     findings.extend(devices(device(&journal_dir), device(&snapshot_dir)));
     findings
