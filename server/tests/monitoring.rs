@@ -22,28 +22,36 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(shipped(path)).unwrap()
 }
 
-/// Labels of every sample on a page, by its name.
-fn labels(page: &str) -> BTreeMap<&str, BTreeSet<&str>> {
-    let mut all = BTreeMap::<_, BTreeSet<_>>::new();
+/// Labels of a sample, each with the values that it has.
+type Labels<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
+
+/// Those of every sample on a page, by its name.
+fn labels(page: &str) -> BTreeMap<&str, Labels<'_>> {
+    let mut all = BTreeMap::<_, Labels<'_>>::new();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (name, _) = line.rsplit_once(' ').unwrap();
         let (name, inside) = name.split_once('{').unwrap_or((name, ""));
         let found = all.entry(name).or_default();
-        found.extend(inside.split(',').filter_map(|pair| Some(pair.split_once('=')?.0)));
+        for (label, value) in inside.split(',').filter_map(|pair| pair.split_once('=')) {
+            found.entry(label).or_default().insert(value.trim_matches(['"', '}']));
+        }
     }
     all
 }
 
 /// Fails for a query that names what no frame shows.
-fn is_shown(page: &BTreeMap<&str, BTreeSet<&str>>, query: &str) {
+fn is_shown(page: &BTreeMap<&str, Labels<'_>>, query: &str) {
     for Selector { metric, labels } in selectors(query) {
         if ADDED_METRICS.contains(&&*metric) {
             continue;
         }
         let has = page.get(&*metric).unwrap_or_else(|| panic!("/metrics has no {metric}: {query}"));
-        for label in labels {
-            let is_known = has.contains(&*label) || ADDED_LABELS.contains(&&*label);
-            assert!(is_known, "{metric} has no label {label}: {query}");
+        for matcher in labels.iter().filter(|one| !ADDED_LABELS.contains(&&*one.label)) {
+            let label = &matcher.label;
+            let shown = has.get(&**label);
+            let shown = shown.unwrap_or_else(|| panic!("{metric} has no label {label}: {query}"));
+            let unknown = matcher.unknown(&shown.iter().copied().collect::<Vec<_>>());
+            assert!(unknown.is_empty(), "{metric} has no {label} {unknown:?}: {query}");
         }
     }
 }

@@ -4,11 +4,33 @@
 //! ranges, variables and the words of the language, and takes every other word for a metric, so
 //! that a mistake of its own is a failure and never a pass.
 
-/// A metric and the labels that its selector names.
+/// A metric and what its selector asks of its labels.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Selector {
     pub(crate) metric: String,
-    pub(crate) labels: Vec<String>,
+    pub(crate) labels: Vec<Matcher>,
+}
+
+/// What is asked of one label.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Matcher {
+    pub(crate) label: String,
+    /// The values wanted, or not wanted, one by one; `.*` in one stands for anything.
+    pub(crate) values: Vec<String>,
+}
+
+impl Matcher {
+    /// Those of its values that none of `shown` is.
+    pub(crate) fn unknown<'a>(&'a self, shown: &[&str]) -> Vec<&'a str> {
+        let is_shown = |value: &&String| match value.split_once(".*") {
+            None => shown.contains(&value.as_str()),
+            Some((head, tail)) => {
+                let is = |one: &&str| one.starts_with(head) && one.ends_with(tail);
+                shown.iter().any(is)
+            }
+        };
+        self.values.iter().filter(|value| !is_shown(value)).map(String::as_str).collect()
+    }
 }
 
 /// Words before a list of labels.
@@ -29,7 +51,7 @@ pub(crate) fn selectors(expression: &str) -> Vec<Selector> {
             '{' => {
                 let (inside, after) = until(rest, '}');
                 let selector = found.last_mut().expect("a selector has a metric");
-                selector.labels = label_names(inside);
+                selector.labels = matchers(inside);
                 after
             }
             '[' => until(rest, ']').1,
@@ -77,23 +99,32 @@ fn until(text: &str, close: char) -> (&str, &str) {
     }
 }
 
-/// `{a="1",b=~"2"` → a, b.
-fn label_names(inside: &str) -> Vec<String> {
-    let mut names = Vec::new();
+/// `{a="1",b=~"2|3"` → a is 1, b is 2 or 3.
+fn matchers(inside: &str) -> Vec<Matcher> {
+    let mut found = Vec::new();
     let mut rest = inside.trim_start_matches('{');
     while let Some(at) = rest.find(['=', '!']) {
-        names.push(rest[..at].trim_matches([',', ' ']).to_owned());
+        let label = rest[..at].trim_matches([',', ' ']).to_owned();
         let quote = rest.find(['"', '\'']).expect("a label is compared with a string");
-        rest = behind_string(&rest[quote..]);
+        let is_pattern = rest[at..quote].contains('~');
+        let after = behind_string(&rest[quote..]);
+        let value = &rest[quote + 1..rest.len() - after.len() - 1];
+        let values = if is_pattern { value.split('|').collect() } else { vec![value] };
+        let values = values.into_iter().map(str::to_owned).collect();
+        found.push(Matcher { label, values });
+        rest = after;
     }
-    names
+    found
 }
 
 #[test]
 fn names_are_told_from_words_labels_and_numbers() {
     let found = |expression| {
         let found = selectors(expression);
-        found.into_iter().map(|one| (one.metric, one.labels.join(" "))).collect::<Vec<_>>()
+        let labels = |labels: Vec<Matcher>| {
+            labels.into_iter().map(|matcher| matcher.label).collect::<Vec<_>>().join(" ")
+        };
+        found.into_iter().map(|one| (one.metric, labels(one.labels))).collect::<Vec<_>>()
     };
     let is = |expression, expected: &[(&str, &str)]| {
         let expected: Vec<_> =
@@ -105,4 +136,13 @@ fn names_are_told_from_words_labels_and_numbers() {
     is("1 - a{i=~\"$instance\"} / on (z) b", &[("a", "i"), ("b", "")]);
     is("(a > 7200 or b == 0) and max(c) without (q)", &[("a", ""), ("b", ""), ("c", "")]);
     is("rate(a{}[$__rate_interval])", &[("a", "")]);
+}
+
+#[test]
+fn values_are_told_one_by_one() {
+    let found = selectors("a{b=\"c\",d=~\"e|.*_full\",f!=\"g,h\"}");
+    let values: Vec<_> = found[0].labels.iter().map(|matcher| matcher.values.join(" ")).collect();
+    assert_eq!(values, ["c", "e .*_full", "g,h"]);
+    assert_eq!(found[0].labels[1].unknown(&["e", "ids_full"]), Vec::<&str>::new());
+    assert_eq!(found[0].labels[1].unknown(&["full", "c"]), ["e", ".*_full"]);
 }
