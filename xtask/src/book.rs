@@ -1,15 +1,16 @@
 //! The book under `docs/`: every page is in its contents, every link in any page of the
 //! repository leads somewhere, for GitHub and for mdBook alike.
 //!
-//! Refuses to follow links to other hosts. Invariant: what passes here, mdBook builds without a
-//! broken link.
+//! Refuses to follow links to other hosts. It reads lines, not Markdown: a link by a name that is
+//! defined nowhere, or code over several lines, it does not see. Invariant: every page of the book
+//! is reached, and every link in it that is seen leads to a file or heading that mdBook makes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use crate::markdown::{self, Link, Page};
 
-const BOOK: &str = "docs";
+pub(crate) const BOOK: &str = "docs";
 const CONTENTS: &str = "docs/SUMMARY.md";
 /// The first page: mdBook makes `index.html` of it and leaves links to it as they are.
 const FRONT: &str = "docs/README.md";

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::postgres_install;
 use crate::steps::{Steps, cargo, run};
-use crate::{metadata, tracer};
+use crate::{metadata, tools};
 
 /// A kind of chaos: its name, the tests that know its rounds, and how many are run unasked.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ pub(crate) fn chaos(what: &str, rounds: Option<&str>) -> Result<(), String> {
     let rounds = rounds.map(|text| text.parse::<u64>().map_err(|e| format!("{text}: {e}")));
     let rounds = rounds.transpose()?;
     let chosen = chosen(what)?;
-    tracer::ensure()?;
+    tools::ensure()?;
     postgres_install::ensure()?;
     let report = metadata::read(false)?.target.join("chaos.md");
     remove(&report)?;

@@ -1,8 +1,8 @@
-//! Finds what the examples of other languages and the test of the compose file need, curl and
-//! Python's `requests` and `yaml`, or installs it.
+//! Finds what the examples in Python and the test of the compose file need, its `requests` and
+//! `yaml`, or installs it.
 //!
-//! Refuses to guess: it says what it did. Invariant: after `ensure`, `curl` runs and the Python
-//! that it names can import [`MODULES`].
+//! Refuses to guess: it says what it did. Invariant: after `ensure`, the Python that it names can
+//! import [`MODULES`].
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,10 +18,6 @@ const MODULES: [(&str, &str, &str); 2] =
 /// Makes sure that the examples can be run; returns the Python to run them with. What no package
 /// of the distribution brings goes into a folder of its own below `target`.
 pub(crate) fn ensure(target: &Path) -> Result<PathBuf, String> {
-    if output(Command::new("curl").arg("--version")).is_err() {
-        println!("curl: not on this machine; installing the distribution's package as root");
-        apt_install("curl").map_err(|why| format!("cannot install curl, do it by hand: {why}"))?;
-    }
     let system = PathBuf::from("python3");
     if has_modules(&system) {
         return Ok(system);

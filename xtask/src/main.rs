@@ -23,7 +23,7 @@ mod spdx;
 mod steps;
 mod suite;
 mod tidy;
-mod tracer;
+mod tools;
 
 use std::process::ExitCode;
 

@@ -157,8 +157,7 @@ fn links(line: &str, number: usize, found: &mut Vec<Link>) {
         let Some((target, _)) = line[at + 2..].split_once(')') else { continue };
         // A title may follow.
         let target = target.split_whitespace().next().unwrap_or_default();
-        let opened = line[..at].rfind('[').unwrap_or(0);
-        let image = line[..opened].ends_with('!');
+        let image = line[..opening(&line[..at])].ends_with('!');
         found.push(Link { line: number, target: target.to_owned(), image });
     }
     if let Some((name, target)) = line.split_once("]: ")
@@ -167,6 +166,20 @@ fn links(line: &str, number: usize, found: &mut Vec<Link>) {
         let target = target.split_whitespace().next().unwrap_or_default();
         found.push(Link { line: number, target: target.to_owned(), image: false });
     }
+}
+
+/// Where the bracket opens that closes behind `text`; brackets within it come in pairs.
+fn opening(text: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, sign) in text.char_indices().rev() {
+        match sign {
+            ']' => depth += 1,
+            '[' if depth == 0 => return at,
+            '[' => depth -= 1,
+            _ => {}
+        }
+    }
+    0
 }
 
 #[cfg(test)]
@@ -185,6 +198,9 @@ mod tests {
         let found = page(text).links;
         assert_eq!((found[1].image, found[2].image, found[3].line), (true, false, 9));
         assert!(page(text).anchors.is_empty());
+        let found = page("[![a](b.svg)](https://c.test)").links;
+        let images: Vec<_> = found.iter().map(|link| (&*link.target, link.image)).collect();
+        assert_eq!(images, [("b.svg", true), ("https://c.test", false)]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::postgres::Cluster;
 use crate::steps::{Steps, cargo, forget_package, has_subcommand, run};
-use crate::{chaos, examples, instructions, metadata, policy, promtool, tidy, tracer};
+use crate::{chaos, examples, instructions, metadata, policy, promtool, tidy, tools};
 
 /// How long the simulator runs, unless `BEZANT_SIM_MINUTES` says otherwise.
 const SIM_MINUTES: u64 = 3;
@@ -118,7 +118,7 @@ fn loom() -> Result<(), String> {
 
 /// Unit and integration tests of every crate, with PostgreSQL beside them.
 fn suites() -> Result<(), String> {
-    tracer::ensure()?;
+    tools::ensure()?;
     let target = metadata::read(false)?.target;
     let python = examples::ensure(&target)?;
     let promtool = promtool::ensure(&target)?;

@@ -59,7 +59,12 @@ fn findings(metadata: &Metadata) -> Result<Vec<String>, String> {
             pages.push((path, text));
         }
     }
-    found.extend(book::findings(&pages, &|path| root.join(path).exists()));
+    // Of the book a folder is no page: mdBook makes none of it.
+    let is_there = |path: &Path| {
+        let at = root.join(path);
+        if path.starts_with(book::BOOK) { at.is_file() } else { at.exists() }
+    };
+    found.extend(book::findings(&pages, &is_there));
     found.extend(stale(&listed, &sources));
     found.extend(orphans(&sources));
     found.extend(impure(&sources));

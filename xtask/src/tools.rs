@@ -1,7 +1,7 @@
 //! Finds strace, with which the tests of the whole process fail and kill at chosen system calls,
-//! and systemd-analyze, which judges the unit, or installs them.
+//! systemd-analyze, which judges the unit, and curl, which examples and book use; or installs them.
 //!
-//! Refuses to guess: it says what it did. Invariant: after `ensure`, both run.
+//! Refuses to guess: it says what it did. Invariant: after `ensure`, all run.
 
 use std::process::Command;
 
@@ -9,8 +9,11 @@ use crate::postgres_install::apt_install;
 use crate::steps;
 
 /// Program, what shows that it runs, and the package that brings it.
-const TOOLS: [(&str, &str, &str); 2] =
-    [("strace", "-V", "strace"), ("systemd-analyze", "--version", "systemd")];
+const TOOLS: [(&str, &str, &str); 3] = [
+    ("curl", "--version", "curl"),
+    ("strace", "-V", "strace"),
+    ("systemd-analyze", "--version", "systemd"),
+];
 
 /// Makes sure that the tools can be run.
 pub(crate) fn ensure() -> Result<(), String> {
