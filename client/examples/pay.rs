@@ -64,6 +64,11 @@ pub(crate) async fn converse(
 
     let account = bob.ask(query::account(payee, NATIVE)).await?;
     println!("bob has {}", amount::format_signed(account.liquid, scale));
+
+    // Else the frame takes them for open until it has heard nothing for a while.
+    for session in [alice, bob, mint] {
+        session.close().await;
+    }
     Ok(())
 }
 

@@ -1,9 +1,10 @@
-//! The commands that the book prints, as a reader would type them, against the real program: what
-//! they print must be what the page says they print.
+//! The commands that the book prints, run by bash against the real program: what they print must be
+//! what the page says they print.
 //!
 //! Blocks of a page that begin with [`BEGINS`] are one script, run by bash; one with [`PRINTS`]
 //! behind them is what the last of them prints, where `…` stands for anything in a line, or, alone,
-//! for any lines. Only the ports are other ones, so that pages run beside each other.
+//! for any lines. The ports are other ones, so that pages run beside each other; the frame is a small
+//! one, and `bezant client` waits longer, for a machine that has other tests to run.
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
@@ -83,7 +84,7 @@ fn free_ports(page: &str) -> [u16; 3] {
         {
             return ports;
         }
-        first += 20;
+        first = first.checked_add(20).expect("somewhere ports are free");
     }
 }
 
@@ -203,6 +204,24 @@ fn every_page_with_commands_is_followed() {
     found.retain(has_commands);
     found.sort();
     assert_eq!(found, PAGES.map(|page| root().join(page)));
+}
+
+/// What stands on a page of instruction is run: a block of another kind would not be.
+#[test]
+fn tutorials_and_guides_have_no_block_that_is_not_run() {
+    let mut found = Vec::new();
+    for folder in ["docs/tutorials", "docs/guide"] {
+        pages(&root().join(folder), &mut found);
+    }
+    for page in found {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let mut fences = text.lines().filter(|line| line.trim_start().starts_with("```"));
+        while let (Some(begin), Some(end)) = (fences.next(), fences.next()) {
+            assert!([BEGINS, PRINTS].contains(&begin), "{}: {begin}", page.display());
+            assert_eq!(end, "```", "{}", page.display());
+        }
+        assert!(text.lines().any(|line| line == BEGINS), "{} has no command", page.display());
+    }
 }
 
 #[test]
