@@ -102,6 +102,12 @@ It changes nothing, and ends with 82 when something must be mended.")]
 
 It ends with 0 when it is, and with 75 and what is not as it should be else.")]
     Health,
+    /// Watch the running frame: rates, times, stages, settlement, supply, refusals.
+    #[command(after_help = "Example:
+  bezant top --data-dir frame
+
+q leaves, space pauses. The figures are those of /metrics, at the admin door (listen.admin).")]
+    Top(TopArgs),
     /// Development identities.
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -179,6 +185,17 @@ pub(crate) struct DemoArgs {
     /// Settle into this PostgreSQL server instead of the embedded database.
     #[arg(long, value_name = "DSN")]
     pub(crate) postgres: Option<String>,
+}
+
+/// How to watch.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct TopArgs {
+    /// Milliseconds from one reading to the next.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub(crate) interval_ms: u64,
+    /// Print the figures of one interval as text and leave.
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 /// Audit log tools; the frame may run.

@@ -7,6 +7,7 @@
 mod out;
 
 mod admin;
+mod asking;
 mod audit;
 mod audit_log;
 mod cli;
@@ -41,6 +42,7 @@ mod settle;
 mod sinks;
 mod snapshot_cmd;
 mod threads;
+mod top;
 mod what_if;
 
 use std::process::ExitCode;
@@ -119,6 +121,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::WhatIf(args) => what_if::run(&config, args, &parameters),
         Command::Doctor { json } => doctor::run(&config, *json),
         Command::Health => health::run(&config),
+        Command::Top(args) => top::run(&config, args),
         Command::Identity(command) => identity_cmd::run(&config, command),
         Command::Client(_)
         | Command::Completions { .. }

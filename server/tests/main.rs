@@ -58,5 +58,6 @@ mod stopping;
 mod structure_over_quic;
 mod sync_errors;
 mod time_travel;
+mod top;
 mod upkeep;
 mod what_if;
