@@ -107,6 +107,21 @@ impl Reader {
         Ok(Some((self.scanner.header(), self.scanner.payload())))
     }
 
+    /// Shows the records through `until` too, which are durable by now, without looking at those
+    /// before them again.
+    ///
+    /// # Errors
+    /// When the segments cannot be listed, or one between others is missing.
+    pub fn extend(&mut self, until: u64) -> Result<(), ReadError> {
+        if until > self.until {
+            let newest = numbers(&**self.scanner.storage())?.last().copied();
+            // One that retention has removed before it was read is missed when it is opened.
+            self.scanner.extend(newest.unwrap_or_default());
+            self.until = until;
+        }
+        Ok(())
+    }
+
     /// Blocks of an interrupted write behind the last record, known once the end was met.
     #[must_use]
     pub const fn torn_blocks(&self) -> u64 {

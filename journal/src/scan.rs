@@ -166,6 +166,20 @@ impl Scanner {
         Ok(true)
     }
 
+    /// The segments through `newest` are there by now, and what was read ahead may have changed.
+    pub(crate) fn extend(&mut self, newest: u64) {
+        let known = self.numbers.last().map_or(0, |last| last.saturating_add(1));
+        self.numbers.extend(known..=newest);
+        if let Some(open) = &mut self.open {
+            let read = open.offset.saturating_sub(open.buffered_from);
+            open.buffer.truncate(usize::try_from(read).unwrap_or(usize::MAX));
+        }
+    }
+
+    pub(crate) const fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
     pub(crate) const fn end(&self) -> Option<&End> {
         self.end.as_ref()
     }

@@ -42,6 +42,35 @@ fn an_end_that_was_named_is_not_passed_and_must_exist() {
 }
 
 #[test]
+fn a_reader_goes_on_without_reading_anything_twice() {
+    let disk = MemoryStorage::new();
+    let mut bench = create(disk.clone());
+    let mut reader = Reader::open_range(Arc::new(disk.clone()), 2, 1).unwrap();
+    assert!(reader.next().unwrap().is_none());
+    let mut last_segment = 0;
+    for n in 0_u64..60 {
+        // What was read ahead of the end is not what stands there now, and what lies before it
+        // cannot be read any more.
+        let (hash, payload) = bench.append(3_000).unwrap();
+        bench.preparer.prepare().unwrap();
+        let durable = bench.syncer.sync().unwrap();
+        reader.extend(durable).unwrap();
+        while let Some((header, found)) = reader.next().unwrap() {
+            let end = header.offset + header.record_len();
+            disk.fail_read(header.segment, 0..end);
+            last_segment = header.segment;
+            if header.index == durable {
+                assert_eq!((header.hash, found), (hash, &payload[..]), "record {n}");
+            }
+        }
+        // An end that was named before is none.
+        reader.extend(durable - 1).unwrap();
+        assert!(reader.next().unwrap().is_none());
+    }
+    assert!(last_segment > 2);
+}
+
+#[test]
 fn summaries_agree() {
     let (disk, all) = small(40);
     let deep = verify(Arc::new(disk.clone())).unwrap();

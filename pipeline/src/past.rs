@@ -305,11 +305,7 @@ impl Replay {
     ///
     /// When they cannot be read.
     pub fn go_on(&mut self, until: u64) -> Result<(), PastError> {
-        if until > self.read_index {
-            let storage = Arc::clone(&self.storage);
-            self.reader = Reader::open_range(storage, self.read_index + 1, until)?;
-        }
-        Ok(())
+        Ok(self.reader.extend(until)?)
     }
 
     /// Reads the record behind which the replay begins, if it is kept.
