@@ -86,7 +86,11 @@ impl Retelling {
         self.ids.clear();
         let ids = &mut self.ids;
         let before = self.replay.executed().0;
+        let is_listening = self.is_listening;
         let told = self.replay.next(|step| {
+            if !is_listening {
+                return;
+            }
             let commands = Commands::new(step.slots).flatten();
             ids.extend(commands.map(|entry| id_of(entry.command, entry.data)));
         })?;

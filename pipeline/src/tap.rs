@@ -107,7 +107,9 @@ impl TapEnd {
         if self.pending.is_empty() {
             return;
         }
-        let block = std::mem::take(&mut self.pending);
+        // With room for as much again, so that the next record need not grow it piece by piece.
+        let next = Vec::with_capacity(self.pending.len());
+        let block = std::mem::replace(&mut self.pending, next);
         let count = block.len();
         let waiting = self.shared.waiting.fetch_add(count, Ordering::AcqRel);
         let is_room = waiting == 0 || waiting + count <= TAP_ENTRIES_MAX;
