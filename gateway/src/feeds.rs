@@ -16,23 +16,20 @@ mod filter;
 mod follower;
 mod round;
 mod tail;
+mod topics;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use protocol::OwnerId;
 use protocol::feed::{Followed, Interest, Place};
-use tokio::sync::{Notify, oneshot};
 
-use crate::limits::{FEED_LINGER, FEEDS_OF_ONE_MAX};
+use crate::limits::FEEDS_OF_ONE_MAX;
 pub use filter::{Filter, Whose};
 pub(crate) use follower::{Follower, News};
 pub use round::Round;
-use round::Runner;
-use tail::Tail;
+use topics::{Joining, Start, State};
 
 /// How many may follow, and how much is kept for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,60 +100,14 @@ pub struct Feeds {
     numbers: AtomicU64,
 }
 
-/// Those who follow the same.
-#[derive(Default)]
-struct Topic {
-    /// The engine tells of it behind this sequence.
-    since: Option<u64>,
-    members: HashMap<u64, Arc<Notify>>,
-    /// When the last one left.
-    left: Option<Instant>,
-}
-
-/// Somebody who has come and does not follow yet.
-struct Joining {
-    whose: Whose,
-    after: Option<Place>,
-    answer: oneshot::Sender<Result<Start, FeedError>>,
-}
-
-/// Where a follower begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Start {
-    place: Place,
-    /// The tail has everything of it behind this sequence, if it is not below the floor.
-    since: u64,
-}
-
-struct State {
-    tail: Tail,
-    topics: HashMap<Whose, Topic>,
-    /// What the engine was last told to tell has to be told anew.
-    is_stale: bool,
-    joining: Vec<Joining>,
-    waiting: Vec<Runner>,
-    by_identity: HashMap<OwnerId, usize>,
-    open: usize,
-    is_closed: bool,
-}
-
 impl Feeds {
     /// Without followers.
     #[must_use]
     pub fn new(limits: FeedLimits) -> Arc<Self> {
-        let state = State {
-            tail: Tail::new(limits.tail_size / size_of::<Followed>()),
-            topics: HashMap::new(),
-            is_stale: false,
-            joining: Vec::new(),
-            waiting: Vec::new(),
-            by_identity: HashMap::new(),
-            open: 0,
-            is_closed: false,
-        };
+        let state = Mutex::new(State::new(&limits));
         Arc::new(Self {
             limits,
-            state: Mutex::new(state),
+            state,
             pumped: Condvar::new(),
             behind: Condvar::new(),
             floor: AtomicU64::new(0),
@@ -196,7 +147,7 @@ impl Feeds {
             return false;
         }
         let joining = std::mem::take(&mut state.joining);
-        let interest = state.attend(&joining);
+        let interest = state.attend(&joining, Instant::now());
         drop(state);
         if let Some(interest) = interest {
             let since = present.follow(interest);
@@ -224,10 +175,11 @@ impl Feeds {
             // What was left out before this block is known by now, and is to be a hole for nobody.
             let left_out = present.left_out();
             let mut state = self.state();
-            let State { tail, topics, .. } = &mut *state;
-            tail.leave_out(left_out);
-            tail.append(&block, |owner| wake(topics, Whose::Owner(owner)));
-            wake(topics, Whose::All);
+            let mut touched = Vec::new();
+            state.tail.leave_out(left_out);
+            state.tail.append(&block, |owner| touched.push(owner));
+            touched.into_iter().for_each(|owner| state.wake(Whose::Owner(owner)));
+            state.wake(Whose::All);
         }
         let left_out = present.left_out();
         let mut state = self.state();
@@ -292,59 +244,6 @@ impl Feeds {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn wake(topics: &HashMap<Whose, Topic>, whose: Whose) {
-    if let Some(topic) = topics.get(&whose) {
-        topic.members.values().for_each(|member| member.notify_one());
-    }
-}
-
-impl State {
-    /// Takes up what those who join want, and gives up what nobody has wanted for a while. What
-    /// the engine is to tell from now on, if that changes.
-    fn attend(&mut self, joining: &[Joining]) -> Option<Option<Interest>> {
-        let now = Instant::now();
-        let before = self.topics.len();
-        let has_lingered = |topic: &Topic| {
-            topic.left.is_some_and(|left| now.saturating_duration_since(left) >= FEED_LINGER)
-        };
-        let tail = &mut self.tail;
-        self.topics.retain(|whose, topic| {
-            let stays = !has_lingered(topic) || joining.iter().any(|it| it.whose == *whose);
-            if let (false, Whose::Owner(owner)) = (stays, whose) {
-                tail.unwatch(*owner);
-            }
-            stays
-        });
-        self.is_stale |= self.topics.len() < before;
-        if self.topics.is_empty() {
-            self.tail.clear();
-        }
-        for one in joining {
-            if let Whose::Owner(owner) = one.whose {
-                self.tail.watch(owner);
-            }
-            let topic = self.topics.entry(one.whose).or_default();
-            self.is_stale |= topic.since.is_none();
-            if topic.members.is_empty() {
-                // Should it not come to that after all.
-                topic.left = Some(now);
-            }
-        }
-        self.is_stale.then(|| filter::interest(self.topics.keys().copied()))
-    }
-
-    /// The engine tells of everything that is followed behind `since`; nothing: it did not answer.
-    fn grant(&mut self, since: Option<u64>) {
-        let Some(since) = since else {
-            return;
-        };
-        self.is_stale = false;
-        for topic in self.topics.values_mut() {
-            topic.since.get_or_insert(since);
-        }
     }
 }
 

@@ -1,0 +1,122 @@
+//! What is followed now, by whom, and what the engine is to tell because of that.
+//!
+//! It asks no engine. Invariant: whatever is followed is among the topics, and of a topic with a
+//! `since` the tail is given everything behind it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use protocol::OwnerId;
+use protocol::feed::{Interest, Place};
+use tokio::sync::{Notify, oneshot};
+
+use super::filter::{Whose, interest};
+use super::round::Runner;
+use super::tail::Tail;
+use super::{FeedError, FeedLimits};
+use crate::limits::FEED_LINGER;
+
+/// Those who follow the same.
+#[derive(Default)]
+pub(super) struct Topic {
+    /// The engine tells of it behind this sequence.
+    pub(super) since: Option<u64>,
+    pub(super) members: HashMap<u64, Arc<Notify>>,
+    /// When the last one left.
+    pub(super) left: Option<Instant>,
+}
+
+/// Somebody who has come and does not follow yet.
+pub(super) struct Joining {
+    pub(super) whose: Whose,
+    pub(super) after: Option<Place>,
+    pub(super) answer: oneshot::Sender<Result<Start, FeedError>>,
+}
+
+/// Where a follower begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    pub(super) place: Place,
+    /// The tail has everything of it behind this sequence, if it is not below the floor.
+    pub(super) since: u64,
+}
+
+/// What is behind the lock of the feeds.
+pub(super) struct State {
+    pub(super) tail: Tail,
+    pub(super) topics: HashMap<Whose, Topic>,
+    /// What the engine was last told to tell has to be told anew.
+    pub(super) is_stale: bool,
+    pub(super) joining: Vec<Joining>,
+    pub(super) waiting: Vec<Runner>,
+    pub(super) by_identity: HashMap<OwnerId, usize>,
+    pub(super) open: usize,
+    pub(super) is_closed: bool,
+}
+
+impl State {
+    pub(super) fn new(limits: &FeedLimits) -> Self {
+        Self {
+            tail: Tail::new(limits.tail_size / size_of::<protocol::feed::Followed>()),
+            topics: HashMap::new(),
+            is_stale: false,
+            joining: Vec::new(),
+            waiting: Vec::new(),
+            by_identity: HashMap::new(),
+            open: 0,
+            is_closed: false,
+        }
+    }
+
+    /// Tells those who follow this that there is more.
+    pub(super) fn wake(&self, whose: Whose) {
+        if let Some(topic) = self.topics.get(&whose) {
+            topic.members.values().for_each(|member| member.notify_one());
+        }
+    }
+
+    /// Takes up what those who join want, and gives up what nobody has wanted for a while. What
+    /// the engine is to tell from now on, if that changes.
+    pub(super) fn attend(&mut self, joining: &[Joining], now: Instant) -> Option<Option<Interest>> {
+        let before = self.topics.len();
+        let has_lingered = |topic: &Topic| {
+            topic.left.is_some_and(|left| now.saturating_duration_since(left) >= FEED_LINGER)
+        };
+        let tail = &mut self.tail;
+        self.topics.retain(|whose, topic| {
+            let stays = !has_lingered(topic) || joining.iter().any(|it| it.whose == *whose);
+            if let (false, Whose::Owner(owner)) = (stays, whose) {
+                tail.unwatch(*owner);
+            }
+            stays
+        });
+        self.is_stale |= self.topics.len() < before;
+        if self.topics.is_empty() {
+            self.tail.clear();
+        }
+        for one in joining {
+            if let Whose::Owner(owner) = one.whose {
+                self.tail.watch(owner);
+            }
+            let topic = self.topics.entry(one.whose).or_default();
+            self.is_stale |= topic.since.is_none();
+            if topic.members.is_empty() {
+                // Should it not come to that after all.
+                topic.left = Some(now);
+            }
+        }
+        self.is_stale.then(|| interest(self.topics.keys().copied()))
+    }
+
+    /// The engine tells of everything that is followed behind `since`; nothing: it did not answer.
+    pub(super) fn grant(&mut self, since: Option<u64>) {
+        let Some(since) = since else {
+            return;
+        };
+        self.is_stale = false;
+        for topic in self.topics.values_mut() {
+            topic.since.get_or_insert(since);
+        }
+    }
+}
