@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use protocol::feed::{Followed, Interest, Place};
 
-use crate::limits::FEEDS_OF_ONE_MAX;
+use crate::limits::{FEED_CARRY_MAX, FEEDS_OF_ONE_MAX};
 pub use filter::{Filter, Whose};
 pub(crate) use follower::{Follower, News};
 pub use round::Round;
@@ -168,31 +168,36 @@ impl Feeds {
         true
     }
 
-    /// Carries what was told to the tail.
+    /// Carries what was told to the tail, a little at a time: others need the lock too.
     fn carry(&self, present: &mut impl Present) {
         let executed = present.executed();
+        let mut touched = Vec::new();
         while let Some(block) = present.next() {
             // What was left out before this block is known by now, and is to be a hole for nobody.
             let left_out = present.left_out();
-            let mut state = self.state();
-            let mut touched = Vec::new();
-            state.tail.leave_out(left_out);
-            state.tail.append(&block, |owner| touched.push(owner));
-            touched.into_iter().for_each(|owner| state.wake(Whose::Owner(owner)));
+            for piece in block.chunks(FEED_CARRY_MAX) {
+                let mut state = self.state();
+                state.tail.leave_out(left_out);
+                state.tail.append(piece, |owner| touched.push(owner));
+            }
+            touched.sort_unstable();
+            touched.dedup();
+            let state = self.state();
+            touched.drain(..).for_each(|owner| state.wake(Whose::Owner(owner)));
             state.wake(Whose::All);
         }
         let left_out = present.left_out();
         let mut state = self.state();
         state.tail.leave_out(left_out);
         state.tail.raise(executed);
-        self.floor.store(state.tail.floor(), Ordering::Release);
+        self.floor.store(state.tail.floor_of(Whose::All), Ordering::Release);
     }
 
     /// Tells one who has come where it begins.
     fn begin(&self, joining: Joining, present: &mut impl Present) {
         let state = self.state();
         let since = state.topics.get(&joining.whose).and_then(|topic| topic.since);
-        let (floor, through) = (state.tail.floor(), state.tail.through());
+        let (floor, through) = (state.tail.floor_of(joining.whose), state.tail.through());
         drop(state);
         let answer = since.ok_or(FeedError::Unavailable).and_then(|since| {
             let covered = Place::after(since.max(floor));

@@ -218,6 +218,9 @@ pub const FEED_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const FEED_LINGER: Duration = Duration::from_secs(30);
 /// A feed begins within this, or is refused.
 pub const FEED_JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Effects that are put into the tail at once, while whoever reads it waits: a tenth of a
+/// millisecond or so.
+pub const FEED_CARRY_MAX: usize = 1_024;
 /// One who takes nothing of what it is told from the journal holds others up this long.
 pub const FEED_ROUND_PATIENCE: Duration = Duration::from_millis(500);
 /// Sequences after which one who is told from the journal hears that there was nothing for it.

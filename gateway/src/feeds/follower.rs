@@ -133,8 +133,8 @@ enum Look {
     Events(Vec<Followed>),
     /// There may be more behind the place that was reached.
     Passed,
-    /// Everything has been told through this sequence.
-    Even(u64),
+    /// Everything that has come has been told.
+    Even,
     /// The tail does not reach back to it.
     Behind,
     Closed,
@@ -148,6 +148,7 @@ impl Follower {
 
     /// What comes next; waits for it. It may be dropped half way and asked again.
     pub(crate) async fn next(&mut self) -> News {
+        let mut is_due = false;
         let news = loop {
             let due = self.last_said.0 + self.last_said.1;
             let news = match &mut self.catching_up {
@@ -175,10 +176,12 @@ impl Follower {
                         self.fall_back();
                         None
                     }
-                    Look::Even(through) => match timeout_at(due, self.notify.notified()).await {
-                        Ok(()) => None,
-                        Err(_) => Some(self.rest_at(through)),
-                    },
+                    Look::Even if is_due => Some(self.rest()),
+                    Look::Even => {
+                        // It says how far the history is then, not how far it was before.
+                        is_due = timeout_at(due, self.notify.notified()).await.is_err();
+                        None
+                    }
                 },
             };
             if let Some(news) = news {
@@ -201,8 +204,7 @@ impl Follower {
         news
     }
 
-    fn rest_at(&mut self, through: u64) -> News {
-        self.place = self.place.max(Place::after(through));
+    fn rest(&self) -> News {
         if self.place == self.said { News::Quiet } else { News::Progress(self.place) }
     }
 
@@ -233,7 +235,8 @@ impl Follower {
         if state.is_closed {
             return Look::Closed;
         }
-        if self.place < Place::after(self.since.max(state.tail.floor())) {
+        let floor = state.tail.floor_of(self.filter.whose);
+        if self.place < Place::after(self.since.max(floor)) {
             return Look::Behind;
         }
         let mut events = Vec::new();
@@ -245,7 +248,11 @@ impl Follower {
         match (events.is_empty(), has_moved) {
             (false, _) => Look::Events(events),
             (true, true) => Look::Passed,
-            (true, false) => Look::Even(through),
+            (true, false) => {
+                // Nobody can take from it any more what lies before.
+                self.place = self.place.max(Place::after(through));
+                Look::Even
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! The tail of the history in memory: what was told lately, the oldest dropped when it is full.
 //!
 //! It waits for nobody and knows no follower. Invariant: of what was of interest all the while,
-//! everything behind the floor and through the end is here, in order.
+//! everything behind the floor and through the end is here, in order; of an owner that is watched
+//! its own floor, which what others do never raises.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,14 +19,27 @@ const LOOK_MAX: usize = 4_096;
 pub(super) struct Tail {
     entries: VecDeque<Followed>,
     entries_max: usize,
+    /// How many of them there is memory for.
+    room: usize,
     /// Number of the first of them, counted from the start.
     first: u64,
     /// What lies at or before this sequence may be missing.
     floor: u64,
+    /// Some of what lies at or before this sequence has never come.
+    left_out: u64,
     /// What lies at or before this sequence has come.
     through: u64,
-    /// Numbers of the effects of owners that are followed by themselves.
-    of_owner: HashMap<OwnerId, VecDeque<u64>>,
+    /// Owners that are followed by themselves.
+    of_owner: HashMap<OwnerId, Watched>,
+}
+
+/// Effects of one owner.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Their numbers.
+    numbers: VecDeque<u64>,
+    /// Those at or before this sequence were dropped.
+    floor: u64,
 }
 
 impl Tail {
@@ -33,16 +47,25 @@ impl Tail {
         Self {
             entries: VecDeque::new(),
             entries_max: entries_max.max(1),
+            room: 0,
             first: 0,
             floor: 0,
+            left_out: 0,
             through: 0,
             of_owner: HashMap::new(),
         }
     }
 
-    /// What lies at or before this sequence may be missing.
-    pub(super) const fn floor(&self) -> u64 {
-        self.floor
+    /// What lies at or before this sequence may be missing; of an owner that is watched, only what
+    /// was its own.
+    pub(super) fn floor_of(&self, whose: Whose) -> u64 {
+        match whose {
+            Whose::All => self.floor,
+            Whose::Owner(owner) => {
+                let watched = self.of_owner.get(&owner);
+                watched.map_or(self.floor, |watched| watched.floor.max(self.left_out))
+            }
+        }
     }
 
     /// What lies at or before this sequence has come.
@@ -62,8 +85,11 @@ impl Tail {
 
     /// Adds what comes next; tells whose it is, of those that are watched.
     pub(super) fn append(&mut self, block: &[Followed], mut touched: impl FnMut(OwnerId)) {
+        if self.entries.capacity() == 0 {
+            self.reserve();
+        }
         for followed in block {
-            if self.entries.len() >= self.entries_max {
+            if self.entries.len() >= self.room {
                 self.drop_first();
             }
             let number = self.first + self.entries.len() as u64;
@@ -73,8 +99,8 @@ impl Tail {
             }
             let (debit, credit) = (followed.effect.debit, followed.effect.credit);
             for owner in [Some(debit), (credit != debit).then_some(credit)].into_iter().flatten() {
-                if let Some(numbers) = self.of_owner.get_mut(&owner) {
-                    numbers.push_back(number);
+                if let Some(watched) = self.of_owner.get_mut(&owner) {
+                    watched.numbers.push_back(number);
                     touched(owner);
                 }
             }
@@ -83,11 +109,12 @@ impl Tail {
 
     /// Some of what lies at or before `sequence` will not come.
     pub(super) fn leave_out(&mut self, sequence: u64) {
-        if sequence > self.floor {
+        if sequence > self.left_out {
             while self.entries.front().is_some_and(|one| one.effect.sequence <= sequence) {
                 self.drop_first();
             }
-            self.floor = sequence;
+            self.left_out = sequence;
+            self.floor = self.floor.max(sequence);
         }
     }
 
@@ -104,15 +131,25 @@ impl Tail {
         self.of_owner.clear();
     }
 
+    /// Takes all its memory at once, for one that grows has half as much again for a moment; or as
+    /// much as there is.
+    fn reserve(&mut self) {
+        self.room = self.entries_max;
+        while self.entries.try_reserve_exact(self.room).is_err() && self.room > 1 {
+            self.room /= 2;
+        }
+    }
+
     fn drop_first(&mut self) {
         let Some(gone) = self.entries.pop_front() else {
             return;
         };
         for owner in [gone.effect.debit, gone.effect.credit] {
-            if let Some(numbers) = self.of_owner.get_mut(&owner)
-                && numbers.front() == Some(&self.first)
+            if let Some(watched) = self.of_owner.get_mut(&owner)
+                && watched.numbers.front() == Some(&self.first)
             {
-                numbers.pop_front();
+                watched.numbers.pop_front();
+                watched.floor = watched.floor.max(gone.effect.sequence);
             }
         }
         self.first += 1;
@@ -135,7 +172,7 @@ impl Tail {
                 choose(looked, filter, place, max, out)
             }
             Whose::Owner(owner) => {
-                let Some(numbers) = self.of_owner.get(&owner) else {
+                let Some(Watched { numbers, .. }) = self.of_owner.get(&owner) else {
                     return place;
                 };
                 let entry = |number: &u64| {

@@ -57,13 +57,41 @@ fn a_full_tail_drops_the_oldest_and_says_so() {
         tail.append(one, |_| ());
     }
     // Eleven of a hundred: the last five payments, and one leg of the sixth.
-    assert_eq!(tail.floor(), 45);
+    assert_eq!(tail.floor_of(Whose::All), 45);
     let mut got = Vec::new();
     tail.collect(&Filter::of(Whose::Owner(4)), Place::after(45), 99, &mut got);
     let wanted: Vec<_> =
         story.iter().filter(|one| one.effect.sequence > 45 && one.concerns(4)).collect();
     assert_eq!(got.iter().collect::<Vec<_>>(), wanted);
     assert!(!got.is_empty());
+    assert_eq!(tail.entries.capacity(), 11, "it takes what it was allowed and no more");
+}
+
+/// Above some tens of thousands of effects a second a tail lasts for seconds: an owner to whom
+/// nothing happens must not lose its place for what happens to others.
+#[test]
+fn what_others_do_takes_nothing_from_an_owner() {
+    let mut tail = Tail::new(10);
+    for owner in [8, 9] {
+        tail.watch(owner);
+    }
+    tail.append(&[paid(1, 0, 8, 1), paid(2, 0, 1, 9)], |_| ());
+    for n in 3..=11 {
+        tail.append(&[paid(n, 0, 1, 2)], |_| ());
+    }
+    tail.raise(11);
+    let floors = |tail: &Tail| {
+        [Whose::All, Whose::Owner(8), Whose::Owner(9), Whose::Owner(1)].map(|it| tail.floor_of(it))
+    };
+    // The first effect was dropped, and with it what the first owner had.
+    assert_eq!(floors(&tail), [1, 1, 0, 1]);
+    let mut got = Vec::new();
+    tail.collect(&Filter::of(Whose::Owner(9)), Place::after(0), 99, &mut got);
+    assert_eq!(got, [paid(2, 0, 1, 9)]);
+    // What never came may have been anybody's.
+    tail.leave_out(5);
+    tail.append(&[paid(12, 0, 9, 1)], |_| ());
+    assert_eq!(floors(&tail), [5, 5, 5, 5]);
 }
 
 #[test]
@@ -75,7 +103,7 @@ fn what_was_left_out_is_not_taken_for_complete() {
     tail.append(&story[16..], |_| ());
     tail.leave_out(8);
     tail.raise(10);
-    assert_eq!((tail.floor(), tail.through()), (8, 10));
+    assert_eq!((tail.floor_of(Whose::All), tail.through()), (8, 10));
     let mut got = Vec::new();
     tail.collect(&Filter::of(Whose::All), Place::after(8), 99, &mut got);
     assert_eq!(got, story[16..]);
