@@ -17,6 +17,7 @@ mod follower;
 mod round;
 mod tail;
 mod topics;
+mod turns;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use protocol::feed::{Followed, Interest, Place};
 
-use crate::limits::{FEED_CARRY_MAX, FEEDS_OF_ONE_MAX};
+use crate::limits::FEED_CARRY_MAX;
 pub use filter::{Filter, Whose};
 pub(crate) use follower::{Follower, News};
 pub use round::Round;
@@ -38,6 +39,9 @@ pub struct FeedLimits {
     pub followers_max: usize,
     /// Bytes of the tail.
     pub tail_size: usize,
+    /// Shortest and longest time between two replays of the journal for one identity; in between,
+    /// as long as the last one took.
+    pub replay_pauses: (Duration, Duration),
 }
 
 /// Why somebody cannot follow, or no longer.
@@ -48,8 +52,11 @@ pub enum FeedError {
     #[error("there are as many feeds as the frame serves; try again later")]
     Full,
     /// The identity follows as often as it may.
-    #[error("the identity has {FEEDS_OF_ONE_MAX} feeds, as many as it may; close one")]
-    TooMany,
+    #[error("the identity has {max} feeds, as many as it may; close one")]
+    TooMany {
+        /// How many those are.
+        max: usize,
+    },
     /// What is asked for is no longer kept.
     #[error("the history before sequence {first} is no longer kept; begin with after={}, and take \
              what was before from balances or SQL", first.saturating_sub(1))]
@@ -66,8 +73,11 @@ pub enum FeedError {
     /// The journal cannot be read.
     #[error("the journal cannot be read now; try again later")]
     Unreadable,
-    /// The frame ends, or takes too long.
-    #[error("the frame shuts down, or is too busy; try again later")]
+    /// The frame ends.
+    #[error("the frame shuts down; connect again later")]
+    Closed,
+    /// It takes too long.
+    #[error("the frame is too busy; try again later")]
     Unavailable,
 }
 
@@ -95,8 +105,8 @@ pub struct Feeds {
     pumped: Condvar,
     /// Where the rounds wait for those who are behind.
     behind: Condvar,
-    /// As the tail's, so that rounds need no lock to look.
-    floor: AtomicU64,
+    /// The tail's, so that rounds need no lock to look.
+    middle: AtomicU64,
     numbers: AtomicU64,
 }
 
@@ -110,7 +120,7 @@ impl Feeds {
             state,
             pumped: Condvar::new(),
             behind: Condvar::new(),
-            floor: AtomicU64::new(0),
+            middle: AtomicU64::new(0),
             numbers: AtomicU64::new(0),
         })
     }
@@ -146,7 +156,8 @@ impl Feeds {
         if state.is_closed {
             return false;
         }
-        let joining = std::mem::take(&mut state.joining);
+        let mut joining = std::mem::take(&mut state.joining);
+        joining.retain(|it| !it.answer.is_closed());
         let interest = state.attend(&joining, Instant::now());
         drop(state);
         if let Some(interest) = interest {
@@ -179,6 +190,7 @@ impl Feeds {
                 let mut state = self.state();
                 state.tail.leave_out(left_out);
                 state.tail.append(piece, |owner| touched.push(owner));
+                self.middle.store(state.tail.middle(), Ordering::Release);
             }
             touched.sort_unstable();
             touched.dedup();
@@ -190,7 +202,7 @@ impl Feeds {
         let mut state = self.state();
         state.tail.leave_out(left_out);
         state.tail.raise(executed);
-        self.floor.store(state.tail.floor_of(Whose::All), Ordering::Release);
+        self.middle.store(state.tail.middle(), Ordering::Release);
     }
 
     /// Tells one who has come where it begins.
@@ -220,31 +232,33 @@ impl Feeds {
         let _ = joining.answer.send(answer);
     }
 
-    /// The next ones who are behind, to be told from the journal; waits for them. Nothing when the
-    /// feeds are closed.
+    /// The next ones who are behind, to be told from the journal; waits for them, and for their
+    /// turn. Nothing when the feeds are closed.
     #[must_use]
     pub fn next_round(self: &Arc<Self>) -> Option<Round> {
-        let none = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
-        let waited = self.behind.wait_while(self.state(), none);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.is_closed {
-            return None;
+        let mut state = self.state();
+        while !state.is_closed {
+            let now = Instant::now();
+            let runners = state.take_waiting(now, |_| true);
+            if !runners.is_empty() {
+                drop(state);
+                return Some(Round::new(Arc::clone(self), runners));
+            }
+            state = match state.next_turn(now) {
+                None => self.behind.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(pause) => {
+                    let waited = self.behind.wait_timeout(state, pause);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
-        let runners = std::mem::take(&mut state.waiting);
-        drop(state);
-        Some(Round::new(Arc::clone(self), runners))
+        None
     }
 
     /// Whether they have ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.state().is_closed
-    }
-
-    /// Followers now.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.state().open
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -261,3 +275,7 @@ impl fmt::Debug for Feeds {
 #[cfg(test)]
 #[path = "feeds/feeds_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "feeds/by_hand_test.rs"]
+mod by_hand_tests;

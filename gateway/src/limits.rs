@@ -200,6 +200,10 @@ pub const NOTICE_MAX: Duration = Duration::from_secs(30);
 pub const FEEDS_MAX: usize = 1_024;
 /// Feeds of one identity.
 pub const FEEDS_OF_ONE_MAX: usize = 16;
+/// Feeds of one agent, which follows nobody but itself: one, and one that takes its place.
+pub const FEEDS_OF_AGENT_MAX: usize = 2;
+/// One in so many feeds is kept for those who follow everybody: admins and auditors.
+pub const FEEDS_KEPT_PART: usize = 8;
 /// Bytes of the latest history that are kept for all of them, unless it is set otherwise.
 pub const FEED_TAIL_SIZE: usize = 64 << 20;
 /// Effects that a feed is given at once, 160 bytes each.
@@ -221,8 +225,16 @@ pub const FEED_JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Effects that are put into the tail at once, while whoever reads it waits: a tenth of a
 /// millisecond or so.
 pub const FEED_CARRY_MAX: usize = 1_024;
-/// One who takes nothing of what it is told from the journal holds others up this long.
+/// Those who take nothing of what they are told from the journal hold others up this long, all of
+/// them together. One that takes earns as much at most.
 pub const FEED_ROUND_PATIENCE: Duration = Duration::from_millis(500);
+/// What one earns with each effect that it takes: whoever takes 10 000 in a second is waited for.
+pub const FEED_EFFECT_PATIENCE: Duration = Duration::from_micros(100);
+/// Shortest and longest time between two replays of the journal for one identity, unless both are
+/// set otherwise; in between, as long as the last one took, so that one alone cannot have the frame
+/// replay for more than half of the time.
+pub const FEED_REPLAY_PAUSES: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(30));
 /// Sequences after which one who is told from the journal hears that there was nothing for it.
 pub const FEED_PROGRESS_SEQUENCES: u64 = 1 << 16;
 

@@ -209,6 +209,7 @@ fn feeds(settings: &Settings) -> Result<Option<gateway::FeedLimits>, ConfigError
     let limits = gateway::FeedLimits {
         followers_max: ranged(settings, "feeds.connections", 1, 1 << 16)?,
         tail_size: ranged::<usize>(settings, "feeds.tail_mib", 1, 1 << 16)? << 20,
+        replay_pauses: gateway::limits::FEED_REPLAY_PAUSES,
     };
     let is_enabled: bool = parse(settings, "feeds.enabled", "true or false")?;
     Ok(is_enabled.then_some(limits))

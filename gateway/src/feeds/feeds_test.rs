@@ -4,17 +4,31 @@
 use std::collections::VecDeque;
 use std::thread::JoinHandle;
 
+use identity::{Principal, Role};
+use protocol::OwnerId;
 use protocol::effect::{Effect, Event};
 
 use super::*;
+use crate::limits::{FEEDS_OF_AGENT_MAX, FEEDS_OF_ONE_MAX};
 
 const QUIET: Duration = Duration::from_millis(20);
+/// One replay may follow the other.
+const AT_ONCE: (Duration, Duration) = (Duration::ZERO, Duration::ZERO);
+
+fn auditor(id: OwnerId) -> Principal {
+    Principal { id, role: Role::Auditor }
+}
+
+pub(super) fn limits(followers_max: usize, entries: usize) -> FeedLimits {
+    let tail_size = entries * size_of::<Followed>();
+    FeedLimits { followers_max, tail_size, replay_pauses: AT_ONCE }
+}
 
 /// An engine that tells, and its journal.
 #[derive(Default)]
-struct World {
-    history: Vec<Followed>,
-    executed: u64,
+pub(super) struct World {
+    pub(super) history: Vec<Followed>,
+    pub(super) executed: u64,
     interest: Option<Interest>,
     told: VecDeque<Vec<Followed>>,
     left_out: u64,
@@ -25,7 +39,7 @@ struct World {
 
 impl World {
     /// One more command: a payment and its fee, now and then left out by the tap.
-    fn pay(&mut self, is_left_out: bool) {
+    pub(super) fn pay(&mut self, is_left_out: bool) {
         self.executed += 1;
         let n = self.executed;
         let leg = |leg, debit, credit| Followed {
@@ -58,10 +72,10 @@ impl World {
 }
 
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<World>>);
+pub(super) struct Shared(Arc<Mutex<World>>);
 
 impl Shared {
-    fn world(&self) -> MutexGuard<'_, World> {
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap()
     }
 }
@@ -103,8 +117,7 @@ struct Running {
 
 impl Running {
     fn new(followers_max: usize, entries: usize) -> Self {
-        let tail_size = entries * size_of::<Followed>();
-        let feeds = Feeds::new(FeedLimits { followers_max, tail_size });
+        let feeds = Feeds::new(limits(followers_max, entries));
         let shared = Shared::default();
         let (pumped, mut present) = (Arc::clone(&feeds), shared.clone());
         let pump = move || while pumped.pump(&mut present, Duration::from_millis(1)) {};
@@ -125,7 +138,7 @@ impl Running {
 
     async fn join(&self, whose: Whose, after: Option<&str>) -> Result<Follower, FeedError> {
         let after = after.map(|text| Place::parse(text).unwrap());
-        self.feeds.join(7, Filter::of(whose), after, QUIET).await
+        self.feeds.join(auditor(7), Filter::of(whose), after, QUIET).await
     }
 
     fn stop(self) {
@@ -169,7 +182,7 @@ async fn read(follower: &mut Follower, wanted: usize, pause: Duration) -> Vec<Fo
     got
 }
 
-fn part(shared: &Shared, whose: Whose, after: Place) -> Vec<Followed> {
+pub(super) fn part(shared: &Shared, whose: Whose, after: Place) -> Vec<Followed> {
     let filter = Filter::of(whose);
     let world = shared.world();
     let wanted = world.history.iter().filter(|one| one.place() > after && filter.takes(one));
@@ -215,7 +228,7 @@ async fn followers_at_any_pace_are_told_everything_once() {
         reader.await.unwrap();
     }
     assert!(running.shared.world().rounds > 0);
-    assert_eq!(running.feeds.open(), 0);
+    assert_eq!(running.feeds.state().open, 0);
     running.stop();
 }
 
@@ -270,18 +283,45 @@ async fn refusals_are_typed() {
     for _ in 0..FEEDS_OF_ONE_MAX {
         open.push(running.join(Whose::All, None).await.unwrap());
     }
-    assert_eq!(refused(running.join(Whose::All, None).await), FeedError::TooMany);
-    let other = running.feeds.join(8, Filter::of(Whose::All), None, QUIET).await;
-    let full = running.feeds.join(9, Filter::of(Whose::All), None, QUIET).await;
-    assert_eq!(refused(full), FeedError::Full);
+    let more = running.join(Whose::All, None).await;
+    assert_eq!(refused(more), FeedError::TooMany { max: FEEDS_OF_ONE_MAX });
+    let join = |principal| running.feeds.join(principal, Filter::of(Whose::All), None, QUIET);
+    let other = join(auditor(8)).await;
+    assert_eq!(refused(join(auditor(9)).await), FeedError::Full);
     drop(other);
     open.pop();
     assert!(running.join(Whose::All, None).await.is_ok());
     let mut last = open.pop().unwrap();
     running.feeds.close();
-    assert_eq!(last.next().await, News::Ended(FeedError::Unavailable));
+    assert_eq!(last.next().await, News::Ended(FeedError::Closed));
     let closed = running.join(Whose::All, None).await;
-    assert_eq!(refused(closed), FeedError::Unavailable);
+    assert_eq!(refused(closed), FeedError::Closed);
+    running.stop();
+}
+
+/// Whoever follows itself cannot take the places of those who follow everybody.
+#[tokio::test]
+async fn an_agent_has_few_feeds_and_agents_leave_room() {
+    let running = Running::new(8, 1_000);
+    let join = |principal: Principal| {
+        let filter = Filter::of(Whose::Owner(principal.id));
+        running.feeds.join(principal, filter, None, QUIET)
+    };
+    let agent = |id| Principal { id, role: Role::Agent };
+    let mut open = Vec::new();
+    for n in 0..7 {
+        open.push(join(agent(n / FEEDS_OF_AGENT_MAX as u128)).await.unwrap());
+    }
+    for role in [Role::Agent, Role::Registry] {
+        let refused = join(Principal { id: 99, role }).await.err().unwrap();
+        assert_eq!(refused, FeedError::Full, "{role:?}");
+    }
+    open.push(join(auditor(100)).await.unwrap());
+    assert_eq!(join(auditor(101)).await.err().unwrap(), FeedError::Full);
+    open.truncate(FEEDS_OF_AGENT_MAX);
+    let refused = join(agent(0)).await.err().unwrap();
+    assert_eq!(refused, FeedError::TooMany { max: FEEDS_OF_AGENT_MAX });
+    assert!(join(agent(1)).await.is_ok());
     running.stop();
 }
 
@@ -362,7 +402,7 @@ fn what_comes_behind_a_hole_is_not_seen_before_the_hole_is_known() {
     for is_left_out in [false, true, false] {
         world.pay(is_left_out);
     }
-    let feeds = Feeds::new(FeedLimits { followers_max: 1, tail_size: 1 << 20 });
+    let feeds = Feeds::new(limits(1, 1_000));
     let told = world.told;
     assert_eq!(told.len(), 2);
     let mut watched = Watched { feeds: Arc::clone(&feeds), told, left_out: 0 };

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use protocol::OwnerId;
+use identity::{Principal, Role};
 use protocol::feed::{Followed, Place};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::round::{Runner, Told};
-use super::{FeedError, Feeds, Filter, Joining, Start};
+use super::{FeedError, FeedLimits, Feeds, Filter, Joining, Start};
 use crate::limits::{
-    FEED_BLOCK_MAX, FEED_JOIN_TIMEOUT, FEED_QUEUE_BLOCKS, FEED_SETTLE, FEEDS_OF_ONE_MAX,
+    FEED_BLOCK_MAX, FEED_JOIN_TIMEOUT, FEED_QUEUE_BLOCKS, FEED_SETTLE, FEEDS_KEPT_PART,
+    FEEDS_OF_AGENT_MAX, FEEDS_OF_ONE_MAX,
 };
 
 /// What a follower is told.
@@ -51,7 +52,7 @@ pub(crate) struct Follower {
 /// A place among the followers; dropped, it is free.
 struct Seat {
     feeds: Arc<Feeds>,
-    principal: OwnerId,
+    principal: Principal,
     filter: Filter,
     number: u64,
 }
@@ -60,10 +61,10 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut state = self.feeds.state();
         state.open -= 1;
-        if let Some(count) = state.by_identity.get_mut(&self.principal) {
+        if let Some(count) = state.by_identity.get_mut(&self.principal.id) {
             *count -= 1;
             if *count == 0 {
-                state.by_identity.remove(&self.principal);
+                state.by_identity.remove(&self.principal.id);
             }
         }
         if let Some(topic) = state.topics.get_mut(&self.filter.whose) {
@@ -80,26 +81,29 @@ impl Feeds {
     /// says something at least every `quiet`.
     pub(crate) async fn join(
         self: &Arc<Self>,
-        principal: OwnerId,
+        principal: Principal,
         filter: Filter,
         after: Option<Place>,
         quiet: Duration,
     ) -> Result<Follower, FeedError> {
         let seat = self.seat(principal, filter)?;
         let (answer, answered) = oneshot::channel();
-        self.state().joining.push(Joining { whose: filter.whose, after, answer });
+        let joining = Joining { whose: filter.whose, after, answer };
+        self.state().await_joining(joining, self.limits.followers_max);
         self.pumped.notify_all();
-        let start = timeout(FEED_JOIN_TIMEOUT, answered).await;
-        let Ok(Ok(start)) = start else {
-            return Err(FeedError::Unavailable);
+        let Start { place, since } = match timeout(FEED_JOIN_TIMEOUT, answered).await {
+            Ok(Ok(start)) => start?,
+            Ok(Err(_)) if self.is_closed() => return Err(FeedError::Closed),
+            Ok(Err(_)) | Err(_) => return Err(FeedError::Unavailable),
         };
-        let Start { place, since } = start?;
         let notify = Arc::new(Notify::new());
         let mut state = self.state();
         if state.is_closed {
-            return Err(FeedError::Unavailable);
+            return Err(FeedError::Closed);
         }
-        let topic = state.topics.entry(filter.whose).or_default();
+        // What is not told since then would be a hole.
+        let topic = state.topics.get_mut(&filter.whose).filter(|it| it.since == Some(since));
+        let topic = topic.ok_or(FeedError::Unavailable)?;
         topic.members.insert(seat.number, Arc::clone(&notify));
         topic.left = None;
         drop(state);
@@ -108,17 +112,23 @@ impl Feeds {
         Ok(Follower { seat, filter, place, said, since, notify, catching_up, quiet, last_said })
     }
 
-    fn seat(self: &Arc<Self>, principal: OwnerId, filter: Filter) -> Result<Seat, FeedError> {
+    fn seat(self: &Arc<Self>, principal: Principal, filter: Filter) -> Result<Seat, FeedError> {
+        let FeedLimits { followers_max, .. } = self.limits;
+        let (max, followers_max) = match principal.role {
+            Role::Admin | Role::Auditor => (FEEDS_OF_ONE_MAX, followers_max),
+            Role::Agent => (FEEDS_OF_AGENT_MAX, followers_max - followers_max / FEEDS_KEPT_PART),
+            _ => (FEEDS_OF_ONE_MAX, followers_max - followers_max / FEEDS_KEPT_PART),
+        };
         let mut state = self.state();
         if state.is_closed {
-            return Err(FeedError::Unavailable);
+            return Err(FeedError::Closed);
         }
-        if state.open >= self.limits.followers_max {
+        if state.open >= followers_max {
             return Err(FeedError::Full);
         }
-        let count = state.by_identity.entry(principal).or_default();
-        if *count >= FEEDS_OF_ONE_MAX {
-            return Err(FeedError::TooMany);
+        let count = state.by_identity.entry(principal.id).or_default();
+        if *count >= max {
+            return Err(FeedError::TooMany { max });
         }
         *count += 1;
         state.open += 1;
@@ -162,7 +172,7 @@ impl Follower {
                         Ok(Some(told)) => self.hear(told),
                         // Of the tail, which it has not come to yet; or the end.
                         Ok(None) if self.seat.feeds.is_closed() => {
-                            Some(News::Ended(FeedError::Unavailable))
+                            Some(News::Ended(FeedError::Closed))
                         }
                         Ok(None) => None,
                         Err(_) => Some(News::Quiet),
@@ -171,7 +181,7 @@ impl Follower {
                 None => match self.look() {
                     Look::Events(events) => Some(News::Events(events)),
                     Look::Passed => None,
-                    Look::Closed => Some(News::Ended(FeedError::Unavailable)),
+                    Look::Closed => Some(News::Ended(FeedError::Closed)),
                     Look::Behind => {
                         self.fall_back();
                         None
@@ -226,6 +236,7 @@ impl Follower {
                 None
             }
             Some(Told::Failed(error)) => Some(News::Ended(error)),
+            None if self.seat.feeds.is_closed() => Some(News::Ended(FeedError::Closed)),
             None => Some(News::Ended(FeedError::Unavailable)),
         }
     }
@@ -260,7 +271,8 @@ impl Follower {
     fn fall_back(&mut self) {
         let (sender, receiver) = mpsc::channel(FEED_QUEUE_BLOCKS);
         self.catching_up = Some(receiver);
-        let runner = Runner::new(self.filter, self.place, self.since, sender);
+        let identity = self.seat.principal.id;
+        let runner = Runner::new(identity, self.filter, self.place, self.since, sender);
         let feeds = &self.seat.feeds;
         feeds.state().waiting.push(runner);
         feeds.behind.notify_all();

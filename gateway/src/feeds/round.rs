@@ -1,22 +1,26 @@
 //! A round: those who are behind the tail, told from the journal by one replay for all of them,
 //! until each meets the tail.
 //!
-//! It replays nothing itself. One who does not take what it is told holds up the others only a
-//! little while; then it waits for another round. Invariant: who leaves a round for the tail
-//! stands at a record's end behind which the tail has everything that it wants.
+//! It replays nothing itself. Those who do not take what they are told hold up the others only a
+//! little while, all of them together; then they wait for another round. Invariant: who leaves a
+//! round for the tail stands at a record's end behind which the tail has everything that it wants,
+//! and not where the next moment takes it away.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use protocol::OwnerId;
 use protocol::feed::{Followed, Interest, Place};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::filter::interest;
-use super::{FeedError, Feeds, Filter};
-use crate::limits::{FEED_BLOCK_MAX, FEED_PROGRESS_SEQUENCES, FEED_ROUND_PATIENCE};
+use super::{FeedError, Feeds, Filter, State};
+use crate::limits::{
+    FEED_BLOCK_MAX, FEED_EFFECT_PATIENCE, FEED_PROGRESS_SEQUENCES, FEED_ROUND_PATIENCE,
+};
 
 /// How often a full queue is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -34,6 +38,7 @@ pub(super) enum Told {
 
 /// One who is behind.
 pub(super) struct Runner {
+    pub(super) principal: OwnerId,
     filter: Filter,
     /// It was told everything at or before this place.
     place: Place,
@@ -41,16 +46,27 @@ pub(super) struct Runner {
     since: u64,
     queue: mpsc::Sender<Told>,
     block: Vec<Followed>,
+    /// How long it may still be waited for, of what it has earned.
+    pub(super) earned: Duration,
+    /// When its turn began.
+    began: Instant,
 }
 
 impl Runner {
-    pub(super) const fn new(
+    pub(super) fn new(
+        principal: OwnerId,
         filter: Filter,
         place: Place,
         since: u64,
         queue: mpsc::Sender<Told>,
     ) -> Self {
-        Self { filter, place, since, queue, block: Vec::new() }
+        let (earned, began) = (Duration::ZERO, Instant::now());
+        Self { principal, filter, place, since, queue, block: Vec::new(), earned, began }
+    }
+
+    /// Whether nobody hears what it would be told.
+    pub(super) fn is_gone(&self) -> bool {
+        self.queue.is_closed()
     }
 }
 
@@ -67,14 +83,29 @@ enum Fate {
 /// See the module.
 pub struct Round {
     feeds: Arc<Feeds>,
-    runners: Vec<Runner>,
+    pub(super) runners: Vec<Runner>,
     /// How far the replay has come.
     reached: Place,
+    /// How long those may still be waited for who have earned nothing.
+    pub(super) patience: Duration,
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        let mut state = self.feeds.state();
+        self.runners.drain(..).for_each(|runner| end_turn(&mut state, &runner));
+    }
+}
+
+fn end_turn(state: &mut State, runner: &Runner) {
+    let now = Instant::now();
+    state.turns.end(runner.principal, now.saturating_duration_since(runner.began), now);
 }
 
 impl Round {
-    pub(super) const fn new(feeds: Arc<Feeds>, runners: Vec<Runner>) -> Self {
-        Self { feeds, runners, reached: Place::after(0) }
+    pub(super) fn new(feeds: Arc<Feeds>, runners: Vec<Runner>) -> Self {
+        let (runners, reached) = (begun(runners), Place::after(0));
+        Self { feeds, runners, reached, patience: FEED_ROUND_PATIENCE }
     }
 
     /// The last sequence of which nobody here has to be told.
@@ -103,11 +134,14 @@ impl Round {
         while at < self.runners.len() {
             match self.tell_one(at, events, executed) {
                 Fate::Stays => at += 1,
-                Fate::Leaves => drop(self.runners.swap_remove(at)),
-                Fate::Waits => {
+                fate => {
                     let mut runner = self.runners.swap_remove(at);
-                    runner.block.clear();
-                    self.feeds.state().waiting.push(runner);
+                    let mut state = self.feeds.state();
+                    end_turn(&mut state, &runner);
+                    if fate == Fate::Waits {
+                        runner.block.clear();
+                        state.waiting.push(runner);
+                    }
                 }
             }
         }
@@ -120,25 +154,25 @@ impl Round {
         if state.waiting.is_empty() {
             return None;
         }
-        let waiting = std::mem::take(&mut state.waiting);
-        let (fits, others) = waiting.into_iter().partition(|it| it.place >= self.reached);
-        state.waiting = others;
+        let fits = state.take_waiting(Instant::now(), |it| it.place >= self.reached);
         drop(state);
-        let fits: Vec<Runner> = fits;
         let added = interest(fits.iter().map(|runner| runner.filter.whose));
-        self.runners.extend(fits);
+        self.runners.extend(begun(fits));
         added
     }
 
     /// Tells everybody that it cannot be told more.
     pub fn fail(self, error: FeedError) {
-        for runner in self.runners {
+        for runner in &self.runners {
             // One who does not take this will find the queue closed.
             let _ = runner.queue.try_send(Told::Failed(error));
         }
     }
 
     fn tell_one(&mut self, at: usize, events: &[Followed], executed: u64) -> Fate {
+        if self.runners[at].is_gone() {
+            return Fate::Leaves;
+        }
         for event in events {
             let runner = &mut self.runners[at];
             if event.place() > runner.place && runner.filter.takes(event) {
@@ -152,8 +186,9 @@ impl Round {
             }
         }
         let runner = &self.runners[at];
-        let floor = self.feeds.floor.load(Ordering::Acquire);
-        let is_even = executed >= runner.since.max(floor) && self.reached >= runner.place;
+        // At the edge of a full tail it would lose in a moment what it was to go on with.
+        let middle = self.feeds.middle.load(Ordering::Acquire);
+        let is_even = executed >= runner.since.max(middle) && self.reached >= runner.place;
         let is_due = executed.saturating_sub(runner.place.sequence()) >= FEED_PROGRESS_SEQUENCES;
         if !is_even && !is_due {
             return Fate::Stays;
@@ -180,33 +215,56 @@ impl Round {
         let Some(last) = block.last().map(Followed::place) else {
             return Fate::Stays;
         };
+        let count = u32::try_from(block.len()).unwrap_or(u32::MAX);
         let fate = self.send(at, Told::Events(block));
         if fate == Fate::Stays {
-            self.runners[at].place = last;
+            let runner = &mut self.runners[at];
+            runner.place = last;
+            let earned = runner.earned + FEED_EFFECT_PATIENCE * count;
+            runner.earned = earned.min(FEED_ROUND_PATIENCE);
         }
         fate
     }
 
     /// Sends, waiting for room as long as that harms nobody else.
-    fn send(&self, at: usize, mut told: Told) -> Fate {
-        let mut waited = Duration::ZERO;
+    fn send(&mut self, at: usize, mut told: Told) -> Fate {
         loop {
             told = match self.runners[at].queue.try_send(told) {
                 Ok(()) => return Fate::Stays,
                 Err(TrySendError::Closed(_)) => return Fate::Leaves,
                 Err(TrySendError::Full(told)) => told,
             };
-            if waited >= FEED_ROUND_PATIENCE {
-                let state = self.feeds.state();
+            if !self.has_patience(at) {
+                let mut state = self.feeds.state();
                 if state.is_closed {
                     return Fate::Leaves;
                 }
+                state.waiting.retain(|it| !it.is_gone());
                 if self.runners.len() > 1 || !state.waiting.is_empty() {
                     return Fate::Waits;
                 }
             }
             sleep(LOOK_EVERY);
-            waited += LOOK_EVERY;
         }
     }
+
+    /// Whether a runner may be waited for a little longer: as long as it has earned, and then out
+    /// of what everybody has together.
+    fn has_patience(&mut self, at: usize) -> bool {
+        let earned = &mut self.runners[at].earned;
+        for purse in [earned, &mut self.patience] {
+            if let Some(left) = purse.checked_sub(LOOK_EVERY) {
+                *purse = left;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Their turn begins now.
+fn begun(mut runners: Vec<Runner>) -> Vec<Runner> {
+    let now = Instant::now();
+    runners.iter_mut().for_each(|runner| runner.began = now);
+    runners
 }

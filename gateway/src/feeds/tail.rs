@@ -68,6 +68,11 @@ impl Tail {
         }
     }
 
+    /// Behind this sequence there is so much that nobody loses it soon.
+    pub(super) const fn middle(&self) -> u64 {
+        self.floor + self.through.saturating_sub(self.floor) / 2
+    }
+
     /// What lies at or before this sequence has come.
     pub(super) const fn through(&self) -> u64 {
         self.through

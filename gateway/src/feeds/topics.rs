@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::OwnerId;
 use protocol::feed::{Interest, Place};
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use super::filter::{Whose, interest};
 use super::round::Runner;
 use super::tail::Tail;
+use super::turns::Turns;
 use super::{FeedError, FeedLimits};
 use crate::limits::FEED_LINGER;
 
@@ -46,10 +47,13 @@ pub(super) struct Start {
 pub(super) struct State {
     pub(super) tail: Tail,
     pub(super) topics: HashMap<Whose, Topic>,
+    /// Topics without anybody.
+    lingering_max: usize,
     /// What the engine was last told to tell has to be told anew.
     pub(super) is_stale: bool,
     pub(super) joining: Vec<Joining>,
     pub(super) waiting: Vec<Runner>,
+    pub(super) turns: Turns,
     pub(super) by_identity: HashMap<OwnerId, usize>,
     pub(super) open: usize,
     pub(super) is_closed: bool,
@@ -60,9 +64,11 @@ impl State {
         Self {
             tail: Tail::new(limits.tail_size / size_of::<protocol::feed::Followed>()),
             topics: HashMap::new(),
+            lingering_max: limits.followers_max,
             is_stale: false,
             joining: Vec::new(),
             waiting: Vec::new(),
+            turns: Turns::new(limits.replay_pauses),
             by_identity: HashMap::new(),
             open: 0,
             is_closed: false,
@@ -80,12 +86,12 @@ impl State {
     /// the engine is to tell from now on, if that changes.
     pub(super) fn attend(&mut self, joining: &[Joining], now: Instant) -> Option<Option<Interest>> {
         let before = self.topics.len();
-        let has_lingered = |topic: &Topic| {
-            topic.left.is_some_and(|left| now.saturating_duration_since(left) >= FEED_LINGER)
-        };
+        let longest = self.longest_linger(now);
         let tail = &mut self.tail;
         self.topics.retain(|whose, topic| {
-            let stays = !has_lingered(topic) || joining.iter().any(|it| it.whose == *whose);
+            let has_lingered =
+                topic.left.is_some_and(|left| now.saturating_duration_since(left) >= longest);
+            let stays = !has_lingered || joining.iter().any(|it| it.whose == *whose);
             if let (false, Whose::Owner(owner)) = (stays, whose) {
                 tail.unwatch(*owner);
             }
@@ -109,6 +115,17 @@ impl State {
         self.is_stale.then(|| interest(self.topics.keys().copied()))
     }
 
+    /// How long a topic may be without anybody, so that there are not too many of them.
+    fn longest_linger(&self, now: Instant) -> Duration {
+        let left = self.topics.values().filter_map(|topic| topic.left);
+        let mut ages: Vec<_> = left.map(|left| now.saturating_duration_since(left)).collect();
+        if ages.len() <= self.lingering_max {
+            return FEED_LINGER;
+        }
+        let (_, first_too_old, _) = ages.select_nth_unstable(self.lingering_max);
+        FEED_LINGER.min(*first_too_old)
+    }
+
     /// The engine tells of everything that is followed behind `since`; nothing: it did not answer.
     pub(super) fn grant(&mut self, since: Option<u64>) {
         let Some(since) = since else {
@@ -118,5 +135,33 @@ impl State {
         for topic in self.topics.values_mut() {
             topic.since.get_or_insert(since);
         }
+    }
+
+    /// One that comes to follow, beside at most `max` others.
+    pub(super) fn await_joining(&mut self, one: Joining, max: usize) {
+        if self.joining.len() >= max {
+            self.joining.retain(|it| !it.answer.is_closed());
+        }
+        self.joining.push(one);
+    }
+
+    /// Those who wait for a round, have not left, and whose turn it is.
+    pub(super) fn take_waiting(
+        &mut self,
+        now: Instant,
+        fits: impl Fn(&Runner) -> bool,
+    ) -> Vec<Runner> {
+        let (turns, waiting) = (&self.turns, std::mem::take(&mut self.waiting));
+        let present = waiting.into_iter().filter(|it| !it.is_gone());
+        let is_next = |it: &Runner| turns.due(it.principal, now).is_none() && fits(it);
+        let (taken, others) = present.partition(is_next);
+        self.waiting = others;
+        taken
+    }
+
+    /// How long until it is somebody's turn who waits.
+    pub(super) fn next_turn(&self, now: Instant) -> Option<Duration> {
+        let dues = self.waiting.iter().map(|it| self.turns.due(it.principal, now).unwrap_or(now));
+        dues.min().map(|due| due.saturating_duration_since(now))
     }
 }

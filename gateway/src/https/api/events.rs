@@ -91,7 +91,7 @@ parameter!(
     After,
     "Place",
     json!({
-        "type": "string", "pattern": r"^[0-9]{1,19}(\.[0-9]{1,5})?$", "maxLength": 25,
+        "type": "string", "pattern": r"^[0-9]{1,20}(\.[0-9]{1,5})?$", "maxLength": 26,
         "description": "A place in the history: a sequence, or a sequence and a leg.",
     })
 );
@@ -133,7 +133,7 @@ async fn follow(inbound: Listener) -> Result<Response, Problem> {
     let account = wish.account.map(|owner| owner.0);
     let (whose, sight) = right(&inbound, account, wish.asset).await?;
     let filter = Filter { whose, events, asset: wish.asset };
-    let principal = inbound.caller.peer().principal().id;
+    let principal = inbound.caller.peer().principal();
     let joined = feeds.join(principal, filter, after, FEED_QUIET).await;
     let follower = joined.map_err(|error| {
         add(&metrics.feeds_refused, 1);
@@ -222,9 +222,10 @@ async fn may_read(
 fn refusal(error: FeedError) -> Problem {
     let own = match error {
         FeedError::Full => Own::FeedsFull,
-        FeedError::TooMany => Own::TooManyFeeds,
+        FeedError::TooMany { .. } => Own::TooManyFeeds,
         FeedError::Gone { .. } => Own::HistoryGone,
         FeedError::Ahead { .. } => Own::QueryInvalid,
+        FeedError::Closed => Own::ShuttingDown,
         FeedError::Unreadable | FeedError::Unavailable => Own::Overloaded,
     };
     Problem::own(own).detail(error.to_string())
