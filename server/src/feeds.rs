@@ -6,12 +6,14 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway::{FeedError, FeedLimits, Feeds, Present, Round};
 use pipeline::{ControlHandle, Marks, Past, PastError, Retelling, Tap};
 use protocol::Sequence;
 use protocol::feed::{Followed, Interest};
+
+use crate::settle::make_way;
 
 /// How often the tap is looked at while somebody follows.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -19,6 +21,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 const END_PAUSE: Duration = Duration::from_millis(2);
 /// Longest time for the engine to take note of what is followed.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long it is known how far back a feed can begin: to look costs the disk a little, and the
+/// thread that looks has to empty the tap.
+const REACH_KEPT: Duration = Duration::from_secs(1);
 
 /// What the threads need of the frame.
 pub(crate) struct Parts {
@@ -36,11 +42,13 @@ pub(crate) struct Parts {
 pub(crate) fn start(limits: FeedLimits, parts: Parts) -> io::Result<Arc<Feeds>> {
     let feeds = Feeds::new(limits);
     let (past, marks) = (parts.past.clone(), Arc::clone(&parts.marks));
-    let mut live = Live(parts);
+    let mut live = Live { parts, reach: None };
     let pumped = Arc::clone(&feeds);
     Builder::new().name("feeds".into()).spawn(move || while pumped.pump(&mut live, PAUSE) {})?;
     let told = Arc::clone(&feeds);
     let tell = move || {
+        // A replay takes as long as it takes; the engine does not wait for a core meanwhile.
+        make_way();
         while let Some(round) = told.next_round() {
             tell_round(&told, round, &past, &marks);
         }
@@ -50,37 +58,49 @@ pub(crate) fn start(limits: FeedLimits, parts: Parts) -> io::Result<Arc<Feeds>> 
 }
 
 /// The frame as it runs.
-struct Live(Parts);
+struct Live {
+    parts: Parts,
+    /// How far back a feed can begin, and when that was looked up.
+    reach: Option<(Instant, Option<u64>)>,
+}
 
 impl Present for Live {
     fn follow(&mut self, interest: Option<Interest>) -> Option<u64> {
-        let answer = self.0.control.follow(interest).ok()?;
+        let answer = self.parts.control.follow(interest).ok()?;
         answer.recv_timeout(FOLLOW_TIMEOUT).ok()
     }
 
     fn executed(&mut self) -> u64 {
-        self.0.marks.watermarks().executed
+        self.parts.marks.watermarks().executed
     }
 
     fn next(&mut self) -> Option<Vec<Followed>> {
-        self.0.tap.next()
+        self.parts.tap.next()
     }
 
     fn left_out(&mut self) -> u64 {
-        self.0.tap.left_out()
+        self.parts.tap.left_out()
     }
 
     fn durable(&mut self) -> u64 {
-        self.0.marks.watermarks().committed
+        self.parts.marks.watermarks().committed
     }
 
     fn reaches_back_to(&mut self) -> Option<u64> {
-        match self.0.past.reaches_back_to() {
-            Ok(sequence) => Some(sequence.0),
-            Err(error) => {
-                tracing::warn!(%error, "how far back a feed can begin is not known");
-                None
-            }
+        let known = self.reach.filter(|(looked, _)| looked.elapsed() < REACH_KEPT);
+        let (looked, reach) =
+            known.unwrap_or_else(|| (Instant::now(), look_back(&self.parts.past)));
+        self.reach = Some((looked, reach));
+        reach
+    }
+}
+
+fn look_back(past: &Past) -> Option<u64> {
+    match past.reaches_back_to() {
+        Ok(sequence) => Some(sequence.0),
+        Err(error) => {
+            tracing::warn!(%error, "how far back a feed can begin is not known");
+            None
         }
     }
 }
@@ -121,6 +141,8 @@ fn tell(
                 if until > retelling.index() {
                     retelling.go_on(until)?;
                 } else {
+                    // Somebody may have left, or met the present.
+                    round.tell(&[], retelling.executed().0);
                     sleep(END_PAUSE);
                 }
             }

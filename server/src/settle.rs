@@ -72,10 +72,10 @@ pub(crate) fn start(parts: Parts) -> Result<Settling, Failure> {
     Ok(Settling { handle, thread, ended, status })
 }
 
-/// On Linux, of the calling thread alone.
-fn make_way() {
+/// Lets the stages go before the calling thread; on Linux, it alone.
+pub(crate) fn make_way() {
     if let Err(error) = rustix::process::nice(NICE) {
-        tracing::debug!(%error, "settlement is as important as the engine");
+        tracing::debug!(%error, "a thread is as important as the engine");
     }
 }
 
