@@ -65,21 +65,31 @@ class Book:
         self.rows.execute("REPLACE INTO balances VALUES (?, ?, ?, ?)", (*key, str(after)))
 
 
+def passes(status):
+    """Whether another attempt may be answered: too often, or the frame starts, stops or is busy."""
+    return status in (408, 429, 500, 502, 503, 504)
+
+
 def events(answer):
     """The whole events of each piece that arrives, as (place, name, data)."""
     rest = b""
     while piece := answer.read1(1 << 16):
         *whole, rest = (rest + piece).split(b"\n\n")
-        arrived = []
+        arrived, end = [], None
         for text in whole:
             lines = [line.partition(": ") for line in text.decode().split("\n")]
             fields = {name: value for name, _, value in lines if name}
             if fields.get("event") == "end":
-                raise SystemExit(f"the feed ends: {fields['data']}")
-            if "id" in fields:
+                end = json.loads(fields["data"])
+            elif "id" in fields:
                 arrived.append((fields["id"], fields["event"], json.loads(fields["data"])))
         if arrived:
             yield arrived
+        if end is not None:
+            if not passes(end["status"]):
+                raise SystemExit(f"the feed ends: {end['title']}: {end['cure']}")
+            print(f"the feed ends: {end['title']}", file=sys.stderr)
+            return
 
 
 def follow(url, identity, book, until):
@@ -91,11 +101,11 @@ def follow(url, identity, book, until):
     door = http.client.HTTPSConnection(where.hostname, where.port, context=trust, timeout=30)
     door.request("GET", "/v1/events", headers={"Last-Event-ID": book.place()})
     answer = door.getresponse()
+    if passes(answer.status):
+        print(f"refused for now, with {answer.status}", file=sys.stderr)
+        return False
     if answer.status != 200:
         problem = json.loads(answer.read())
-        if answer.status in (429, 503):
-            print(f"refused for now: {problem['detail']}", file=sys.stderr)
-            return False
         raise SystemExit(f"{problem['title']}: {problem['detail']}; {problem['cure']}")
     for arrived in events(answer):
         book.take(arrived)

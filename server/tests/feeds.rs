@@ -8,15 +8,19 @@ use std::time::Duration;
 
 use loadgen::pace::{Arrivals, OpenLoop};
 use loadgen::{Driver, Load};
+use protocol::feed::Place;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::books;
-use crate::frame::Frame;
+use crate::frame::{Frame, PATIENCE, until};
 
 const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
 const BOB: &str = "01900000-0000-7000-8000-00000000000b";
 /// Deaths of the consumer.
 const KILLS: u64 = 100;
+/// Lives in which it must at least have got on: in the others it dies before its first byte.
+const LIVES_MIN: usize = 40;
 
 /// Slow enough for a consumer in Python that is mostly dead.
 const STEADY: Load = Load {
@@ -72,6 +76,35 @@ fn compared(book: &Path, sqlite: &Path) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The place that the consumer has stored, if there is one and its book can be read just now.
+fn place(book: &Path) -> Option<Place> {
+    let rows = Connection::open_with_flags(book, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
+    let stored = rows.query_row("SELECT place FROM place", (), |row| row.get::<_, String>(0));
+    Place::parse(&stored.ok()?)
+}
+
+/// One life of the consumer; whether it got on in it. Some end when the place has just been stored,
+/// others at any time.
+async fn live_and_die(frame: &Frame, book: &Path, n: u64) -> bool {
+    let before = place(book);
+    let child = follow(frame, book, &[]).spawn().unwrap();
+    let alive_ms = if n.is_multiple_of(2) {
+        let born = std::time::Instant::now();
+        while place(book) <= before && born.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        n * 7_919 % 60
+    } else {
+        // From before its first byte to long after: 50 to 170 ms.
+        50 + n * 7_919 % 120
+    };
+    tokio::time::sleep(Duration::from_millis(alive_ms)).await;
+    kill(child);
+    let after = place(book);
+    assert!(after >= before, "{before:?} was stored, and {after:?} after that");
+    after > before
+}
+
 fn kill(mut child: Child) {
     let ended = child.try_wait().unwrap();
     assert!(ended.is_none(), "the consumer ended by itself: {ended:?}");
@@ -88,15 +121,14 @@ fn a_consumer_killed_a_hundred_times_has_the_engines_balances() {
         let book = frame.beside("book.sqlite");
         let mut driver = Driver::prepare(&frame.target(), STEADY).await.unwrap();
         let killing = async {
+            let mut lives = 0;
             for n in 0..KILLS {
-                let child = follow(&frame, &book, &[]).spawn().unwrap();
-                // From before its first byte to long after: 50 to 170 ms.
-                let alive_ms = 50 + n * 7_919 % 120;
-                tokio::time::sleep(Duration::from_millis(alive_ms)).await;
-                kill(child);
+                lives += usize::from(live_and_die(&frame, &book, n).await);
             }
+            lives
         };
-        books::drive_until(&frame, &mut driver, killing).await;
+        let lives = books::drive_until(&frame, &mut driver, killing).await;
+        assert!(lives >= LIVES_MIN, "it got on in {lives} of its lives");
         books::agree(&frame, &mut driver).await;
         frame.wait_settled();
         let executed = format!("{:.0}", frame.figure("bezant_executed_sequence"));
@@ -104,6 +136,11 @@ fn a_consumer_killed_a_hundred_times_has_the_engines_balances() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let said = compared(&book, &frame.sqlite());
         assert!(said.contains("balances agree"), "{said}");
+        frame.set(&format!("listen.https={}", frame.https()));
+        // One that is told of the frame's end waits for it to come back.
+        let next = executed.parse::<u64>().unwrap() + 1;
+        let mut waiting = follow(&frame, &book, &["--until", &next.to_string()]).spawn().unwrap();
+        until("it follows", || frame.figure("bezant_gateway_feeds_open") > 0.0);
         frame.stop();
         frame.is_sound();
         // And so has one that comes only now, after a start, to a journal that is past.
@@ -112,22 +149,26 @@ fn a_consumer_killed_a_hundred_times_has_the_engines_balances() {
         let output = follow(&frame, &late, &["--until", &executed]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         compared(&late, &frame.sqlite());
+        shell(&frame, "registry", "west", &["open", ALICE]);
+        assert!(waiting.wait().unwrap().success(), "it goes on with the frame");
+        frame.wait_settled();
+        compared(&book, &frame.sqlite());
         frame.stop();
     });
 }
 
 /// One identity with curl.
-struct Curl<'a> {
+pub(crate) struct Curl<'a> {
     frame: &'a Frame,
     identity: PathBuf,
 }
 
 impl<'a> Curl<'a> {
-    fn new(frame: &'a Frame, role: &str, name: &str) -> Self {
+    pub(crate) fn new(frame: &'a Frame, role: &str, name: &str) -> Self {
         Self { frame, identity: frame.identity(role, name) }
     }
 
-    fn command(&self, path: &str) -> Command {
+    pub(crate) fn command(&self, path: &str) -> Command {
         let file = |name: &str| self.identity.join(name);
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--no-buffer", "--max-time", "60"]).stdin(Stdio::null());
@@ -138,14 +179,14 @@ impl<'a> Curl<'a> {
     }
 
     /// A refusal: its status and its title.
-    fn refused(&self, path: &str) -> (u64, String) {
+    pub(crate) fn refused(&self, path: &str) -> (u64, String) {
         let output = self.command(path).output().unwrap();
         let problem: Value = serde_json::from_slice(&output.stdout).unwrap();
         (problem["status"].as_u64().unwrap(), problem["title"].as_str().unwrap().to_owned())
     }
 
     /// Reads a feed until it has said `last`; the whole text.
-    fn until(&self, path: &str, last: &str) -> String {
+    pub(crate) fn until(&self, path: &str, last: &str) -> String {
         let mut child = self.command(path).stdout(Stdio::piped()).spawn().unwrap();
         let mut out = child.stdout.take().unwrap();
         let (mut text, mut piece) = (Vec::new(), [0; 4_096]);
@@ -160,7 +201,7 @@ impl<'a> Curl<'a> {
     }
 }
 
-fn shell(frame: &Frame, role: &str, name: &str, words: &[&str]) {
+pub(crate) fn shell(frame: &Frame, role: &str, name: &str, words: &[&str]) {
     let (server, identity) = (frame.quic().to_string(), frame.identity(role, name));
     let identity = identity.display().to_string();
     let start = ["client", "--server", &server, "--identity", &identity];
@@ -168,7 +209,7 @@ fn shell(frame: &Frame, role: &str, name: &str, words: &[&str]) {
 }
 
 /// The data of the events `name` in a feed.
-fn data(text: &str, name: &str) -> Vec<Value> {
+pub(crate) fn data(text: &str, name: &str) -> Vec<Value> {
     let named = format!("event: {name}\n");
     let events = text.split("\n\n").filter(|event| event.contains(&named));
     let data = events.filter_map(|event| event.split_once("data: "));
