@@ -14,6 +14,7 @@
 
 mod filter;
 mod follower;
+mod right;
 mod round;
 mod tail;
 mod topics;
@@ -29,6 +30,7 @@ use protocol::feed::{Followed, Interest, Place};
 use crate::limits::FEED_CARRY_MAX;
 pub use filter::{Filter, Whose};
 pub(crate) use follower::{Follower, News};
+pub(crate) use right::{Right, Sight, is_granted, question, right};
 pub use round::Round;
 use topics::{Joining, Start, State};
 

@@ -6,6 +6,8 @@
 #[path = "door/support.rs"]
 mod support;
 
+#[path = "door/followed.rs"]
+mod followed;
 #[path = "door/https/client.rs"]
 mod https;
 
@@ -17,6 +19,8 @@ mod garbage;
 mod https_batches;
 #[path = "door/https/ends.rs"]
 mod https_ends;
+#[path = "door/https/feeds.rs"]
+mod https_feeds;
 #[path = "door/https/json.rs"]
 mod https_json;
 #[path = "door/https/refusals.rs"]

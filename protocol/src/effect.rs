@@ -137,6 +137,9 @@ pub enum Event {
 }
 
 impl Event {
+    /// Every number is below this: a set of events is 128 bits.
+    pub const NUMBERS_END: u16 = 128;
+
     /// Its number.
     pub const fn number(self) -> u16 {
         self as u16
@@ -171,5 +174,16 @@ impl Event {
             80 => "KeyUsed",
             _ => "Unknown",
         }
+    }
+
+    /// The number of the event with this name, of those that feeds tell.
+    pub fn followed_number(name: &str) -> Option<u16> {
+        let mut numbers = 1..Self::NUMBERS_END;
+        numbers.find(|&number| Self::is_followed(number) && Self::name(number) == name)
+    }
+
+    /// Whether feeds tell of the event with this number.
+    pub fn is_followed(number: u16) -> bool {
+        number != Self::KeyUsed.number() && Self::name(number) != "Unknown"
     }
 }

@@ -24,6 +24,7 @@ mod doctor;
 mod door;
 mod duplicates;
 mod examples;
+mod feed_rights;
 mod feeds;
 mod frame;
 mod full_disk;

@@ -25,18 +25,34 @@ pub struct Filter {
     pub events: u128,
     /// In which asset; nothing: in any, and what is in none.
     pub asset: Option<AssetId>,
+    /// Whatever the rest says: that the owner has moved to another host, for one who may follow it
+    /// only as its host.
+    pub moves: bool,
 }
 
 impl Filter {
     /// Everything of `whose`.
     #[must_use]
     pub const fn of(whose: Whose) -> Self {
-        Self { whose, events: u128::MAX, asset: None }
+        Self { whose, events: u128::MAX, asset: None, moves: false }
     }
 
     /// Whether it is wanted.
     #[must_use]
     pub fn takes(&self, followed: &Followed) -> bool {
+        self.shows(followed) || self.is_move(followed)
+    }
+
+    /// Whether it is the move of an owner that is followed only as long as it does not move.
+    #[must_use]
+    pub fn is_move(&self, followed: &Followed) -> bool {
+        let is_move = followed.effect.event == Event::OwnerRehosted.number();
+        self.moves && is_move && self.whose == Whose::Owner(followed.effect.debit)
+    }
+
+    /// Whether it is wanted for itself, and to be told.
+    #[must_use]
+    pub fn shows(&self, followed: &Followed) -> bool {
         let is_theirs = match self.whose {
             Whose::All => true,
             Whose::Owner(owner) => followed.concerns(owner),
@@ -82,6 +98,30 @@ mod tests {
         assert!(!issues.takes(&paid));
         let events = 1 << Event::TokensTransferred.number();
         assert!(Filter { events, asset: Some(1), ..mine }.takes(&paid));
+    }
+
+    #[test]
+    fn a_move_is_heard_of_whatever_else_is_left_out() {
+        let moved = |owner| Followed {
+            effect: Effect {
+                event: Event::OwnerRehosted.number(),
+                debit: owner,
+                credit: 9,
+                ..Effect::default()
+            },
+            ..Followed::default()
+        };
+        let events = 1 << Event::TokensIssued.number();
+        let narrow = Filter { events, asset: Some(1), ..Filter::of(Whose::Owner(6)) };
+        assert!(!narrow.takes(&moved(6)));
+        let hosted = Filter { moves: true, ..narrow };
+        assert!(hosted.takes(&moved(6)) && hosted.is_move(&moved(6)) && !hosted.shows(&moved(6)));
+        assert!(!hosted.takes(&moved(7)));
+        let wide = Filter { moves: true, ..Filter::of(Whose::Owner(6)) };
+        assert!(wide.shows(&moved(6)) && wide.is_move(&moved(6)));
+        // Another owner's, whose new host the owner is.
+        let host = Filter { moves: true, ..Filter::of(Whose::Owner(9)) };
+        assert!(host.shows(&moved(6)) && !host.is_move(&moved(6)));
     }
 
     #[test]

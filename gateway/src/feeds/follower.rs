@@ -156,6 +156,11 @@ impl Follower {
         self.place
     }
 
+    /// What it takes.
+    pub(crate) const fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
     /// What comes next; waits for it. It may be dropped half way and asked again.
     pub(crate) async fn next(&mut self) -> News {
         let mut is_due = false;

@@ -14,6 +14,7 @@ mod contract;
 mod event;
 mod events;
 mod examples;
+mod following;
 mod frame;
 mod holds;
 pub(super) mod inbound;

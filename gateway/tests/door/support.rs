@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use client::{Client, Connector, Expected, HeldSource, Options, TrustDomain};
-use gateway::{Config, FrameInfo, Gateway, KeyHistory, Lines};
+use gateway::{Config, Feeds, FrameInfo, Gateway, KeyHistory, Lines};
 use identity::{DevCa, Role, UnixTime};
 use protocol::answer::Answer;
 use protocol::frame::{FrameKind, HEAD_SIZE, Head};
@@ -30,6 +30,8 @@ pub(crate) struct Switches {
     pub(crate) is_held: AtomicBool,
     /// The journal refuses everything.
     pub(crate) is_full: AtomicBool,
+    /// Nobody is a host of anybody.
+    pub(crate) is_foreign: AtomicBool,
     /// Every journaled request: head, and kinds of its commands.
     pub(crate) seen: Mutex<Vec<(Request, Vec<u16>)>>,
 }
@@ -44,6 +46,8 @@ pub(crate) struct Frame {
     pub(crate) switches: Arc<Switches>,
     /// What the next gateway asks about string keys.
     pub(crate) keys: Option<Arc<dyn KeyHistory>>,
+    /// What the next gateway serves as feeds.
+    pub(crate) feeds: Option<Arc<Feeds>>,
     publisher: Option<Publisher>,
     queues: Vec<Arc<ReplyQueue>>,
     engine: Option<JoinHandle<()>>,
@@ -89,6 +93,7 @@ impl Frame {
             pool,
             switches,
             keys: None,
+            feeds: None,
             publisher: Some(parts.publisher),
             queues,
             engine: Some(std::thread::spawn(move || engine.run())),
@@ -116,12 +121,21 @@ impl Frame {
             journal_ns: Box::new(|| JOURNAL_NS),
             monotonic_ns: Box::new(monotonic_ns),
             keys: self.keys.clone(),
-            feeds: None,
+            feeds: self.feeds.clone(),
         };
         let gateway = Gateway::start(config, Arc::clone(&self.source), lines, info).unwrap();
         self.addr = gateway.local_addr();
         self.https = gateway.https_addr().unwrap();
         self.gateway = Some(gateway);
+    }
+
+    /// Opens another gateway in the place of the first, on other ports.
+    pub(crate) async fn reopen(&mut self, configure: impl FnOnce(&mut Config)) {
+        let before = self.gateway.take().unwrap();
+        assert!(before.shutdown(Duration::from_secs(20)).await);
+        let any = "127.0.0.1:0".parse().unwrap();
+        (self.addr, self.https) = (any, any);
+        self.open(2, 1, configure);
     }
 
     /// A source for an identity of this frame.
@@ -284,8 +298,10 @@ impl Engine {
                 ..head
             };
             envelope.reply.extend_from_slice(head.as_bytes());
+            let is_foreign = self.switches.is_foreign.load(Ordering::SeqCst);
             for read in &envelope.slots {
                 let answer = Answer {
+                    status: if is_foreign { Status::NotFound.number() } else { 0 },
                     kind: read.kind,
                     value: read.debit,
                     asset: read.asset,

@@ -11,23 +11,9 @@ use serde::{Serialize, Serializer};
 
 use super::money;
 use super::values::{Id, Owner};
+use crate::feeds::Sight;
 
 const NS_PER_MS: u64 = 1_000_000;
-
-/// Whose balances may be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
-    /// Everybody's.
-    All,
-    /// Those of one owner.
-    Of(OwnerId),
-}
-
-impl Sight {
-    fn covers(self, owner: OwnerId) -> bool {
-        self == Self::All || self == Self::Of(owner)
-    }
-}
 
 /// An effect to be written.
 #[derive(Clone, Copy, Debug)]

@@ -189,11 +189,7 @@ impl KeyHistory for Told {
 async fn with_history(told: &Arc<Told>, configure: impl FnOnce(&mut Config)) -> Frame {
     let mut frame = Frame::start();
     frame.keys = Some(Arc::clone(told) as Arc<dyn KeyHistory>);
-    let before = frame.gateway.take().unwrap();
-    assert!(before.shutdown(std::time::Duration::from_secs(20)).await);
-    let any = "127.0.0.1:0".parse().unwrap();
-    (frame.addr, frame.https) = (any, any);
-    frame.open(2, 1, configure);
+    frame.reopen(configure).await;
     frame
 }
 
