@@ -1,7 +1,7 @@
 //! The HTTPS door: socket, TLS, who is let in, and what is served behind it.
 //!
 //! Only this file and its folder know HTTP. It looks at no header to learn who asks, accepts no
-//! early data and no resumed session, and upgrades nothing. Invariant: nothing of a peer is read
+//! early data and no resumed session, and upgrades to nothing but feeds. Invariant: nothing of a peer is read
 //! before its certificate was judged.
 
 mod activity;
@@ -12,11 +12,12 @@ pub(crate) mod call;
 mod connection;
 mod handshakes;
 mod service;
+mod upgrade;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::post;
@@ -208,6 +209,7 @@ impl Door {
             activity,
             is_http1,
             is_leaving: AtomicBool::new(false),
+            upgraded: Mutex::default(),
         });
         connection::serve(served, stream, applicant.remote, window.bytes()).await;
         Ok(())

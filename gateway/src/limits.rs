@@ -218,6 +218,16 @@ pub const FEED_QUIET: Duration = Duration::from_secs(10);
 pub const FEED_SETTLE: Duration = Duration::from_secs(1);
 /// A feed whose client takes nothing for this long is ended.
 pub const FEED_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest message that a WebSocket reads: a client has nothing to say.
+pub const SOCKET_MESSAGE_MAX: usize = 4 << 10;
+/// Bytes that a WebSocket gathers before it writes them.
+pub const SOCKET_BUFFER_OUT: usize = 16 << 10;
+/// Bytes that a WebSocket keeps of what it is to write: more than the longest message.
+pub const SOCKET_BUFFER_MAX: usize = 64 << 10;
+/// Frames of a client, pings mostly, between two pings of this side.
+pub const SOCKET_HEARD_MAX: u32 = 64;
+/// Pings that a client leaves unanswered before it counts as gone.
+pub const SOCKET_SILENCE_TICKS: u32 = 3;
 /// What nobody follows any more is told for this much longer, for those who come back.
 pub const FEED_LINGER: Duration = Duration::from_secs(30);
 /// A feed begins within this, or is refused.

@@ -27,6 +27,8 @@ mod https_json;
 mod https_refusals;
 #[path = "door/https/slow_clients.rs"]
 mod https_slow_clients;
+#[path = "door/https/sockets.rs"]
+mod https_sockets;
 #[path = "door/identify_first.rs"]
 mod identify_first;
 #[path = "door/identities.rs"]

@@ -149,7 +149,7 @@ const SETTINGS: &[Setting] = &[
         "256",
         "memory that clients may have sent and nobody has taken, in MiB",
     ),
-    setting("feeds.enabled", "true", "serve GET /v1/events"),
+    setting("feeds.enabled", "true", "serve feeds of the history"),
     setting("feeds.connections", "1024", "feeds at once"),
     setting(
         "feeds.tail_mib",

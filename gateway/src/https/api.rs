@@ -24,6 +24,7 @@ mod openapi;
 mod operation;
 mod page;
 pub(crate) mod problem;
+mod socket;
 mod supply;
 mod transfers;
 mod values;
@@ -57,6 +58,7 @@ fn operations() -> Vec<Operation> {
     operations.extend(supply::operations());
     operations.push(audit::operation());
     operations.push(events::operation());
+    operations.push(socket::operation());
     operations.extend(contract::operations());
     operations
 }

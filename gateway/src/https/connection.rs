@@ -16,7 +16,6 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use identity::{PeerError, SvidError, UnixTime};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -71,11 +70,19 @@ pub(super) async fn serve(
     let service = service_fn(move |request| answer(Arc::clone(&of_service), request));
     let mut stay = Stay::new(served, remote);
     if stay.served.is_http1 {
-        let connection = http1(window).serve_connection(io, service);
-        stay.drive(pin!(connection)).await;
+        let connection = http1(window).serve_connection(io, service).with_upgrades();
+        let has_ended = stay.drive(pin!(connection), |it| it.graceful_shutdown()).await;
+        // Taken in any case: it holds the connection's request, and that the connection.
+        if let Some(mut upgraded) = stay.served.upgraded().filter(|_| has_ended) {
+            if stay.told.is_some() {
+                upgraded.leaving.notify_one();
+            }
+            let leaving = Arc::clone(&upgraded.leaving);
+            stay.drive(upgraded.task.as_mut(), |_| leaving.notify_one()).await;
+        }
     } else {
         let connection = http2(window).serve_connection(io, service);
-        stay.drive(pin!(connection)).await;
+        stay.drive(pin!(connection), |it| it.graceful_shutdown()).await;
     }
 }
 
@@ -127,6 +134,8 @@ enum Verdict {
     /// Answer what was read, and end.
     Leave,
     Cut,
+    /// There is nothing left to look at.
+    Ended,
 }
 
 impl Stay {
@@ -140,7 +149,13 @@ impl Stay {
         Self { served, remote, schedule, patience, watch: Watch::default(), told: None }
     }
 
-    async fn drive<C: GracefulConnection>(&mut self, mut connection: Pin<&mut C>) {
+    /// Drives what is spoken on the connection, and has it `leave` in time; says whether it has
+    /// ended by itself.
+    async fn drive<C: Future + ?Sized>(
+        &mut self,
+        mut connection: Pin<&mut C>,
+        leave: impl Fn(Pin<&mut C>),
+    ) -> bool {
         let config = &self.served.door.config;
         let mut looks = interval(self.patience.pace().min(config.check_interval));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -151,7 +166,7 @@ impl Stay {
                 let mut closed = pin!(closing.wait_for(|is_closing| *is_closing));
                 poll_fn(|cx| {
                     if connection.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(Verdict::Cut);
+                        return Poll::Ready(Verdict::Ended);
                     }
                     if !is_told && closed.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(Verdict::Leave);
@@ -165,10 +180,11 @@ impl Stay {
                 Verdict::Leave if self.told.is_none() => {
                     self.told = Some(Instant::now());
                     self.served.is_leaving.store(true, Ordering::Relaxed);
-                    connection.as_mut().graceful_shutdown();
+                    leave(connection.as_mut());
                 }
                 Verdict::Leave => {}
-                Verdict::Cut => return,
+                Verdict::Ended => return true,
+                Verdict::Cut => return false,
             }
         }
     }

@@ -7,8 +7,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -21,6 +21,7 @@ use hyper::header::{
     TRANSFER_ENCODING,
 };
 use protocol::frame::BODY_LEN_MAX;
+use tokio::sync::Notify;
 use tower::Service;
 
 use super::Door;
@@ -28,7 +29,7 @@ use super::activity::Activity;
 use super::api::problem::{Own, Problem};
 use super::arriving::Arriving;
 use super::call::{Caller, NotAnswered};
-
+use super::upgrade::{Task, Upgrade};
 use crate::limiter::{Limited, Pass, Seat};
 use crate::limits::HTTP_PIECE_SIZE;
 use crate::metrics::add;
@@ -46,6 +47,24 @@ pub(super) struct Served {
     pub(super) is_http1: bool,
     /// It ends soon: answers say so.
     pub(super) is_leaving: AtomicBool,
+    /// What it goes on with when HTTP has ended.
+    pub(super) upgraded: Mutex<Option<Upgraded>>,
+}
+
+/// Another protocol, with the request that has asked for it.
+pub(super) struct Upgraded {
+    pub(super) task: Task,
+    /// Tells the task to end.
+    pub(super) leaving: Arc<Notify>,
+    /// Held, never looked at.
+    _call: Arc<InCall>,
+}
+
+impl Served {
+    /// What the connection goes on with, if that was agreed on.
+    pub(super) fn upgraded(&self) -> Option<Upgraded> {
+        self.upgraded.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// A request that is being answered; dropped, its place is free again.
@@ -96,10 +115,14 @@ pub(super) async fn answer(
     headers.insert(REQUEST_ID, HeaderValue::from(number));
     // What is left of the body is not waited for, nor is what comes behind it.
     ends |= is_http1 && !is_read.load(Ordering::Relaxed);
-    if ends {
-        headers.insert(CONNECTION, CLOSE);
-    }
     let call = Arc::new(call);
+    let upgrade = response.extensions_mut().remove::<Upgrade>();
+    if let Some((task, leaving)) = upgrade.and_then(|upgrade| upgrade.take()) {
+        let upgraded = Upgraded { task, leaving, _call: Arc::clone(&call) };
+        *served.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgraded);
+    } else if ends {
+        response.headers_mut().insert(CONNECTION, CLOSE);
+    }
     Ok(response.map(|body| Sent { body, rest: Bytes::new(), is_http1, call }))
 }
 

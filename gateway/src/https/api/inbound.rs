@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, Version};
+use hyper::upgrade::OnUpgrade;
 use protocol::answer::Answer;
 use protocol::ids::parse_uuid;
 use protocol::limits::KEY_LEN_MAX;
@@ -68,6 +69,16 @@ impl Inbound {
     /// The headers.
     pub(crate) const fn headers(&self) -> &HeaderMap {
         &self.parts.headers
+    }
+
+    /// The version of HTTP.
+    pub(crate) const fn version(&self) -> Version {
+        self.parts.version
+    }
+
+    /// What becomes of the connection, if the request asks for another protocol; once.
+    pub(crate) fn upgrade(&mut self) -> Option<OnUpgrade> {
+        self.parts.extensions.remove()
     }
 
     /// The part `name` of the path.

@@ -159,7 +159,7 @@ fn content(content: &Content) -> Value {
 
 fn responses(operation: &Operation) -> Value {
     let mut names = vec!["Bezant-Request-Id", "Cache-Control"];
-    if !matches!(operation.sort, Sort::Free | Sort::Feed | Sort::Batch) {
+    if !matches!(operation.sort, Sort::Free | Sort::Feed | Sort::Socket | Sort::Batch) {
         names.extend(["Bezant-Sequence", "Bezant-Epoch", "Bezant-Time", "Server-Timing"]);
     }
     if matches!(operation.sort, Sort::Write | Sort::Bulk) {
@@ -195,12 +195,14 @@ pub(crate) fn refusals(operation: &Operation) -> &'static [u16] {
         Sort::Bulk => &[400, 404, 406, 408, 413, 415, 422, 429, 503, 507],
         Sort::Read => &[400, 404, 406, 408, 429, 503],
         Sort::Feed => &[400, 404, 406, 408, 410, 429, 501, 503],
+        Sort::Socket => &[400, 403, 404, 406, 408, 410, 426, 429, 501, 503],
         Sort::Free => &[400, 406, 408, 429, 503],
     }
 }
 
-const PROBLEMS: [(u16, &str, &str); 13] = [
+const PROBLEMS: [(u16, &str, &str); 15] = [
     (400, "BadRequest", "The request cannot be read; correct it"),
+    (403, "Forbidden", "Not from a page of another origin"),
     (404, "NotFound", "Not there, or not the caller's"),
     (406, "NotAcceptable", "Accept excludes the only form of the answer"),
     (408, "Timeout", "No answer in time; what became of it is unknown"),
@@ -209,6 +211,7 @@ const PROBLEMS: [(u16, &str, &str); 13] = [
     (413, "TooLarge", "The body is too large"),
     (415, "UnsupportedMediaType", "The body has another media type"),
     (422, "Refused", "The command was refused"),
+    (426, "UpgradeRequired", "The operation is a WebSocket"),
     (429, "TooMany", "More than the caller may do now"),
     (501, "NotServed", "Not in this frame: keys without a settled history, feeds"),
     (503, "Unavailable", "Not now; send the same request again"),

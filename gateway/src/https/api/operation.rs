@@ -33,6 +33,8 @@ pub(crate) enum Sort {
     Read,
     /// An answer without an end.
     Feed,
+    /// The same over another protocol.
+    Socket,
     /// Answered by the door alone.
     Free,
 }

@@ -120,6 +120,11 @@ own! {
     FeedsFull = 1021, "feeds_full", 503, SameId, "connect again after a moment";
     /// The frame serves no feeds.
     FeedsOff = 1022, "feeds_off", 501, No, "ask the operator to set feeds.enabled";
+    /// The operation is a WebSocket, and the request begins none.
+    UpgradeRequired = 1023, "upgrade_required", 426, No,
+        "connect with a WebSocket client over HTTP/1.1, or use GET /v1/events";
+    /// A page of another origin may not use the identity that its browser has.
+    OriginRefused = 1024, "origin_refused", 403, No, "connect from a program, or from this door";
 }
 
 /// What a caller may do next.
