@@ -240,6 +240,14 @@ impl Client {
         self.0.connection.0.close(0_u32.into(), b"");
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(crate) fn transport(&self) -> &Connection {
+        &self.0.connection.0
+    }
+
     /// The transport's own figures.
     #[must_use]
     pub fn transport_stats(&self) -> quinn::ConnectionStats {

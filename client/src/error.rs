@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::Status;
+use protocol::follow::Unfollowed;
 use protocol::frame::{CloseCode, FrameError};
 use protocol::reply::ReplyError;
 use protocol::request::StructureError;
@@ -94,6 +95,15 @@ pub enum Error {
         /// The last failure.
         cause: Box<Self>,
     },
+    /// The frame does not let this identity follow that, or no longer.
+    #[error("cannot follow: {0}")]
+    Unfollowed(Unfollowed),
+    /// The stream of a feed ended without the frame's word on the feed.
+    #[error("the feed ended: {end}; follow again behind the last place")]
+    FeedEnded {
+        /// How it ended.
+        end: End,
+    },
     /// A read was refused.
     #[error("the read was refused: {0} ({cure})", cure = .0.cure())]
     Read(Status),
@@ -113,10 +123,11 @@ impl Error {
         match self {
             Self::Unanswered { .. } | Self::ConnectTimeout { .. } => true,
             // Whatever else ended the old connection, a new one may do better.
-            Self::Closed { end } | Self::Lost { end } => {
+            Self::Closed { end } | Self::Lost { end } | Self::FeedEnded { end } => {
                 !matches!(end.code(), Some(CloseCode::Protocol | CloseCode::Unauthorised))
             }
             Self::Refused { end } => end.is_transient(),
+            Self::Unfollowed(reason) => reason.is_passing(),
             _ => false,
         }
     }

@@ -30,6 +30,7 @@
 //! # }
 //! ```
 //!
+//! A [`Feed`] follows the history, and a [`Following`] does so over any number of connections.
 //! `examples/pay.rs` is a whole program. Batches are slices, filled by hand or by a [`Batch`]: up
 //! to 8 190 slots (commands and their data) in a request; [`Client::submit`] keeps many requests
 //! under way. Reads are in [`query`].
@@ -46,6 +47,7 @@ mod buffers;
 mod connection;
 mod draft;
 mod error;
+mod follow;
 pub mod framing;
 mod ids;
 pub mod limits;
@@ -63,6 +65,7 @@ pub use batch::{Batch, BatchFull};
 pub use connection::Client;
 pub use draft::Draft;
 pub use error::{End, Error};
+pub use follow::{Feed, Follow, FollowedEvent, Following, Told};
 pub use ids::{IdGenerator, system_ids};
 pub use list::{AccountList, AccountPage, ListedAccount};
 pub use options::Options;
@@ -77,6 +80,9 @@ pub use reply::Reply;
 pub use session::Session;
 
 pub use identity::{Expected, FileSource, HeldSource, Source, SpiffeId, TrustDomain};
+pub use protocol::effect::{Effect, Event};
+pub use protocol::feed::{Followed, Place};
+pub use protocol::follow::{UNTOLD, Unfollowed};
 pub use protocol::frame::{CloseCode, Hello};
 pub use protocol::reply::Outcome;
 pub use protocol::{AssetId, Command, CommandId, OwnerId, Request, Sequence, Status};

@@ -30,11 +30,11 @@ pub struct Session {
 }
 
 /// How far one call has come.
-struct Attempts {
+pub(crate) struct Attempts {
     started: Instant,
     until: tokio::time::Instant,
     pause: Duration,
-    count: u32,
+    pub(crate) count: u32,
     may_have_sent: bool,
 }
 
@@ -161,8 +161,12 @@ impl Session {
         result
     }
 
+    pub(crate) fn attempts(&self) -> Attempts {
+        Attempts::new(&self.connector)
+    }
+
     /// A connection that does not answer is given up, so that the next attempt makes another.
-    async fn drop_silent(&self, error: &Error) {
+    pub(crate) async fn drop_silent(&self, error: &Error) {
         if matches!(error, Error::Unanswered { .. })
             && let Some(silent) = self.current.lock().await.take()
         {
@@ -184,7 +188,7 @@ impl Attempts {
     }
 
     /// Whether the next attempt would begin after the deadline.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         tokio::time::Instant::now() + self.pause >= self.until
     }
 
@@ -192,12 +196,12 @@ impl Attempts {
         Error::Unanswered { after: self.started.elapsed() }
     }
 
-    async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
     }
 
-    fn give_up(&self, cause: Error) -> Error {
+    pub(crate) fn give_up(&self, cause: Error) -> Error {
         let (attempts, after) = (self.count, self.started.elapsed());
         if self.may_have_sent {
             let cause = Box::new(cause);

@@ -22,11 +22,20 @@ use crate::reply::Reply;
 /// Where requests for one stream are queued.
 pub(crate) type WriteQueue = mpsc::Sender<Bytes>;
 
-/// Opens a stream, greets, and waits for the frame's hello.
+/// Opens a stream for requests.
 pub(crate) async fn open(
     connection: &Connection,
     pending: &Arc<PendingRequests>,
 ) -> Result<(WriteQueue, Hello), End> {
+    let (send, reader, hello) = begin(connection).await?;
+    let (queue, requests) = mpsc::channel(WRITE_QUEUE_LEN);
+    tokio::spawn(write(connection.clone(), send, requests, Arc::clone(pending)));
+    tokio::spawn(reader.run(Arc::clone(pending)));
+    Ok((queue, hello))
+}
+
+/// Opens a stream, greets, and waits for the frame's hello.
+pub(crate) async fn begin(connection: &Connection) -> Result<(SendStream, Reader, Hello), End> {
     let (mut send, recv) = connection.open_bi().await.map_err(End::from)?;
     let mut greeting = Vec::new();
     encode_hello(&mut greeting);
@@ -38,10 +47,7 @@ pub(crate) async fn open(
         (FrameKind::Close, body) => return Err(told(&body)),
         _ => return Err(End::Unexpected("the first frame was no hello")),
     };
-    let (queue, requests) = mpsc::channel(WRITE_QUEUE_LEN);
-    tokio::spawn(write(connection.clone(), send, requests, Arc::clone(pending)));
-    tokio::spawn(reader.run(Arc::clone(pending)));
-    Ok((queue, hello))
+    Ok((send, reader, hello))
 }
 
 async fn write(
@@ -71,7 +77,8 @@ async fn write(
     let _ = send.finish();
 }
 
-struct Reader {
+/// The incoming side of a stream, frame by frame.
+pub(crate) struct Reader {
     connection: Connection,
     recv: RecvStream,
     frames: Frames,
@@ -97,7 +104,8 @@ impl Reader {
         pending.end(end);
     }
 
-    async fn next_frame(&mut self) -> Result<(FrameKind, Bytes), End> {
+    /// The next frame, or why there is none. It may be dropped half way and asked again.
+    pub(crate) async fn next_frame(&mut self) -> Result<(FrameKind, Bytes), End> {
         loop {
             if let Some(frame) = self.frames.next_frame().map_err(End::Misframed)? {
                 return Ok(frame);
@@ -119,7 +127,8 @@ impl Reader {
     }
 }
 
-fn told(body: &[u8]) -> End {
+/// What a close says.
+pub(crate) fn told(body: &[u8]) -> End {
     match decode_close(body) {
         Some((code, text)) => End::Told { code, text: text.into() },
         None => End::Unexpected("a close without a known reason"),

@@ -26,7 +26,7 @@ fuzz_target!(|input: &[u8]| {
                     let _ = protocol::shape::check(entry.command, entry.data);
                 }
             }
-            Ok(Step::Hello) => {}
+            Ok(Step::Hello | Step::Follow(_)) => {}
             Ok(Step::Close) | Err(_) => return,
         }
     }

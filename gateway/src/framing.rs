@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::Command;
 use protocol::command::COMMAND_SIZE;
+use protocol::follow::{FOLLOW_SIZE, Follow};
 use protocol::frame::{FrameError, FrameKind, HEAD_SIZE, Head};
 use protocol::limits::REQUEST_SLOTS_MAX;
 use protocol::request::{REQUEST_SIZE, Request};
@@ -28,6 +29,8 @@ pub enum Step {
     Hello,
     /// A request is whole: its head. Take its slots before the next step.
     Request(Request),
+    /// The client wants to follow the history on this stream, and sends nothing more.
+    Follow(Follow),
     /// The client says goodbye.
     Close,
 }
@@ -42,6 +45,9 @@ pub enum Misframed {
     /// The first frame is no hello.
     #[error("the first frame of a stream must be a hello without a body")]
     NotGreeted,
+    /// A follow behind a request, or another frame behind a follow.
+    #[error("a follow is the one frame behind the hello of a stream")]
+    Following,
     /// A hello with a body, or a second one.
     #[error("a stream has one hello, and a client's has no body")]
     Greeting,
@@ -62,6 +68,9 @@ pub struct Framing {
     /// Head of the frame whose body is awaited.
     awaited: Option<(FrameKind, usize)>,
     is_greeted: bool,
+    /// What the stream is used for.
+    has_requests: bool,
+    is_following: bool,
     /// Slots of the request that was announced and not taken.
     untaken: u32,
     /// Where buffers for long requests come from.
@@ -129,6 +138,11 @@ impl Framing {
                 Ok(Step::Hello)
             }
             FrameKind::Request => self.begin_request(length),
+            FrameKind::Follow => {
+                let follow = self.read_array::<FOLLOW_SIZE>();
+                let follow = follow.expect("a follow is read only when it has arrived");
+                Ok(Step::Follow(zerocopy::transmute!(follow)))
+            }
             // Its reason is the client's affair; nothing follows it.
             _ => Ok(Step::Close),
         }
@@ -149,7 +163,10 @@ impl Framing {
         if self.untaken == 1 { self.pieces.peek_slot() } else { None }
     }
 
-    fn judge(&self, kind: FrameKind, length: usize) -> Result<(), Misframed> {
+    fn judge(&mut self, kind: FrameKind, length: usize) -> Result<(), Misframed> {
+        if self.is_following && kind != FrameKind::Close {
+            return Err(Misframed::Following);
+        }
         match (kind, self.is_greeted) {
             (FrameKind::Hello, false) if length == 0 => Ok(()),
             (FrameKind::Hello, _) => Err(Misframed::Greeting),
@@ -158,9 +175,16 @@ impl Framing {
                 let is_whole =
                     length.checked_sub(REQUEST_SIZE).is_some_and(|slots| slots % COMMAND_SIZE == 0);
                 let wrong = u32::try_from(length).unwrap_or(u32::MAX);
+                self.has_requests = true;
                 if is_whole { Ok(()) } else { Err(FrameError::Length(wrong).into()) }
             }
-            (FrameKind::Request, false) => Err(Misframed::NotGreeted),
+            (FrameKind::Follow, true) if self.has_requests => Err(Misframed::Following),
+            (FrameKind::Follow, true) => {
+                self.is_following = true;
+                let wrong = u32::try_from(length).unwrap_or(u32::MAX);
+                if length == FOLLOW_SIZE { Ok(()) } else { Err(FrameError::Length(wrong).into()) }
+            }
+            (FrameKind::Request | FrameKind::Follow, false) => Err(Misframed::NotGreeted),
             (other, _) => Err(FrameError::Kind(other as u16).into()),
         }
     }

@@ -42,6 +42,7 @@ fn transfers(count: u64) -> Vec<Command> {
 struct Seen {
     hellos: usize,
     requests: Vec<(u64, Vec<Command>)>,
+    follows: Vec<Follow>,
     closes: usize,
 }
 
@@ -76,6 +77,7 @@ fn feed_from(
                 assert_eq!(slots.len(), head.slots as usize);
                 seen.requests.push((head.request, slots));
             }
+            Step::Follow(follow) => seen.follows.push(follow),
             Step::Close => seen.closes += 1,
         }
     }
@@ -154,6 +156,32 @@ fn broken_framing_is_named() {
     miscounted[HEAD_SIZE + 48] = 3;
     let error = whole(&[hello(), miscounted].concat());
     assert_eq!(error, Misframed::Slots { said: 3, held: 2 });
+}
+
+fn follow(follow: Follow) -> Vec<u8> {
+    [Head::new(FrameKind::Follow, FOLLOW_SIZE as u32).as_bytes(), follow.as_bytes()].concat()
+}
+
+#[test]
+fn a_follow_stands_behind_a_hello_and_alone() {
+    let wanted = Follow { account: 7, sequence: 42, leg: 1, ..Follow::default() };
+    let goodbye = encode_close(CloseCode::ShuttingDown, "bye");
+    let bytes = [hello(), follow(wanted), goodbye].concat();
+    for size in [1, 16, 33, 1_452] {
+        let seen = feed(&bytes, || size).unwrap();
+        assert_eq!((seen.follows, seen.closes), (vec![wanted], 1));
+    }
+    let whole = |parts: &[Vec<u8>]| feed(&parts.concat(), || usize::MAX).unwrap_err();
+    assert_eq!(whole(&[follow(wanted)]), Misframed::NotGreeted);
+    let requested = [hello(), request(1, &transfers(1)), follow(wanted)];
+    assert_eq!(whole(&requested), Misframed::Following);
+    assert_eq!(whole(&[hello(), follow(wanted), follow(wanted)]), Misframed::Following);
+    let request = request(1, &transfers(1));
+    assert_eq!(whole(&[hello(), follow(wanted), request]), Misframed::Following);
+    for length in [0, 63] {
+        let odd = Head::new(FrameKind::Follow, length).as_bytes().to_vec();
+        assert_eq!(whole(&[hello(), odd]), FrameError::Length(length).into());
+    }
 }
 
 #[test]

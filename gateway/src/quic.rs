@@ -5,6 +5,7 @@
 //! before its certificate was judged.
 
 mod connection;
+mod feed;
 mod stream;
 
 use std::io;

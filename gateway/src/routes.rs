@@ -44,10 +44,10 @@ impl Routes {
         (Once { routes: self, number: self.add(Route::Once(sender)) }, status)
     }
 
-    /// A number for one request, and its reply to come.
-    pub(crate) fn add_call(&self) -> (u64, oneshot::Receiver<Vec<u8>>) {
+    /// A place for one request, and its reply to come.
+    pub(crate) fn add_call(&self) -> (Once<'_>, oneshot::Receiver<Vec<u8>>) {
         let (sender, reply) = oneshot::channel();
-        (self.add(Route::Call(sender)), reply)
+        (Once { routes: self, number: self.add(Route::Call(sender)) }, reply)
     }
 
     /// Nothing more will come for `number`.
@@ -97,7 +97,7 @@ impl Routes {
     }
 }
 
-/// The place where a status arrives; dropped, it is gone, also when nobody waits to the end.
+/// The place where a status or a reply arrives; dropped, it is gone, also when nobody waits to the end.
 pub(crate) struct Once<'a> {
     routes: &'a Routes,
     /// For the ticket of the request.

@@ -13,6 +13,8 @@ mod https;
 
 #[path = "door/backpressure.rs"]
 mod backpressure;
+#[path = "door/feeds.rs"]
+mod feeds;
 #[path = "door/garbage.rs"]
 mod garbage;
 #[path = "door/https/batches.rs"]

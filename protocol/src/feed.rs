@@ -8,11 +8,16 @@ use alloc::boxed::Box;
 use alloc::vec;
 use core::fmt;
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 use crate::effect::{Effect, Event, TIMER_LEG};
 use crate::ids::OwnerId;
 
 /// An effect, with what its record and its command say of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
 pub struct Followed {
     /// The effect.
     pub effect: Effect,
@@ -62,6 +67,11 @@ impl Place {
         self.sequence
     }
 
+    /// The leg; behind all of a sequence [`crate::follow::WHOLE`], which [`Self::of`] takes too.
+    pub const fn leg(self) -> u16 {
+        self.turn ^ TIMER_LEG
+    }
+
     /// The last sequence of which everything lies before this place.
     pub const fn whole(self) -> u64 {
         if self.turn == u16::MAX { self.sequence } else { self.sequence.saturating_sub(1) }
@@ -91,7 +101,7 @@ impl fmt::Display for Place {
         if self.turn == u16::MAX {
             return self.sequence.fmt(f);
         }
-        write!(f, "{}.{}", self.sequence, self.turn ^ TIMER_LEG)
+        write!(f, "{}.{}", self.sequence, self.leg())
     }
 }
 

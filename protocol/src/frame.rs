@@ -3,17 +3,21 @@
 //! | at | field | type |
 //! |---|---|---|
 //! | 0 | length | u32, bytes after the head, at most 1 MiB − 16 |
-//! | 4 | kind | u16: 1 hello, 2 request, 3 reply, 4 close |
+//! | 4 | kind | u16: [`FrameKind`] |
 //! | 6 | version | u16: 1 |
 //! | 8 | – | 8 × 0 |
 //!
 //! The first frame on every stream is a hello in each direction: the client's is empty, the
-//! frame's is a [`Hello`]. A close carries a [`CloseCode`] and a text; nothing follows it.
+//! frame's is a [`Hello`]. A close carries a [`CloseCode`] and a text; nothing follows it. Kinds
+//! from 5 on are those of a feed: [`crate::follow`].
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::feed::Followed;
+use crate::follow::{EVENTS_MAX, FOLLOW_SIZE, PROGRESS_SIZE};
 
 /// Size of the head.
 pub const HEAD_SIZE: usize = 16;
@@ -39,6 +43,14 @@ pub enum FrameKind {
     Reply = 3,
     /// The stream ends, and why.
     Close = 4,
+    /// What a client wants to follow.
+    Follow = 5,
+    /// Events that are followed.
+    Events = 6,
+    /// How far a feed has come.
+    Progress = 7,
+    /// Why a client cannot follow, or no longer.
+    Unfollowed = 8,
 }
 
 /// Head of a frame.
@@ -115,6 +127,10 @@ impl Head {
             2 => (FrameKind::Request, BODY_LEN_MAX),
             3 => (FrameKind::Reply, REPLY_LEN_MAX),
             4 => (FrameKind::Close, 1_024),
+            5 => (FrameKind::Follow, FOLLOW_SIZE),
+            6 => (FrameKind::Events, EVENTS_MAX * size_of::<Followed>()),
+            7 => (FrameKind::Progress, PROGRESS_SIZE),
+            8 => (FrameKind::Unfollowed, PROGRESS_SIZE),
             other => return Err(FrameError::Kind(other)),
         };
         match usize::try_from(length) {

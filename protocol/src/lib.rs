@@ -41,6 +41,7 @@ pub mod cut;
 pub mod data;
 pub mod effect;
 pub mod feed;
+pub mod follow;
 pub mod frame;
 pub mod genesis;
 pub mod ids;

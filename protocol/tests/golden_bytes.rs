@@ -1,6 +1,8 @@
 //! The bytes of version 1. A change here strands clients and journals: it needs a new version.
 
 use protocol::effect::{Effect, Event};
+use protocol::feed::{Followed, Place};
+use protocol::follow::{Follow, Progress, Unfollowed};
 use protocol::frame::{FrameKind, Head};
 use protocol::genesis::{Genesis, Mode};
 use protocol::parameter::Parameters;
@@ -153,4 +155,33 @@ fn a_key_and_a_body() {
     let digest = protocol::key::body_digest(&pay, &slots);
     assert_eq!(format!("{key:032x}"), "92763205e58726ae5ca886d9d0ac8f56");
     assert_eq!(format!("{digest:032x}"), "b5174bf581262a29c6b34be79d877eaa");
+}
+
+#[test]
+fn the_frames_of_a_feed() {
+    let follow = Follow {
+        account: 1,
+        events: 1 << Event::TokensTransferred.number(),
+        sequence: 3,
+        leg: 4,
+        flags: 0,
+        asset: 5,
+        reserved: 0,
+    };
+    let expected = concat!(
+        "01000000000000000000000000000000",
+        "04000000000000000000000000000000",
+        "03000000000000000400000005000000",
+        "00000000000000000000000000000000",
+    );
+    assert_eq!(hex(follow.as_bytes()), expected);
+    let progress = Progress::at(Place::after(0x0102));
+    assert_eq!(hex(progress.as_bytes()), "0201000000000000ff7f000000000000");
+    let gone = Unfollowed::Gone { first: 5 }.frame();
+    assert_eq!(hex(gone.as_bytes()), "05000000000000000300000000000000");
+    let followed = Followed { command: 1, timestamp_ns: 2, epoch: 3, ..Followed::default() };
+    let head = &followed.as_bytes()[128..];
+    assert_eq!(hex(head), "0100000000000000000000000000000002000000000000000300000000000000");
+    let head = Head::new(FrameKind::Follow, 64);
+    assert_eq!(hex(head.as_bytes()), "40000000050001000000000000000000");
 }

@@ -15,7 +15,7 @@ use protocol::reply::{self, Decoded, Outcome};
 use protocol::request::{self, StructureError, flags};
 use protocol::{Command, Request, Status};
 use ring::{Publisher, Ticket};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::activity::Activity;
@@ -28,7 +28,6 @@ use crate::limits::{
 };
 use crate::metrics::add;
 use crate::outbox::reply_units;
-use crate::routes::Routes;
 
 /// Who asks, and what answers. Handlers get it as an extension of the request.
 #[derive(Clone)]
@@ -235,7 +234,7 @@ impl Caller {
             ..head
         };
         lease.stamps.received = received;
-        let (route, reply) = Route::new(&desk.routes);
+        let (route, reply) = desk.routes.add_call();
         let Inner { connection, worker, .. } = *self.inner;
         lease.ticket = Ticket { worker, connection, stream: route.number };
         self.publish(lease).await?;
@@ -310,25 +309,6 @@ impl Caller {
 
     fn publisher(&self) -> MutexGuard<'_, Option<Publisher>> {
         self.inner.publisher.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The place where a reply arrives; dropped, it is gone.
-struct Route<'a> {
-    routes: &'a Routes,
-    number: u64,
-}
-
-impl<'a> Route<'a> {
-    fn new(routes: &'a Routes) -> (Self, oneshot::Receiver<Vec<u8>>) {
-        let (number, reply) = routes.add_call();
-        (Self { routes, number }, reply)
-    }
-}
-
-impl Drop for Route<'_> {
-    fn drop(&mut self) {
-        self.routes.remove(self.number);
     }
 }
 

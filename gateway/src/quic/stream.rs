@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::command::COMMAND_SIZE;
+use protocol::follow::Follow;
 use protocol::frame::{CloseCode, FrameKind, encode_close};
 use protocol::request::{self, REQUEST_SIZE, StructureError, flags};
 use protocol::{Request, Status};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use zerocopy::IntoBytes;
 
 use super::connection::Served;
+use super::feed::FeedLine;
 use crate::audit::{self, Door};
 use crate::framing::{Framing, Misframed, Step};
 use crate::limiter::Pass;
@@ -42,6 +44,8 @@ enum Ended {
     Idle,
     #[error("{text}", text = farewell_text(*.0))]
     Told(CloseCode),
+    #[error("the stream becomes a feed")]
+    Follows(Follow),
 }
 
 /// Text for a close that is not the stream's own fault.
@@ -75,9 +79,13 @@ pub(super) async fn serve(served: Arc<Served>, send: SendStream, recv: RecvStrea
     // A set, so that the writer ends with this task if it is cut off.
     let mut writing = JoinSet::new();
     writing.spawn(write(Arc::clone(&served), Arc::clone(&outbox), send));
-    let close = reader.run().await;
+    let over = reader.run().await;
     outbox.end();
-    if let Some(Ok(Some(send))) = writing.join_next().await {
+    if let Some(Ok(Some(mut send))) = writing.join_next().await {
+        let close = match over {
+            Over::Goodbye(close) => close,
+            Over::Feed(line, follow) => line.serve(follow, &mut send).await,
+        };
         say_goodbye(send, close).await;
     }
     served.desk.routes.remove(number);
@@ -108,7 +116,7 @@ async fn write(served: Arc<Served>, outbox: Arc<Outbox>, send: SendStream) -> Op
 }
 
 /// Writes `bytes`, or returns false when the client does not take them.
-async fn write_whole(send: &mut SendStream, bytes: Bytes, patience: Duration) -> bool {
+pub(super) async fn write_whole(send: &mut SendStream, bytes: Bytes, patience: Duration) -> bool {
     let mut pieces = [bytes];
     while !pieces[0].is_empty() {
         // Each piece that the window lets through counts as progress.
@@ -137,6 +145,12 @@ pub(super) fn code(reason: CloseCode) -> VarInt {
     VarInt::from_u32(reason as u32)
 }
 
+/// What comes behind the last request of a stream.
+enum Over {
+    Goodbye(Option<(CloseCode, String)>),
+    Feed(Box<FeedLine>, Follow),
+}
+
 struct Reader {
     served: Arc<Served>,
     outbox: Arc<Outbox>,
@@ -149,7 +163,7 @@ struct Reader {
 
 impl Reader {
     /// Reads requests until there are no more, and says what to tell the client.
-    async fn run(mut self) -> Option<(CloseCode, String)> {
+    async fn run(mut self) -> Over {
         let outbox = Arc::clone(&self.outbox);
         let ended = tokio::select! {
             biased;
@@ -168,11 +182,19 @@ impl Reader {
                 Some(CloseCode::Timeout)
             }
             Ended::Told(code) => Some(*code),
-        }?;
+            Ended::Follows(follow) => {
+                let Self { served, phase, ticket, publisher, recv, framing, .. } = self;
+                let line = FeedLine { served, phase, ticket, publisher, recv, framing };
+                return Over::Feed(Box::new(line), *follow);
+            }
+        };
+        let Some(reason) = reason else {
+            return Over::Goodbye(None);
+        };
         // It may have been reset by the client just now.
         let _ = self.recv.stop(code(reason));
         tracing::debug!(peer = %self.served.peer.spiffe_id(), "stream closed: {ended}");
-        Some((reason, ended.to_string()))
+        Over::Goodbye(Some((reason, ended.to_string())))
     }
 
     async fn read(&mut self) -> Ended {
@@ -199,6 +221,7 @@ impl Reader {
                     begun = None;
                     self.take(head).await
                 }
+                Ok(Step::Follow(follow)) => Err(Ended::Follows(follow)),
                 Ok(Step::Close) => Err(Ended::ByClient),
                 Err(cause) => Err(cause.into()),
             };
@@ -299,7 +322,7 @@ const fn length_of(head: &Request) -> usize {
 }
 
 /// Waits until the connection is told to end.
-async fn told(phase: &mut watch::Receiver<Option<CloseCode>>) -> CloseCode {
+pub(super) async fn told(phase: &mut watch::Receiver<Option<CloseCode>>) -> CloseCode {
     match phase.wait_for(Option::is_some).await {
         Ok(code) => code.unwrap_or(CloseCode::ShuttingDown),
         // The connection is gone.
