@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the binary. Parsing only; nothing is done here.
 
 pub(crate) mod client;
+pub(crate) mod follow;
 pub(crate) mod ledger;
 pub(crate) mod past;
 pub(crate) mod values;

@@ -4,6 +4,7 @@
 //! It invents no outcome: a lost connection is retried with the same ids until the deadline, and
 //! what stays unknown is said to be unknown.
 
+mod follow;
 mod pay_file;
 mod payments;
 mod reads;
@@ -146,6 +147,7 @@ impl Speaker {
                 self.supply(asset.asset, query::recount(asset.asset)).await
             }
             ClientCommand::SupplyAudit => self.supply_audit().await,
+            ClientCommand::Follow(follow) => self.follow(follow, args.json).await,
             ClientCommand::Me => self.me(&args.identity),
         }
     }
@@ -219,14 +221,7 @@ impl Speaker {
     }
 
     async fn scale(&mut self, asset: AssetId) -> Result<u16, Trouble> {
-        if let Some(scale) = self.scales.get(&asset) {
-            return Ok(*scale);
-        }
-        let view = self.session.ask(query::asset(asset)).await;
-        let view = view.map_err(|error| Trouble::unread(&format!("asset {asset}"), &error))?;
-        let scale = u16::try_from(view.scale).unwrap_or(u16::MAX);
-        self.scales.insert(asset, scale);
-        Ok(scale)
+        scale_of(&self.session, &mut self.scales, asset).await
     }
 
     async fn amount(&mut self, text: &str, asset: AssetId) -> Result<u128, Trouble> {
@@ -242,6 +237,22 @@ impl Speaker {
             other => Ok(other.or_exit(Exit::Usage, text)?),
         }
     }
+}
+
+/// Digits after the point of `asset`, which is asked for once.
+async fn scale_of(
+    session: &Session,
+    scales: &mut BTreeMap<AssetId, u16>,
+    asset: AssetId,
+) -> Result<u16, Trouble> {
+    if let Some(scale) = scales.get(&asset) {
+        return Ok(*scale);
+    }
+    let view = session.ask(query::asset(asset)).await;
+    let view = view.map_err(|error| Trouble::unread(&format!("asset {asset}"), &error))?;
+    let scale = u16::try_from(view.scale).unwrap_or(u16::MAX);
+    scales.insert(asset, scale);
+    Ok(scale)
 }
 
 /// Why there is no session with this identity.

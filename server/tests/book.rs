@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The pages with commands, as from the root.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "README.md",
     "docs/guide/http.md",
     "docs/tutorials/escrow.md",
     "docs/tutorials/first-payment.md",
+    "docs/tutorials/follow.md",
     "docs/tutorials/replay.md",
 ];
 const BEGINS: &str = "```sh test";
@@ -124,6 +125,8 @@ fn follow(page: &str) {
     let steps = steps(&std::fs::read_to_string(root().join(page)).unwrap());
     assert!(steps.iter().any(|step| step.prints.is_some()), "{page} says nothing of its output");
     let home = tempfile::tempdir().unwrap();
+    // As in a checkout.
+    std::os::unix::fs::symlink(root().join("examples"), home.path().join("examples")).unwrap();
     let ports = free_ports(page);
     let mut text = script(&steps);
     let mut bash = Command::new("timeout");
@@ -245,6 +248,11 @@ fn the_first_payment_is_made_in_five_minutes() {
 #[test]
 fn the_escrow_is_held_captured_and_released() {
     follow("docs/tutorials/escrow.md");
+}
+
+#[test]
+fn the_feed_is_followed_from_any_place() {
+    follow("docs/tutorials/follow.md");
 }
 
 #[test]

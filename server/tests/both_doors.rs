@@ -1,5 +1,6 @@
 //! What `bezant client` prints is what the HTTPS door answers: the same names, the same values.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -31,17 +32,38 @@ impl<'a> Speaker<'a> {
         printed.unwrap_or_else(|_| panic!("{arguments:?}: {}{}", finished.stdout, finished.stderr))
     }
 
-    /// What the HTTPS door answers, whether it is refused or not.
-    fn https(&self, path: &str, body: Option<&Value>) -> Value {
+    /// What asks the HTTPS door for `path`.
+    fn curl(&self, path: &str) -> Command {
         let file = |name: &str| Path::new(&self.identity).join(name);
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--max-time", "60"]).stdin(Stdio::null());
         curl.arg("--cacert").arg(file("bundle.pem"));
         curl.arg("--cert").arg(file("svid.pem")).arg("--key").arg(file("svid.key"));
+        curl.arg(format!("https://localhost:{}{path}", self.frame.https().port()));
+        curl
+    }
+
+    /// A feed of the HTTPS door, until it has told so many events.
+    fn stream(&self, path: &str, events: usize) -> String {
+        let mut child = self.curl(path).arg("--no-buffer").stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let (mut text, mut piece) = (String::new(), [0; 4_096]);
+        while text.matches("\ndata: ").count() < events + 1 || !text.ends_with("\n\n") {
+            let count = out.read(&mut piece).unwrap();
+            assert!(count > 0, "the feed ended behind:\n{text}");
+            text += std::str::from_utf8(&piece[..count]).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        text
+    }
+
+    /// What the HTTPS door answers, whether it is refused or not.
+    fn https(&self, path: &str, body: Option<&Value>) -> Value {
+        let mut curl = self.curl(path);
         if let Some(body) = body {
             curl.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
         }
-        curl.arg(format!("https://localhost:{}{path}", self.frame.https().port()));
         let output = curl.output().expect("curl is installed (`cargo xtask test` does it)");
         let printed = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -128,4 +150,41 @@ fn a_write_through_one_door_is_repeated_through_the_other() {
     }
     frame.stop();
     frame.is_sound();
+}
+
+/// What follows the history hears the same through both, in the same order.
+#[test]
+fn the_history_is_followed_through_both_doors() {
+    let (mut frame, _) = town();
+    let north = Speaker::new(&frame, "registry", "north");
+    let paid = north.shell(&["pay", ALICE, BOB, "5", "--user-data", "7"]);
+    let (last, reader) = (paid["sequence"].to_string(), Speaker::new(&frame, "auditor", "reader"));
+    let server = frame.quic().to_string();
+    for (speaker, more) in [(&reader, &[][..]), (&north, &["--account", ALICE])] {
+        let identity = speaker.identity.display().to_string();
+        let start = ["client", "--json", "--server", &server, "--identity", &identity];
+        let follow = ["follow", "--after", "0", "--until", &last];
+        let told = frame.ends_with(0, &[&start[..], &follow, more].concat());
+        let mut lines: Vec<Value> =
+            told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.pop().unwrap(), json!({ "place": last }));
+        let account = more.last().map_or(String::new(), |owner| format!("&account={owner}"));
+        let text = speaker.stream(&format!("/v1/events?after=0{account}"), lines.len());
+        let events = text.split("\n\n").filter(|event| event.contains("\nevent: "));
+        let events = events.filter(|event| !event.contains("event: progress"));
+        let field = |event: &str, name: &str| {
+            event.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned()
+        };
+        let events = events.map(|event| (field(event, "id: "), field(event, "data: ")));
+        let expected: Vec<Value> = events
+            .map(|(place, data)| {
+                let mut data: Value = serde_json::from_str(&data).unwrap();
+                data["place"] = place.into();
+                data
+            })
+            .collect();
+        assert!(lines.len() >= 5, "{lines:?}");
+        assert_eq!(lines, expected[..lines.len()]);
+    }
+    frame.stop();
 }

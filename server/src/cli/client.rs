@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use client::{AssetId, CommandId, OwnerId};
 
+use super::follow::FollowArgs;
 use super::ledger::{
     AccountCommand, AssetCommand, CreateArgs, MintCommand, OpenArgs, OwnerCommand,
     ParametersCommand, SystemTransferArgs,
@@ -106,6 +107,8 @@ pub(crate) enum ClientCommand {
     #[command(after_help = "Example:
   bezant client --identity ids/auditor supply-audit --json")]
     SupplyAudit,
+    /// Follow the history: one line for each event, until interrupted.
+    Follow(FollowArgs),
     /// Show who I am there, and the frame: its id, epoch, time and limits.
     #[command(after_help = "Example:
   bezant client --identity ids/alice me")]

@@ -3,7 +3,7 @@
 //!
 //! Invariant: what [`owner_text`] writes, [`owner`] reads back.
 
-use client::{CommandId, OwnerId};
+use client::{CommandId, Event, OwnerId, Place};
 use protocol::command::reason;
 use protocol::ids::parse_uuid;
 use protocol::parameter::Parameter;
@@ -63,6 +63,18 @@ pub(crate) fn host(text: &str) -> Result<OwnerId, String> {
         return Ok(0);
     }
     parse_uuid(text).ok_or_else(|| "write a host as the UUID of its principal, or frame".to_owned())
+}
+
+/// A place in the history.
+pub(crate) fn place(text: &str) -> Result<Place, String> {
+    Place::parse(text)
+        .ok_or_else(|| "write a place as a sequence, or as <sequence>.<leg>".to_owned())
+}
+
+/// The number of an event, by name.
+pub(crate) fn event(text: &str) -> Result<u16, String> {
+    Event::followed_number(text)
+        .ok_or_else(|| "no event has this name; docs/settlement.md lists them".to_owned())
 }
 
 /// The id of a command.
