@@ -19,6 +19,7 @@
 //! * The model and the frame agree on every bucket of every account, or the run fails.
 #![forbid(unsafe_code)]
 
+pub mod feeds;
 pub mod https;
 #[cfg(test)]
 mod https_test;

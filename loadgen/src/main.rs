@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use loadgen::feeds::IdleFeeds;
 use loadgen::run::{Door, Driver, Load, Progress, RunError, Target};
 use loadgen::{Agreement, Arrivals, Mix, OpenLoop, Report, Skew, payments, plots};
 
@@ -95,6 +96,12 @@ struct Arguments {
     /// Writes plots of the run (SVG) and its percentile table into this directory.
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
+    /// Holds so many idle feeds open beside the load, each on a connection of its own.
+    #[arg(long, default_value_t = 0, requires = "auditors", conflicts_with = "null")]
+    feeds: usize,
+    /// Directory of identity directories of auditors, one for each 16 feeds.
+    #[arg(long, value_name = "DIR")]
+    auditors: Option<PathBuf>,
     /// Threads of the harness.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -135,7 +142,21 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         return pay(&target, path, arguments.batch.unwrap_or(BATCH) as usize).await;
     }
     let load = load(arguments)?;
+    let feeds = match &arguments.auditors {
+        Some(auditors) if arguments.feeds > 0 => {
+            let opened = IdleFeeds::open(target.addr, auditors, arguments.feeds).await;
+            Some(opened.map_err(|error| error.to_string())?)
+        }
+        _ => None,
+    };
     let report = if arguments.null { null(load).await } else { drive(&target, load).await? };
+    if let Some(feeds) = feeds {
+        let counts = feeds.close().await;
+        if counts != (arguments.feeds, 0) {
+            let (open, events) = counts;
+            return Err(format!("of the feeds {open} were open at the end, told {events} events"));
+        }
+    }
     let holds = report.agreement.as_ref().is_some_and(Agreement::holds);
     if let Some(dir) = &arguments.plots {
         plots::write(&report, dir)

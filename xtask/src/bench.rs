@@ -6,6 +6,7 @@
 //! what was measured before something failed is in the report, and the failure is too.
 
 mod curves;
+mod feeds;
 mod frame;
 mod growth;
 mod loads;
@@ -28,11 +29,12 @@ use crate::steps::{cargo, run};
 /// One part of the figures. A new one is a line in [`SECTIONS`].
 type Section = fn(&Bench, &mut Outcome);
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("micro", micro::criterion),
     ("in_process", micro::in_process),
     ("loads", loads::measure),
     ("open loop", curves::measure),
+    ("feeds", feeds::idle),
     ("restart", snapshots::restart),
     ("snapshots", snapshots::under_load),
     ("settlement", settlement::cost),

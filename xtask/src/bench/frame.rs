@@ -57,11 +57,24 @@ impl Frame {
         }
         output(&mut init)?;
         for role in ["registry", "mint"] {
-            let out = self.data.join(role);
-            let issue = ["identity", "issue", role, "--name", role, "--out"];
-            output(self.bezant().args(issue).arg(out))?;
+            self.issue(role, role, &self.data.join(role))?;
         }
         Ok(())
+    }
+
+    /// Issues so many auditors, and gives the directory of their identities.
+    pub(super) fn auditors(&self, count: usize) -> Result<PathBuf, String> {
+        let directory = self.data.join("auditors");
+        for number in 0..count {
+            let name = format!("reader-{number}");
+            self.issue("auditor", &name, &directory.join(&name))?;
+        }
+        Ok(directory)
+    }
+
+    fn issue(&self, role: &str, name: &str, out: &Path) -> Result<(), String> {
+        let issue = ["identity", "issue", role, "--name", name, "--out"];
+        output(self.bezant().args(issue).arg(out)).map(drop)
     }
 
     pub(super) fn serve(&self, settings: &[&str]) -> Result<Server, String> {
