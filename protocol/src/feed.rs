@@ -72,6 +72,11 @@ impl Place {
         self.turn ^ TIMER_LEG
     }
 
+    /// Where it lies within its sequence: whatever comes later there has a higher turn.
+    pub const fn turn(self) -> u16 {
+        self.turn
+    }
+
     /// The last sequence of which everything lies before this place.
     pub const fn whole(self) -> u64 {
         if self.turn == u16::MAX { self.sequence } else { self.sequence.saturating_sub(1) }

@@ -36,10 +36,12 @@ compile_error!("the formats are little-endian and are read in place");
 
 pub mod amount;
 pub mod answer;
+pub mod batch;
 pub mod command;
 pub mod cut;
 pub mod data;
 pub mod effect;
+pub mod entry;
 pub mod feed;
 pub mod follow;
 pub mod frame;

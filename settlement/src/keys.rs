@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::cast::Column;
 use crate::sink::SinkError;
+use crate::watermark::{Stored, believe};
 
 /// Questions that may wait; more are refused.
 pub const WAITING_MAX: usize = 4_096;
@@ -60,7 +61,7 @@ pub struct KeyAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySnapshot {
     /// Frame, epoch and last settled sequence of its watermark, if it has one.
-    pub watermark: Option<(u128, u64, Sequence)>,
+    pub watermark: Option<Stored>,
     /// A batch that was settled without its postings, if there is one.
     pub hole: Option<i64>,
     /// For each key asked, the command that used it first.
@@ -190,14 +191,7 @@ impl<S: KeySource> KeyDesk<S> {
 
     /// Through which sequence the snapshot speaks, if it is this frame's and whole.
     fn believe(&self, snapshot: &KeySnapshot) -> Result<Sequence, SinkError> {
-        let (frame, epoch, through) =
-            snapshot.watermark.unwrap_or((self.frame, self.epoch, Sequence(0)));
-        if frame != self.frame {
-            return Err(SinkError::Foreign { ours: self.frame, theirs: frame });
-        }
-        if epoch > self.epoch {
-            return Err(SinkError::Fenced { ours: self.epoch, theirs: epoch });
-        }
+        let through = believe(snapshot.watermark, (self.frame, self.epoch))?;
         if let Some(batch) = snapshot.hole {
             return Err(SinkError::Hole { batch });
         }

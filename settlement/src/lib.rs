@@ -27,11 +27,12 @@
 //! # Where to go next
 //!
 //! [`settler`] for the decisions, [`pace`] for how often, [`runner`] for the thread, [`sink`] for
-//! the contract with a database, [`verify`] for the audit, [`keys`] for string keys;
-//! `docs/settlement.md` for the tables.
+//! the contract with a database, [`verify`] for the audit, [`keys`] for string keys,
+//! [`entries`] for account history; `docs/settlement.md` for the tables.
 #![forbid(unsafe_code)]
 
 mod cast;
+pub mod entries;
 mod finding;
 mod fitness;
 pub mod history;
@@ -49,16 +50,17 @@ mod verdict;
 pub mod verify;
 pub mod watermark;
 
+pub use entries::{EntryDesk, EntryReader, EntrySource};
 pub use finding::Finding;
 pub use fitness::{Fitness, Trait};
 pub use history::{Confirmation, History, HistoryError};
 pub use keys::{KeyDesk, KeyReader, KeySource};
 pub use pace::Pace;
-pub use postgres::{PostgresKeys, PostgresSink, examine};
+pub use postgres::{PostgresEntries, PostgresKeys, PostgresSink, examine};
 pub use runner::{Handle, Hooks, Inbox, Runner, channel};
 pub use settler::{Settings, Settler};
 pub use sink::{Batch, Sink, SinkError};
-pub use sqlite::{SqliteKeys, SqliteSink};
+pub use sqlite::{SqliteEntries, SqliteKeys, SqliteSink};
 pub use status::Status;
 pub use verdict::{Alarm, Stop, judge};
 pub use verify::ReadBack;

@@ -7,10 +7,12 @@
 //! loopback is accepted.
 
 mod balances;
+mod entries;
 mod examine;
 mod history;
 mod keys;
 mod read;
+mod reader;
 mod value;
 mod write;
 
@@ -24,6 +26,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
+pub use self::entries::PostgresEntries;
 pub use self::examine::examine;
 pub use self::keys::PostgresKeys;
 use self::write::Statements;

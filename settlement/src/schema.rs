@@ -8,20 +8,22 @@ use protocol::effect::Event;
 use crate::sink::SinkError;
 
 /// Version of the tables this program writes.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// Steps for SQLite: entry `n` leads from version `n` to `n + 1`.
-pub(crate) const SQLITE: [&str; 3] = [
+pub(crate) const SQLITE: [&str; 4] = [
     include_str!("../sql/sqlite_1.sql"),
     include_str!("../sql/sqlite_2.sql"),
     include_str!("../sql/sqlite_3.sql"),
+    include_str!("../sql/sqlite_4.sql"),
 ];
 
 /// Steps for Postgres.
-pub(crate) const POSTGRES: [&str; 3] = [
+pub(crate) const POSTGRES: [&str; 4] = [
     include_str!("../sql/postgres_1.sql"),
     include_str!("../sql/postgres_2.sql"),
     include_str!("../sql/postgres_3.sql"),
+    include_str!("../sql/postgres_4.sql"),
 ];
 
 const _: () = assert!(SQLITE.len() as i64 == VERSION && POSTGRES.len() as i64 == VERSION);
@@ -59,10 +61,10 @@ mod tests {
 
     #[test]
     fn an_older_schema_is_migrated_and_a_newer_one_refused() {
-        assert_eq!(steps(&SQLITE, 0).unwrap().len(), 3);
-        assert_eq!(steps(&SQLITE, 1).unwrap().len(), 2);
-        assert_eq!(steps(&SQLITE, 3).unwrap().len(), 0);
-        assert!(matches!(steps(&SQLITE, 4), Err(SinkError::Schema { found: 4, known: 3 })));
+        assert_eq!(steps(&SQLITE, 0).unwrap().len(), 4);
+        assert_eq!(steps(&SQLITE, 1).unwrap().len(), 3);
+        assert_eq!(steps(&SQLITE, 4).unwrap().len(), 0);
+        assert!(matches!(steps(&SQLITE, 5), Err(SinkError::Schema { found: 5, known: 4 })));
         assert!(steps(&SQLITE, -1).is_err());
         assert!(events().any(|(number, name)| (number, name) == (68, "PrincipalIdentified")));
     }

@@ -5,8 +5,10 @@
 //! then finds a watermark it did not expect. A file that was replaced while open is noticed by its
 //! inode before each commit and opened anew.
 
+mod entries;
 mod keys;
 mod read;
+mod reader;
 mod write;
 
 use std::fs::{self, File, OpenOptions};
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
+pub use self::entries::SqliteEntries;
 pub use self::keys::SqliteKeys;
 use crate::cast::{Column, count};
 use crate::schema;

@@ -52,6 +52,31 @@ impl Watermark {
     }
 }
 
+/// What readers look at of a watermark: frame, epoch and last settled sequence.
+pub type Stored = (u128, u64, Sequence);
+
+/// That of `watermark`.
+pub(crate) const fn stored(watermark: &Watermark) -> Stored {
+    (watermark.frame, watermark.epoch, watermark.through())
+}
+
+/// Through which sequence a database speaks, if it is the frame's of `ours` and not of a newer
+/// epoch.
+///
+/// # Errors
+///
+/// [`SinkError::Foreign`] or [`SinkError::Fenced`].
+pub(crate) fn believe(stored: Option<Stored>, ours: (u128, u64)) -> Result<Sequence, SinkError> {
+    let (frame, epoch, through) = stored.unwrap_or((ours.0, ours.1, Sequence(0)));
+    if frame != ours.0 {
+        return Err(SinkError::Foreign { ours: ours.0, theirs: frame });
+    }
+    if epoch > ours.1 {
+        return Err(SinkError::Fenced { ours: ours.1, theirs: epoch });
+    }
+    Ok(through)
+}
+
 /// Last settled sequence of a database that may have no watermark yet.
 pub(crate) fn settled_through(watermark: Option<&Watermark>) -> Sequence {
     watermark.map_or(Sequence(0), Watermark::through)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use settlement::{PostgresKeys, PostgresSink};
+use settlement::{PostgresEntries, PostgresKeys, PostgresSink};
 use tempfile::TempDir;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
@@ -106,6 +106,7 @@ impl Drop for Database {
 impl Place for Database {
     type Sink = PostgresSink;
     type Keys = PostgresKeys;
+    type Entries = PostgresEntries;
 
     fn sink(&self) -> PostgresSink {
         PostgresSink::new(&self.address()).unwrap()
@@ -113,6 +114,10 @@ impl Place for Database {
 
     fn keys(&self) -> PostgresKeys {
         PostgresKeys::new(&self.address()).unwrap()
+    }
+
+    fn entries(&self) -> PostgresEntries {
+        PostgresEntries::new(&self.address()).unwrap()
     }
 
     fn backup(&self) {

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod conformance;
+mod entries;
 mod exactly_once;
 mod fitness;
 mod journal;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
-use settlement::{Sink, SinkError, SqliteKeys, SqliteSink};
+use settlement::{Sink, SinkError, SqliteEntries, SqliteKeys, SqliteSink};
 use tempfile::TempDir;
 
 use crate::conformance::{Place, commit, conformance};
@@ -40,6 +40,7 @@ impl Files {
 impl Place for Files {
     type Sink = SqliteSink;
     type Keys = SqliteKeys;
+    type Entries = SqliteEntries;
 
     fn sink(&self) -> SqliteSink {
         SqliteSink::new(self.path())
@@ -47,6 +48,10 @@ impl Place for Files {
 
     fn keys(&self) -> SqliteKeys {
         SqliteKeys::new(self.path())
+    }
+
+    fn entries(&self) -> SqliteEntries {
+        SqliteEntries::new(self.path())
     }
 
     fn backup(&self) {
@@ -71,6 +76,7 @@ impl Place for Files {
     fn age(&self) {
         self.run(
             "DROP INDEX effects_by_key; DROP INDEX batches_without_history;
+             DROP INDEX batches_by_sequence; DROP INDEX batches_by_time;
              DELETE FROM effect_events WHERE event = 80;
              DELETE FROM schema_version WHERE version > 1",
         );

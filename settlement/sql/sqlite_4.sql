@@ -1,0 +1,3 @@
+-- Entries of an account are told with the time of their batch, and asked for by time.
+CREATE INDEX batches_by_sequence ON settlement_batches (through_sequence);
+CREATE INDEX batches_by_time ON settlement_batches (timestamp_ns);
