@@ -10,6 +10,7 @@ use identity::{DefaultTimeProvider, RolePatterns, TimeProvider};
 use ring::{Pool, Publisher, ReplyQueue};
 
 use crate::audit::{AuditSink, LoggedAudit};
+use crate::entries::{BatchHistory, EntryHistory};
 use crate::feeds::Feeds;
 use crate::keys::KeyHistory;
 use crate::limiter::RoleLimits;
@@ -115,6 +116,10 @@ pub struct FrameInfo {
     pub monotonic_ns: Reading,
     /// Where the HTTPS door looks up string keys; `None` without a settled history.
     pub keys: Option<Arc<dyn KeyHistory>>,
+    /// Where the HTTPS door reads the settled entries of accounts; `None` without a history.
+    pub entries: Option<Arc<dyn EntryHistory>>,
+    /// Where it reads what was settled when; `None` without SQL.
+    pub batches: Option<Arc<dyn BatchHistory>>,
     /// What the HTTPS door tells those who follow the history; `None`: it serves no feeds.
     pub feeds: Option<Arc<Feeds>>,
 }

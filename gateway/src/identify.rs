@@ -110,6 +110,8 @@ mod tests {
             journal_ns: Box::new(|| 1),
             monotonic_ns: Box::new(|| 1),
             keys: None,
+            entries: None,
+            batches: None,
             feeds: None,
         };
         let mut publisher = parts.publisher.clone();

@@ -28,6 +28,7 @@ mod audit;
 mod budget;
 mod config;
 mod desk;
+mod entries;
 mod feeds;
 pub mod framing;
 mod gateway;
@@ -46,6 +47,7 @@ mod shelf;
 
 pub use audit::{AuditSink, Audited, Door, Event, LoggedAudit};
 pub use config::{Config, FrameInfo, Lines, Reading, Retry};
+pub use entries::{BatchHistory, EntryAnswering, EntryHistory, EntryHistoryError};
 pub use feeds::{FeedError, FeedLimits, Feeds, Filter, Present, Round, Whose};
 pub use gateway::{Gateway, StartError};
 pub use keys::{KeyAnswer, KeyAnswering, KeyHistory, KeyHistoryError, KeyRow};

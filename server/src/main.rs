@@ -17,6 +17,7 @@ mod complete;
 mod config;
 mod demo;
 mod doctor;
+mod entries;
 mod exit;
 mod feeds;
 mod harden;

@@ -20,6 +20,7 @@ use crate::admin;
 use crate::audit_log::AuditLog;
 use crate::clock::{self, SystemClock};
 use crate::config::Config;
+use crate::entries;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::feeds;
 use crate::harden;
@@ -243,9 +244,13 @@ async fn serve_doors(
     let (pool, replies) = (Arc::clone(&lines.pool), lines.replies.clone());
     // 9 the doors of the clients
     let of = (doors.frame, doors.epoch);
-    let keys = keys::open(config, of, settlement.as_ref())?;
+    let histories = Histories {
+        keys: keys::open(config, of, settlement.as_ref())?,
+        settled: entries::open(config, of, settlement.as_ref())?,
+        feeds,
+    };
     let settings = gateway_settings(config, audit_log);
-    let gateway = start_gateway(settings, &identity, lines, of, &doors.clock, (keys, feeds))?;
+    let gateway = start_gateway(settings, &identity, lines, of, &doors.clock, histories)?;
     // 10 the admin door
     let frame = Arc::new(Frame {
         marks,
@@ -376,13 +381,20 @@ fn gateway_settings(config: &Config, audit_log: &Arc<AuditLog>) -> gateway::Conf
     settings
 }
 
+/// What the doors tell of the past.
+struct Histories {
+    keys: Option<Arc<dyn gateway::KeyHistory>>,
+    settled: entries::Settled,
+    feeds: Option<Arc<gateway::Feeds>>,
+}
+
 fn start_gateway(
     settings: gateway::Config,
     identity: &Arc<FileSource>,
     lines: gateway::Lines,
     (frame, epoch): (u128, u64),
     clock: &Arc<SystemClock>,
-    (keys, feeds): (Option<Arc<dyn gateway::KeyHistory>>, Option<Arc<gateway::Feeds>>),
+    histories: Histories,
 ) -> Result<gateway::Gateway, Failure> {
     let (journal_clock, stamp_clock) = (Arc::clone(clock), Arc::clone(clock));
     let info = gateway::FrameInfo {
@@ -390,8 +402,10 @@ fn start_gateway(
         epoch: Box::new(move || epoch),
         journal_ns: Box::new(move || journal_clock.now().journal_ns),
         monotonic_ns: Box::new(move || stamp_clock.monotonic_ns()),
-        keys,
-        feeds,
+        keys: histories.keys,
+        entries: histories.settled.entries,
+        batches: histories.settled.batches,
+        feeds: histories.feeds,
     };
     gateway::Gateway::start(settings, Arc::clone(identity), lines, info)
         .or_exit(Exit::Io, "the doors (listen.quic, listen.https)")

@@ -121,6 +121,8 @@ impl Frame {
             journal_ns: Box::new(|| JOURNAL_NS),
             monotonic_ns: Box::new(monotonic_ns),
             keys: self.keys.clone(),
+            entries: None,
+            batches: None,
             feeds: self.feeds.clone(),
         };
         let gateway = Gateway::start(config, Arc::clone(&self.source), lines, info).unwrap();
