@@ -195,7 +195,7 @@ impl Door {
         let place = (number, self.first_worker + turn);
         let activity = Activity::new(is_http1);
         let auditor = Auditor::new(Arc::clone(&self.config.audit), Arc::clone(&self.identified));
-        let with = (auditor, seat.questions());
+        let with = (auditor, seat.history());
         let caller = Caller::new(&self.desk, &self.identified, peer, place, &activity, with);
         // Without a way into the ring the frame is ending.
         let Some(caller) = caller else {

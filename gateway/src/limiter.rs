@@ -15,8 +15,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::limits::{
-    ADMIN, AGENT, AUDITOR, BURST, DEPARTED_MAX, HISTORY_QUESTIONS_MAX, MINT, PEER, PLACE_PAUSE,
-    REGISTRY,
+    ADMIN, AGENT, AUDITOR, BURST, DEPARTED_MAX, HISTORY_QUESTIONS_MAX, HISTORY_WALKS_MAX, MINT,
+    PEER, PLACE_PAUSE, REGISTRY,
 };
 
 /// What one identity may ask for; 0 means as much as it likes.
@@ -93,8 +93,8 @@ struct Identity {
     allotment: Allotment,
     usage: Mutex<Usage>,
     given_back: Notify,
-    /// Questions about keys that it may still ask.
-    questions: Arc<Semaphore>,
+    /// What it may still ask of the history.
+    history: Arc<HistoryPlaces>,
 }
 
 #[derive(Debug)]
@@ -171,8 +171,8 @@ impl Identity {
             in_flight: 0,
             connections: 0,
         };
-        let questions = Arc::new(Semaphore::new(HISTORY_QUESTIONS_MAX));
-        Self { allotment, usage: Mutex::new(usage), given_back: Notify::new(), questions }
+        let history = Arc::default();
+        Self { allotment, usage: Mutex::new(usage), given_back: Notify::new(), history }
     }
 
     fn usage(&self) -> MutexGuard<'_, Usage> {
@@ -208,6 +208,24 @@ impl Identity {
             usage.in_flight.checked_sub(requests).expect("no more come back than went out");
         drop(usage);
         self.given_back.notify_waiters();
+    }
+}
+
+/// What one identity may ask of the history at once.
+#[derive(Debug)]
+pub(crate) struct HistoryPlaces {
+    /// Questions about keys.
+    pub(crate) questions: Semaphore,
+    /// Walks through entries.
+    pub(crate) walks: Semaphore,
+}
+
+impl Default for HistoryPlaces {
+    fn default() -> Self {
+        Self {
+            questions: Semaphore::new(HISTORY_QUESTIONS_MAX),
+            walks: Semaphore::new(HISTORY_WALKS_MAX),
+        }
     }
 }
 
@@ -247,9 +265,9 @@ impl Seat {
         self.identity.usage().bytes.take(bytes as u64);
     }
 
-    /// Questions about keys that the identity may still ask, on all its connections together.
-    pub(crate) fn questions(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.identity.questions)
+    /// What the identity may ask of the history, on all its connections together.
+    pub(crate) fn history(&self) -> Arc<HistoryPlaces> {
+        Arc::clone(&self.identity.history)
     }
 
     #[cfg(test)]

@@ -155,6 +155,31 @@ pub const HISTORY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Questions about keys that one identity may have asked at once, a small part of those that wait
 /// for the settled history; more wait.
 pub const HISTORY_QUESTIONS_MAX: usize = 128;
+/// Walks through entries that one identity may have under way at once; more wait.
+pub const HISTORY_WALKS_MAX: usize = 4;
+/// A walk waits this long for one answer of the settled history.
+pub const HISTORY_READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// A walk waits this long for what is not settled yet to be settled, before it asks the journal:
+/// some of the usual intervals.
+pub const HISTORY_SETTLE_PATIENCE: Duration = Duration::from_millis(500);
+/// How often it looks meanwhile.
+pub const HISTORY_SETTLE_PAUSE: Duration = Duration::from_millis(10);
+/// What a walk is told from the journal is complete after this long without more.
+pub const HISTORY_QUIET: Duration = Duration::from_millis(20);
+/// A page that has come this far in time ends there, whatever it holds.
+pub const HISTORY_PAGE_PATIENCE: Duration = Duration::from_secs(5);
+/// Sums of one answer.
+pub const TOTALS_MAX: usize = 1_000;
+/// Entries that are asked for at once to be added up, 160 bytes each.
+pub const TOTALS_STEP: u32 = 8_192;
+/// Feeds of settled batches, of all identities together.
+pub const BATCH_FEEDS_MAX: usize = 32;
+/// Batches that such a feed reads at once.
+pub const BATCHES_AT_ONCE: u32 = 64;
+/// How often it looks whether something was settled: as often as that happens.
+pub const BATCHES_PAUSE: Duration = Duration::from_millis(100);
+/// A walk that has not come anywhere, or not to where it has to go, is given up after this.
+pub const HISTORY_WALK_TIMEOUT: Duration = Duration::from_secs(40);
 /// An HTTP request waits this long for its reply.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Head of an HTTP/1.1 request, and header list of an HTTP/2 one.

@@ -30,6 +30,7 @@ mod frame;
 mod full_disk;
 mod golden;
 mod hardening;
+mod history;
 mod https_client;
 mod https_door;
 mod https_duplicates;

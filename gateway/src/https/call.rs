@@ -15,7 +15,7 @@ use protocol::reply::{self, Decoded, Outcome};
 use protocol::request::{self, StructureError, flags};
 use protocol::{Command, Request, Status};
 use ring::{Publisher, Ticket};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 use super::activity::Activity;
@@ -23,6 +23,7 @@ use crate::audit::{self, Auditor, Door};
 use crate::desk::{Desk, Lease};
 use crate::identify::Identified;
 use crate::keys::KeyAnswer;
+use crate::limiter::HistoryPlaces;
 use crate::limits::{
     CALL_PATIENCE, HISTORY_TIMEOUT, REPLY_TIMEOUT, REPLY_UNIT_SIZE, RING_PAUSE, outgoing,
 };
@@ -51,8 +52,8 @@ struct Inner {
     room: Semaphore,
     activity: Arc<Activity>,
     auditor: Auditor,
-    /// Questions about keys that the identity may still ask.
-    questions: Arc<Semaphore>,
+    /// What the identity may still ask of the history.
+    history: Arc<HistoryPlaces>,
 }
 
 /// Why the settled history says nothing of a key.
@@ -108,7 +109,7 @@ impl Caller {
         peer: Peer,
         (connection, worker): (u64, u16),
         activity: &Arc<Activity>,
-        (auditor, questions): (Auditor, Arc<Semaphore>),
+        (auditor, history): (Auditor, Arc<HistoryPlaces>),
     ) -> Option<Self> {
         let publisher = desk.publisher()?;
         let owed_max = outgoing(peer.principal().role).reply_budget_size;
@@ -123,7 +124,7 @@ impl Caller {
             room: Semaphore::new(owed_max / REPLY_UNIT_SIZE),
             activity: Arc::clone(activity),
             auditor,
-            questions,
+            history,
         };
         Some(Self { inner: Arc::new(inner), number: 0 })
     }
@@ -152,10 +153,10 @@ impl Caller {
 
     /// What the settled history knows of a key of the caller's.
     pub(crate) async fn history(&self, key: u128) -> Result<KeyAnswer, NoHistory> {
-        let Inner { desk, peer, questions, .. } = &*self.inner;
+        let Inner { desk, peer, history: places, .. } = &*self.inner;
         let history = desk.info.keys.as_ref().ok_or(NoHistory::NotKept)?;
         let asked = async {
-            let place = questions.acquire().await;
+            let place = places.questions.acquire().await;
             let _place = place.expect("the semaphore is never closed");
             history.find(peer.principal().id, key).await
         };
@@ -163,6 +164,14 @@ impl Caller {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(NoHistory::Unavailable),
         }
+    }
+
+    /// A place to walk through the history, for as long as it is held.
+    pub(crate) async fn walk(&self) -> Result<SemaphorePermit<'_>, NotAnswered> {
+        let waiting = self.inner.history.walks.acquire();
+        let place = timeout(CALL_PATIENCE, waiting).await;
+        let place = place.map_err(|_| NotAnswered::TooManyInFlight)?;
+        Ok(place.expect("the semaphore is never closed"))
     }
 
     /// Tells the audit log of a command that the history has answered.

@@ -13,7 +13,7 @@ use super::money;
 use super::values::{Id, Owner};
 use crate::feeds::Sight;
 
-const NS_PER_MS: u64 = 1_000_000;
+pub(super) const NS_PER_MS: u64 = 1_000_000;
 
 /// An effect to be written.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ impl Serialize for Side<'_> {
 }
 
 /// The part of an account that moves, if one does.
-fn bucket_name(bucket: u8) -> Option<&'static str> {
+pub(super) fn bucket_name(bucket: u8) -> Option<&'static str> {
     let named = [
         (Bucket::Liquid, "liquid"),
         (Bucket::Held, "held"),

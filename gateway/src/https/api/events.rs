@@ -29,7 +29,7 @@ use super::values::{Owner, Small};
 use super::{Shared, examples};
 use crate::limits::{FEED_TEXTS, FEED_WRITE_TIMEOUT};
 
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+pub(super) const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The operation.
 pub(crate) fn operation() -> Operation {
@@ -63,7 +63,7 @@ pub(super) fn with_query(operation: Operation) -> Operation {
 macro_rules! parameter {
     ($type:ident, $name:literal, $json:expr) => {
         #[doc = "A parameter of the query."]
-        struct $type;
+        pub(super) struct $type;
 
         impl utoipa::PartialSchema for $type {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
@@ -106,7 +106,7 @@ async fn follow(inbound: Listener) -> Result<Response, Problem> {
 }
 
 /// A request that takes a stream of events for an answer.
-struct Listener(Inbound);
+pub(super) struct Listener(pub(super) Inbound);
 
 impl FromRequest<Arc<Shared>> for Listener {
     type Rejection = Problem;
@@ -165,7 +165,7 @@ impl Form for Lines {
 }
 
 /// The texts of a feed as the body of its answer.
-struct Stream(mpsc::Receiver<Bytes>);
+pub(super) struct Stream(pub(super) mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Stream {
     type Data = Bytes;

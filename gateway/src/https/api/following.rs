@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::http::HeaderName;
+use identity::Role;
 use protocol::effect::Event;
 use protocol::feed::{Followed, Place};
 use protocol::{AssetId, OwnerId, Status};
@@ -24,7 +25,7 @@ use crate::feeds::{is_granted, question, right};
 use crate::limits::FEED_QUIET;
 use crate::metrics::{Metrics, add};
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The query of a feed.
 #[derive(Deserialize)]
@@ -74,20 +75,10 @@ impl Telling {
         let after = place(&inbound, wish.after.as_deref())?;
         let events = wish.event.as_deref().map_or(Ok(u128::MAX), numbers)?;
         let account = wish.account.map(|owner| owner.0);
+        let (whose, sight) = granted(&inbound, account).await?;
         let principal = inbound.caller.peer().principal();
-        let (whose, sight, moves) = match right(principal, account) {
-            Right::Granted(whose, sight) => (whose, sight, false),
-            Right::Hosted(owner) => {
-                if !may_read(&inbound, owner).await? {
-                    return Err(not_found());
-                }
-                (Whose::Owner(owner), Sight::Of(owner), true)
-            }
-            Right::Unnamed => {
-                return Err(query_invalid("a registry names an account that it hosts"));
-            }
-            Right::Nothing => return Err(not_found()),
-        };
+        // A registry may follow an owner only as long as it is its host.
+        let moves = principal.role == Role::Registry;
         let filter = Filter { whose, events, asset: wish.asset, moves };
         let metrics = Arc::clone(&inbound.caller.desk().metrics);
         let joined = feeds.join(principal, filter, after, FEED_QUIET).await;
@@ -144,7 +135,6 @@ impl Telling {
                 self.put_event(followed, out).await?;
                 add(&self.open.0.feed_events, 1);
             }
-            // A registry may follow an owner only as long as it is its host.
             if filter.is_move(followed) && !may_read(&self.inbound, followed.effect.debit).await? {
                 return Err(not_found());
             }
@@ -164,12 +154,27 @@ impl Telling {
     }
 }
 
-fn query_invalid(detail: impl Into<Cow<'static, str>>) -> Problem {
+/// What the caller may have of what it asks for; nothing named: everything.
+pub(super) async fn granted(
+    inbound: &Inbound,
+    account: Option<OwnerId>,
+) -> Result<(Whose, Sight), Problem> {
+    match right(inbound.caller.peer().principal(), account) {
+        Right::Granted(whose, sight) => Ok((whose, sight)),
+        Right::Hosted(owner) if may_read(inbound, owner).await? => {
+            Ok((Whose::Owner(owner), Sight::Of(owner)))
+        }
+        Right::Unnamed => Err(query_invalid("a registry names an account that it hosts")),
+        Right::Hosted(_) | Right::Nothing => Err(not_found()),
+    }
+}
+
+pub(super) fn query_invalid(detail: impl Into<Cow<'static, str>>) -> Problem {
     Problem::own(Own::QueryInvalid).detail(detail)
 }
 
 /// Who may not see it is told what it would be told if it were not there.
-fn not_found() -> Problem {
+pub(super) fn not_found() -> Problem {
     Problem::refused(Status::NotFound).forgotten(Status::NotFound)
 }
 
@@ -184,7 +189,7 @@ fn place(inbound: &Inbound, after: Option<&str>) -> Result<Option<Place>, Proble
 }
 
 /// A bit for each of the events that are named.
-fn numbers(names: &str) -> Result<u128, Problem> {
+pub(super) fn numbers(names: &str) -> Result<u128, Problem> {
     let mut bits = 0;
     for name in names.split(',') {
         let number = Event::followed_number(name);
@@ -201,7 +206,7 @@ async fn may_read(inbound: &Inbound, owner: OwnerId) -> Result<bool, Problem> {
     Ok(is_granted(answer.status))
 }
 
-fn refusal(error: FeedError) -> Problem {
+pub(super) fn refusal(error: FeedError) -> Problem {
     let own = match error {
         FeedError::Full => Own::FeedsFull,
         FeedError::TooMany { .. } => Own::TooManyFeeds,

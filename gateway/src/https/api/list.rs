@@ -16,8 +16,8 @@ use super::operation::Operation;
 use super::problem::{Own, Problem};
 use super::values::{Large, Owner, Small};
 
-const PAGE_DEFAULT: u64 = 100;
-const PAGE_MAX: u64 = 1_000;
+pub(super) const PAGE_DEFAULT: u64 = 100;
+pub(super) const PAGE_MAX: u64 = 1_000;
 
 /// A page of accounts.
 #[derive(Serialize, ToSchema)]

@@ -194,6 +194,7 @@ pub(crate) fn refusals(operation: &Operation) -> &'static [u16] {
         Sort::Batch => &[400, 408, 413, 415, 429, 503],
         Sort::Bulk => &[400, 404, 406, 408, 413, 415, 422, 429, 503, 507],
         Sort::Read => &[400, 404, 406, 408, 429, 503],
+        Sort::History => &[400, 404, 406, 408, 410, 429, 501, 503],
         Sort::Feed => &[400, 404, 406, 408, 410, 429, 501, 503],
         Sort::Socket => &[400, 403, 404, 406, 408, 410, 426, 429, 501, 503],
         Sort::Free => &[400, 406, 408, 429, 503],
@@ -213,7 +214,7 @@ const PROBLEMS: [(u16, &str, &str); 15] = [
     (422, "Refused", "The command was refused"),
     (426, "UpgradeRequired", "The operation is a WebSocket"),
     (429, "TooMany", "More than the caller may do now"),
-    (501, "NotServed", "Not in this frame: keys without a settled history, feeds"),
+    (501, "NotServed", "Not in this frame: keys without a settled history, history, feeds"),
     (503, "Unavailable", "Not now; send the same request again"),
     (507, "Full", "A table, or the journal, is full"),
 ];

@@ -31,6 +31,8 @@ pub(crate) enum Sort {
     DryRun,
     /// A read of the engine.
     Read,
+    /// A read of the history.
+    History,
     /// An answer without an end.
     Feed,
     /// The same over another protocol.

@@ -103,9 +103,9 @@ own! {
     KeysNeedHistory = 1014, "keys_need_history", 501, No, "send an id in the body and no key";
     /// The frame has no room for the request now.
     Overloaded = 1015, "overloaded", 503, SameId, "send the same request again after a moment";
-    /// The settled history, which keys need, does not answer.
+    /// The settled history does not answer.
     HistoryUnavailable = 1016, "history_unavailable", 503, SameId,
-        "send the same request again after a moment, or send ids instead of keys";
+        "send the same request again after a moment; a write may have an id instead of a key";
     /// The frame shuts down.
     ShuttingDown = 1017, "shutting_down", 503, SameId, "connect again after a moment";
     /// The amount has more digits after the point than its asset.
@@ -125,6 +125,9 @@ own! {
         "connect with a WebSocket client over HTTP/1.1, or use GET /v1/events";
     /// A page of another origin may not use the identity that its browser has.
     OriginRefused = 1024, "origin_refused", 403, No, "connect from a program, or from this door";
+    /// The frame keeps no history that can be asked.
+    HistoryNotKept = 1025, "history_not_kept", 501, No,
+        "ask the operator to set settlement.history or feeds.enabled";
 }
 
 /// What a caller may do next.
