@@ -372,6 +372,7 @@ fn what_cannot_be_asked_of_the_history_is_refused() {
         (&*entries, &malformed[..]),
         (&*balance, &times[..]),
         ("/v1/totals", &sums[..]),
+        ("/v1/settlements", &["after=999999", "after=x", "b=1"][..]),
     ] {
         for query in queries {
             let refused = auditor.refused(&format!("{path}?{query}"));
@@ -381,7 +382,63 @@ fn what_cannot_be_asked_of_the_history_is_refused() {
     let early = auditor.get(&format!("{balance}?at_time=1"));
     let held = [&early["liquid"], &early["held"]].map(|text| text.as_str());
     assert_eq!(held, [Some("0.000000"); 2]);
+    let others = [("agent", ALICE), ("registry", "north"), ("mint", "royal")];
+    nobody_reads(&frame, "/v1/settlements?after=0", &others);
     frame.stop();
+}
+
+/// The batches that a feed tells from a place on, until one ends with `through`.
+fn batches(reader: &Reader, after: u64, through: u64) -> Vec<Value> {
+    let mut child = reader.command(&format!("/v1/settlements?after={after}"));
+    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let (mut text, mut piece) = (String::new(), [0; 4_096]);
+    while !text.contains(&format!("id: {through}\nevent: batch\n")) || !text.ends_with("\n\n") {
+        let count = out.read(&mut piece).unwrap();
+        assert!(count > 0, "the feed ended:\n{text}");
+        text.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let data = text.split("\n\n").filter_map(|event| event.split_once("data: "));
+    data.map(|(_, json)| serde_json::from_str(json).unwrap()).collect()
+}
+
+fn batches_follow_one_another(settings: &[&str]) {
+    let mut frame = Frame::with(&[], settings);
+    frame.start();
+    seed(&frame);
+    frame.wait_settled();
+    frame.stop();
+    frame.start();
+    shell(&frame, "agent", BOB, &["pay", BOB, ALICE, "2"]);
+    frame.wait_settled();
+    let executed = frame.figure("bezant_settled_sequence") as u64;
+    let reader = Reader::new(&frame, "auditor", "reader");
+    let all = batches(&reader, 0, executed);
+    let mut next = (1, 1);
+    for batch in &all {
+        let place = [&batch["batch"], &batch["from"]].map(|number| number.as_u64().unwrap());
+        assert_eq!((place[0], place[1]), next, "{batch}");
+        next = (place[0] + 1, batch["through"].as_u64().unwrap() + 1);
+    }
+    let through = |batch: &Value| batch["through"].as_u64().unwrap();
+    assert!(all.len() > 1 && through(&all[all.len() - 1]) >= executed);
+    let rest = batches(&reader, through(&all[0]), executed);
+    assert_eq!(rest[..], all[1..], "a place in the middle goes on there");
+    frame.stop();
+}
+
+#[test]
+fn the_batches_of_sqlite_are_told_without_a_gap() {
+    batches_follow_one_another(&[]);
+}
+
+#[test]
+fn the_batches_of_postgres_are_told_without_a_gap() {
+    let cluster = Cluster::start();
+    let address = format!("settlement.postgres={}", cluster.address());
+    batches_follow_one_another(&["settlement.sink=postgres", &address]);
 }
 
 #[test]
@@ -404,5 +461,10 @@ fn a_frame_without_any_history_says_so_and_one_without_feeds_reads_sql() {
     assert_eq!(auditor.refused(&path), not_kept);
     assert_eq!(auditor.refused(&format!("/v1/accounts/{ALICE}/1/balance?at=1")), not_kept);
     assert_eq!(auditor.refused("/v1/totals"), not_kept);
+    frame.stop();
+    frame.set("settlement.sink=none");
+    frame.start();
+    let auditor = Reader::new(&frame, "auditor", "reader");
+    assert_eq!(auditor.refused("/v1/settlements"), not_kept);
     frame.stop();
 }

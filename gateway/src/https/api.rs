@@ -27,6 +27,7 @@ mod operation;
 mod page;
 pub(crate) mod problem;
 mod range;
+mod settlements;
 mod socket;
 mod supply;
 mod totals;
@@ -44,11 +45,16 @@ use contract::Fixed;
 use money::Scales;
 use operation::Operation;
 use problem::{Own, Problem};
+use tokio::sync::Semaphore;
+
+use crate::limits::BATCH_FEEDS_MAX;
 
 /// What all requests share.
 pub(crate) struct Shared {
     scales: Scales,
     catalogue: Catalogue,
+    /// Places to follow settlement.
+    settlements: Arc<Semaphore>,
     document: Fixed,
     page: Fixed,
     style: Fixed,
@@ -67,6 +73,7 @@ fn operations() -> Vec<Operation> {
     operations.push(totals::operation());
     operations.push(events::operation());
     operations.push(socket::operation());
+    operations.push(settlements::operation());
     operations.extend(contract::operations());
     operations
 }
@@ -81,6 +88,7 @@ pub(crate) fn router() -> Router {
     let shared = Arc::new(Shared {
         scales: Scales::default(),
         catalogue: Catalogue::default(),
+        settlements: Arc::new(Semaphore::new(BATCH_FEEDS_MAX)),
         document: Fixed::new(json, ("application", "json"), "application/json"),
         page: Fixed::new(page::page(&document), ("text", "html"), html),
         style: Fixed::new(page::STYLE.to_owned(), ("text", "css"), css),

@@ -1,0 +1,245 @@
+//! The batches of settlement: `GET /v1/settlements`, server-sent events of what SQL holds since
+//! when, for whoever copies the database on.
+//!
+//! It only looks at what is settled. Invariant: each batch that is told begins right behind the one
+//! before, or the stream ends and says so.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header;
+use axum::response::Response;
+use bytes::Bytes;
+use identity::Role;
+use protocol::batch::SettledBatch;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::answer;
+use super::entries::present;
+use super::event::NS_PER_MS;
+use super::events::{
+    EVENT_STREAM, LAST_EVENT_ID, Listener, Stream, not_found, put_end, query_invalid, refusal,
+};
+use super::inbound::Inbound;
+use super::operation::{Operation, Sort};
+use super::problem::{Own, Problem};
+use super::values::Large;
+use crate::entries::BatchHistory;
+use crate::feeds::FeedError;
+use crate::limits::{
+    BATCHES_AT_ONCE, BATCHES_PAUSE, FEED_QUIET, FEED_TEXTS, FEED_WRITE_TIMEOUT,
+    HISTORY_READ_TIMEOUT,
+};
+
+/// The operation.
+pub(crate) fn operation() -> Operation {
+    Operation::get("/v1/settlements", follow)
+        .does(
+            "audit",
+            "Follows settlement",
+            "Server-sent events, one for each batch that SQL holds, in order and without an end; \
+             docs/history.md describes them. The header Last-Event-ID goes before `after`.",
+        )
+        .sort(Sort::Feed)
+        .query::<Large>(
+            "after",
+            "Only batches that end behind this sequence. What is settled from now on by default.",
+            json!(0),
+        )
+        .answers_as("text/event-stream")
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    after: Option<u64>,
+}
+
+/// A batch as it is told.
+#[derive(Serialize)]
+struct Told {
+    batch: u64,
+    from: u64,
+    through: u64,
+    epoch: u64,
+    time: u64,
+    complete: bool,
+    accounts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effects: Option<u64>,
+    chain_hash: String,
+    run_digest: String,
+}
+
+impl Told {
+    fn new(batch: &SettledBatch) -> Self {
+        Self {
+            batch: batch.batch,
+            from: batch.from,
+            through: batch.through,
+            epoch: batch.epoch,
+            time: batch.timestamp_ns / NS_PER_MS,
+            complete: batch.is_complete,
+            accounts: batch.accounts,
+            effects: batch.effects,
+            chain_hash: hex(&batch.chain_hash),
+            run_digest: hex(&batch.run_digest),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("text takes text");
+    }
+    text
+}
+
+async fn follow(inbound: Listener) -> Result<Response, Problem> {
+    let inbound = inbound.0;
+    let wish: Wish = inbound.query()?;
+    let principal = inbound.caller.peer().principal();
+    if !matches!(principal.role, Role::Admin | Role::Auditor) {
+        return Err(not_found());
+    }
+    let history = inbound.caller.desk().info.batches.clone();
+    let history = history.ok_or_else(|| Problem::own(Own::HistoryNotKept))?;
+    let (_, executed) = present(&inbound, principal.id).await?;
+    let after = place(&inbound, wish.after)?.unwrap_or_else(|| history.settled());
+    if after > executed {
+        let detail = format!("the history ends with sequence {executed}; `after` is beyond it");
+        return Err(query_invalid(detail));
+    }
+    let seats = Arc::clone(&inbound.shared.settlements);
+    let seat = seats.try_acquire_owned().map_err(|_| refusal(FeedError::Full))?;
+    inbound.caller.stays();
+    let (sender, receiver) = mpsc::channel(FEED_TEXTS);
+    let teller = Teller { inbound, history, after, sender, _seat: seat };
+    tokio::spawn(teller.run());
+    let mut response = Response::new(Body::new(Stream(receiver)));
+    response.headers_mut().insert(header::CONTENT_TYPE, EVENT_STREAM);
+    Ok(response)
+}
+
+fn place(inbound: &Inbound, after: Option<u64>) -> Result<Option<u64>, Problem> {
+    let Some(last) = inbound.headers().get(LAST_EVENT_ID) else {
+        return Ok(after);
+    };
+    let number = last.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = number.and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| query_invalid("Last-Event-ID is the id of an event"))
+}
+
+/// The task of one who follows.
+struct Teller {
+    inbound: Inbound,
+    history: Arc<dyn BatchHistory>,
+    after: u64,
+    sender: mpsc::Sender<Bytes>,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl Teller {
+    async fn run(mut self) {
+        let mut text = String::from("retry: 1000\n\n");
+        let mut last_said = Instant::now();
+        loop {
+            if !text.is_empty() {
+                if !self.send(std::mem::take(&mut text)).await {
+                    return;
+                }
+                last_said = Instant::now();
+            }
+            if self.inbound.caller.desk().publisher().is_none() {
+                put_end(&Problem::own(Own::ShuttingDown), &mut text);
+                self.send(text).await;
+                return;
+            }
+            match self.next().await {
+                Ok(batches) => batches.iter().for_each(|batch| put(batch, &mut text)),
+                Err(problem) => {
+                    put_end(&problem, &mut text);
+                    self.send(text).await;
+                    return;
+                }
+            }
+            if text.is_empty() {
+                if last_said.elapsed() >= FEED_QUIET {
+                    text.push_str(": still here\n\n");
+                }
+                tokio::select! {
+                    () = sleep(BATCHES_PAUSE) => {}
+                    () = self.sender.closed() => return,
+                }
+            }
+        }
+    }
+
+    /// The batches that come next; none: nothing is settled, or SQL does not answer, for now.
+    async fn next(&mut self) -> Result<Vec<SettledBatch>, Problem> {
+        if self.history.settled() <= self.after {
+            return Ok(Vec::new());
+        }
+        let asked = self.history.batches(self.after, BATCHES_AT_ONCE);
+        let Ok(Ok(batches)) = timeout(HISTORY_READ_TIMEOUT, asked).await else {
+            return Ok(Vec::new());
+        };
+        for batch in &batches {
+            // What SQL held before an older copy was put back may have ended elsewhere.
+            if batch.from > self.after.saturating_add(1) {
+                return Err(refusal(FeedError::Gone { first: batch.from }));
+            }
+            self.after = batch.through;
+        }
+        Ok(batches)
+    }
+
+    /// Whether the client goes on taking what it is told.
+    async fn send(&self, text: String) -> bool {
+        let sent = timeout(FEED_WRITE_TIMEOUT, self.sender.send(Bytes::from(text))).await;
+        matches!(sent, Ok(Ok(())))
+    }
+}
+
+fn put(batch: &SettledBatch, out: &mut String) {
+    let data = answer::to_bytes(&Told::new(batch));
+    let data = std::str::from_utf8(&data).expect("JSON is text");
+    let through = batch.through;
+    write!(out, "id: {through}\nevent: batch\ndata: {data}\n\n").expect("text takes text");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_told_with_the_place_behind_it() {
+        let batch = SettledBatch {
+            batch: 3,
+            from: 11,
+            through: 20,
+            epoch: 2,
+            is_complete: false,
+            accounts: 4,
+            effects: Some(12),
+            chain_hash: [0xab; 32],
+            run_digest: [0x01; 16],
+            timestamp_ns: 5_000_000,
+        };
+        let mut text = String::new();
+        put(&batch, &mut text);
+        let wanted = format!(
+            "id: 20\nevent: batch\ndata: {{\"batch\":3,\"from\":11,\"through\":20,\"epoch\":2,\
+             \"time\":5,\"complete\":false,\"accounts\":4,\"effects\":12,\"chain_hash\":\"{}\",\
+             \"run_digest\":\"{}\"}}\n\n",
+            "ab".repeat(32),
+            "01".repeat(16),
+        );
+        assert_eq!(text, wanted);
+    }
+}
