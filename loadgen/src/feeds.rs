@@ -1,5 +1,5 @@
-//! Feeds that are held open beside a load: each on a connection of its own, each of an owner to whom
-//! nothing happens. What they cost is what the load is slower by.
+//! Feeds that are held open beside a load: each on a connection of its own, each of an owner to
+//! whom nothing happens. What they cost is what the load is slower by.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

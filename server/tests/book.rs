@@ -3,8 +3,8 @@
 //!
 //! Blocks of a page that begin with [`BEGINS`] are one script, run by bash; one with [`PRINTS`]
 //! behind them is what the last of them prints, where `…` stands for anything in a line, or, alone,
-//! for any lines. The ports are other ones, so that pages run beside each other; the frame is a small
-//! one, and `bezant client` waits longer, for a machine that has other tests to run.
+//! for any lines. The ports are other ones, so that pages run beside each other; the frame is a
+//! small one, and `bezant client` waits longer, for a machine that has other tests to run.
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;

@@ -123,7 +123,7 @@ fn everything_that_is_watched_is_shown_by_a_frame() {
 }
 
 /// The page of reference, made from what a frame shows.
-fn reference(page: &str, shown: &BTreeMap<&str, BTreeSet<&str>>) -> String {
+fn reference(page: &str, shown: &BTreeMap<&str, Labels<'_>>) -> String {
     let mut text = "# Metrics\n\nWhat `/metrics` of the admin door shows, as Prometheus names it; \
                     made from a running frame. Figures of settlement are there if there is a \
                     database, those of a snapshot once there is one.\n\n\
@@ -142,7 +142,8 @@ fn reference(page: &str, shown: &BTreeMap<&str, BTreeSet<&str>>) -> String {
     }
     for (name, (kind, help)) in rows {
         let of_count = format!("{name}_count");
-        let labels = shown.get(name).or_else(|| shown.get(&*of_count)).into_iter().flatten();
+        let labels = shown.get(name).or_else(|| shown.get(&*of_count));
+        let labels = labels.into_iter().flat_map(BTreeMap::keys);
         let labels: Vec<_> = labels.map(|label| format!("`{label}`")).collect();
         let labels = labels.join(", ");
         writeln!(text, "| `{name}` | {kind} | {labels} | {help} |").unwrap();

@@ -236,19 +236,13 @@ impl FeedLine {
         let served = Arc::clone(&self.served);
         let desk = &served.desk;
         let principal = served.peer.principal();
-        let head = Request {
-            principal: principal.id,
-            role: principal.role.number(),
-            slots: 1,
-            flags: flags::READ,
-            ..Request::default()
-        };
+        let head = Request { slots: 1, flags: flags::READ, ..Request::default() };
         let mut lease = desk.envelope(request::reply_slots(&head, &[read]).max(1)).await;
         lease.slots.push(read);
         let survey = request::survey(&head, &lease.slots).ok()?;
         lease.commands = survey.commands;
         lease.mark = audit::mark(Door::Quic, survey);
-        lease.head = head;
+        lease.head = Request { principal: principal.id, role: principal.role.number(), ..head };
         lease.stamps.received = (desk.info.monotonic_ns)();
         let (route, answered) = desk.routes.add_call();
         lease.ticket = Ticket { stream: route.number, ..self.ticket };

@@ -153,7 +153,7 @@ async fn refusals_are_typed() {
     let reader = connect(&following, &of("third")).await;
     assert_eq!(refusal(reader.follow(now).await), Unfollowed::Full);
     feeds.pop();
-    until(|| following.feeds.open() == most).await;
+    until(|| following.open() == most as u64).await;
     let mut last = reader.follow(now).await.unwrap();
     following.feeds.close();
     assert!(matches!(end(&mut last).await, Error::Unfollowed(Unfollowed::Unavailable)));

@@ -123,8 +123,17 @@ impl Following {
         Self::with(followers_max, |_| {}).await
     }
 
+    /// Feeds that are open now.
+    pub(crate) fn open(&self) -> u64 {
+        self.frame.metric("feeds_open")
+    }
+
     pub(crate) async fn with(followers_max: usize, configure: impl FnOnce(&mut Config)) -> Self {
-        let feeds = Feeds::new(FeedLimits { followers_max, tail_size: 1 << 20 });
+        let feeds = Feeds::new(FeedLimits {
+            followers_max,
+            tail_size: 1 << 20,
+            replay_pauses: (Duration::ZERO, Duration::ZERO),
+        });
         let told = Told::default();
         let (pumped, mut present) = (Arc::clone(&feeds), told.clone());
         let pump = move || while pumped.pump(&mut present, Duration::from_millis(1)) {};

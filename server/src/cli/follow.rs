@@ -20,7 +20,12 @@ pub(crate) struct FollowArgs {
     #[arg(long, value_name = "OWNER", value_parser = values::owner)]
     pub(crate) account: Option<OwnerId>,
     /// Only these events, by name, with commas between them.
-    #[arg(long = "event", value_name = "EVENT", value_delimiter = ',', value_parser = values::event)]
+    #[arg(
+        long = "event",
+        value_name = "EVENT",
+        value_delimiter = ',',
+        value_parser = values::event
+    )]
     pub(crate) events: Vec<u16>,
     /// Only in this asset.
     #[arg(long)]

@@ -17,6 +17,9 @@ const FEEDS: usize = 1_000;
 const OF_ONE: usize = 16;
 /// Runs of each kind; what is compared are their medians.
 const RUNS: usize = 7;
+/// Room for that many connections, and for their windows: else who comes last gets the smallest.
+const SETTINGS: [&str; 3] =
+    ["gateway.connections=1200", "gateway.receive_budget_mib=2048", "feeds.connections=1024"];
 const LOAD: &str = "--accounts 10000 --commands 10000000";
 
 pub(super) fn idle(bench: &Bench, outcome: &mut Outcome) {
@@ -45,7 +48,7 @@ pub(super) fn idle(bench: &Bench, outcome: &mut Outcome) {
 fn runs(bench: &Bench) -> Result<(Vec<f64>, Vec<f64>), String> {
     bench.frame.init(&[])?;
     let auditors = bench.frame.auditors(FEEDS.div_ceil(OF_ONE))?;
-    let server = bench.frame.serve(&["gateway.connections=1200", "feeds.connections=1024"])?;
+    let server = bench.frame.serve(&SETTINGS)?;
     bench.frame.touched(&server);
     let with = format!("--feeds {FEEDS} --auditors {}", auditors.display());
     let (mut alone, mut beside) = (Vec::new(), Vec::new());

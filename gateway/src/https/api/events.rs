@@ -157,11 +157,16 @@ impl Form for Lines {
     }
 
     fn put_end(&mut self, problem: &Problem) {
-        let data = answer::to_bytes(problem);
-        self.0.push_str("event: end\ndata: ");
-        self.0.push_str(std::str::from_utf8(&data).expect("JSON is text"));
-        self.0.push_str("\n\n");
+        put_end(problem, &mut self.0);
     }
+}
+
+/// The frame ends a feed.
+pub(super) fn put_end(problem: &Problem, out: &mut String) {
+    let data = answer::to_bytes(problem);
+    out.push_str("event: end\ndata: ");
+    out.push_str(std::str::from_utf8(&data).expect("JSON is text"));
+    out.push_str("\n\n");
 }
 
 /// The texts of a feed as the body of its answer.

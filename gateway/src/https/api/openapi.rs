@@ -169,11 +169,13 @@ fn responses(operation: &Operation) -> Value {
         names.push("ETag");
     }
     let mut responses = Map::new();
-    let success = json!({
+    let mut success = json!({
         "description": operation.summary,
         "headers": header_references(&names),
-        "content": content(&operation.answer),
     });
+    if operation.sort != Sort::Socket {
+        success["content"] = content(&operation.answer);
+    }
     responses.insert(operation.status.to_string(), success);
     if operation.has_etag {
         let unchanged = json!({"description": "Unchanged", "headers": header_references(&names)});

@@ -192,6 +192,12 @@ impl Operation {
         self
     }
 
+    /// It answers with another protocol than HTTP.
+    pub(crate) fn switches(mut self) -> Self {
+        (self.sort, self.status) = (Sort::Socket, 101);
+        self.answers_as("")
+    }
+
     /// Its answers carry an ETag.
     pub(crate) fn tagged(mut self) -> Self {
         self.has_etag = true;

@@ -21,9 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::answer;
 use super::entries::present;
 use super::event::NS_PER_MS;
-use super::events::{
-    EVENT_STREAM, LAST_EVENT_ID, Listener, Stream, not_found, put_end, query_invalid, refusal,
-};
+use super::events::{EVENT_STREAM, Listener, Stream, put_end};
+use super::following::{LAST_EVENT_ID, not_found, query_invalid, refusal};
 use super::inbound::Inbound;
 use super::operation::{Operation, Sort};
 use super::problem::{Own, Problem};

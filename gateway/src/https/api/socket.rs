@@ -27,7 +27,7 @@ use super::answer;
 use super::events::with_query;
 use super::following::{Form, Telling};
 use super::inbound::Inbound;
-use super::operation::{Operation, Sort};
+use super::operation::Operation;
 use super::problem::{Own, Problem};
 use crate::feeds::News;
 use crate::https::upgrade::Upgrade;
@@ -51,7 +51,7 @@ pub(crate) fn operation() -> Operation {
         "The events of GET /v1/events as text messages, over HTTP/1.1: docs/feeds.md describes \
          them. Refusals come before the WebSocket begins.",
     );
-    with_query(described.sort(Sort::Socket))
+    with_query(described.switches())
 }
 
 async fn open(mut inbound: Inbound) -> Result<Response, Problem> {
@@ -160,10 +160,7 @@ async fn tell(mut telling: Telling, upgrade: OnUpgrade, leaving: Arc<Notify>) {
                 is_sent = line.send(messages).await;
                 is_over.then_some(end)
             }
-            Next::Heard(heard) => match line.hear(heard) {
-                Ok(()) => None,
-                Err(end) => Some(end),
-            },
+            Next::Heard(heard) => line.hear(heard).err(),
             Next::Tick => {
                 let is_there = line.tick();
                 is_sent = is_there && line.ping().await;

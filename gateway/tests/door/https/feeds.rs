@@ -92,7 +92,7 @@ async fn more_feeds_than_there_may_be_are_refused_with_a_time() {
     assert_eq!((status, title.as_str(), after.as_str()), (503, "feeds_full", "1"));
     // Who leaves makes room.
     open_feeds.pop();
-    until(|| following.feeds.open() == most).await;
+    until(|| following.open() == most as u64).await;
     assert_eq!(auditor.begin(get("/v1/events")).await.unwrap().status(), 200);
     drop(open_feeds);
     following.stop().await;
@@ -104,7 +104,7 @@ async fn a_frame_whose_feeds_have_ended_or_never_were_says_so() {
     let http = open(&following, &following.frame.agent(), H1).await;
     following.feeds.close();
     let (status, title, detail, after) = refused(&http, "/v1/events").await;
-    assert_eq!((status, title.as_str(), after.as_str()), (503, "overloaded", "1"));
+    assert_eq!((status, title.as_str(), after.as_str()), (503, "shutting_down", "1"));
     assert!(detail.contains("shuts down"), "{detail}");
     drop(http);
     following.stop().await;
@@ -139,7 +139,7 @@ async fn nobody_follows_what_it_may_not_see() {
         let (status, title, ..) = refused(&http, path).await;
         assert_eq!((status, title.as_str()), expected, "{role:?} {path}");
     }
-    assert_eq!(following.feeds.open(), 0);
+    assert_eq!(following.open(), 0);
     following.stop().await;
 }
 

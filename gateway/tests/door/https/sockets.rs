@@ -68,7 +68,9 @@ async fn closed(socket: &mut Socket) -> (Vec<Value>, CloseCode) {
         while let Some(message) = socket.next().await {
             match message.unwrap() {
                 Message::Text(text) => texts.push(serde_json::from_str(text.as_str()).unwrap()),
-                Message::Close(Some(frame)) => return frame.code,
+                Message::Close(frame) => {
+                    return frame.map_or(CloseCode::Normal, |frame| frame.code);
+                }
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("{other:?}"),
             }
@@ -261,7 +263,7 @@ async fn who_reads_nothing_is_cut_off_and_holds_nobody_up() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), flood).await.unwrap();
-    until(|| following.feeds.open() == 1).await;
+    until(|| following.open() == 1).await;
     drop((stuck, other));
     following.stop().await;
 }
