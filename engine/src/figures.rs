@@ -24,6 +24,12 @@ pub struct Used {
 /// The engine at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
+    /// Last sequence executed.
+    pub sequence: u64,
+    /// Journal time of the last record.
+    pub timestamp_ns: u64,
+    /// Run digest there.
+    pub run_digest: [u8; 16],
     /// Supply of every asset, in the order of the asset numbers.
     pub supply: Vec<SupplyRow>,
     /// Whether minting is halted.
@@ -41,6 +47,9 @@ impl Engine {
             capacity: self.configuration.number(capacity),
         };
         Figures {
+            sequence: self.executed().0,
+            timestamp_ns: self.timestamp_ns(),
+            run_digest: self.run_digest(),
             supply: self.supply(),
             is_mint_halted: self.mint_halted,
             uses: Vec::from([

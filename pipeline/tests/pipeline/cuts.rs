@@ -59,6 +59,7 @@ fn questions_are_bounded_and_answered() {
     rig.turn();
     let figures = figures.try_recv().unwrap();
     assert_eq!(figures.supply, recount.try_recv().unwrap());
+    assert_eq!((figures.sequence, figures.run_digest), (boundary.sequence, boundary.run_digest));
     assert!(!figures.is_mint_halted);
     let accounts = figures.uses.iter().find(|used| used.name == "accounts").unwrap();
     assert_eq!(accounts.used, rig.stages.engine.engine().accounts().len() as u64);
