@@ -186,8 +186,8 @@ impl FrameHome {
         let stdout = child.stdout.take().expect("standard output is piped");
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             if let Some(doors) = Doors::parse(&line) {
-                let Doors { quic, https, admin } = doors;
-                return Ok(FrameProcess { child, quic, https, admin });
+                let Doors { quic, https, admin, public } = doors;
+                return Ok(FrameProcess { child, quic, https, admin, public });
             }
         }
         let status = child.wait().map_or_else(|error| error.to_string(), |s| s.to_string());
@@ -199,26 +199,29 @@ impl FrameHome {
     }
 }
 
-/// Where a frame listens, as `serve` prints it: `listening quic=… https=… admin=…`.
+/// Where a frame listens, as `serve` prints it: `listening quic=… https=… admin=…`, and
+/// `public=…` where everybody is served.
 #[derive(Debug, PartialEq, Eq)]
 struct Doors {
     quic: SocketAddr,
     https: Option<SocketAddr>,
     admin: SocketAddr,
+    public: Option<SocketAddr>,
 }
 
 impl Doors {
     fn parse(line: &str) -> Option<Self> {
-        let (mut quic, mut https, mut admin) = (None, None, None);
+        let (mut quic, mut https, mut admin, mut public) = (None, None, None, None);
         for door in line.strip_prefix("listening ")?.split(' ') {
             match door.split_once('=')? {
                 ("quic", addr) => quic = addr.parse().ok(),
                 ("https", addr) => https = addr.parse().ok(),
                 ("admin", addr) => admin = addr.parse().ok(),
+                ("public", addr) => public = addr.parse().ok(),
                 _ => {}
             }
         }
-        Some(Self { quic: quic?, https, admin: admin? })
+        Some(Self { quic: quic?, https, admin: admin?, public })
     }
 }
 
@@ -238,6 +241,8 @@ pub struct FrameProcess {
     pub https: Option<SocketAddr>,
     /// Address of the admin door.
     pub admin: SocketAddr,
+    /// Address of the public page, where there is one.
+    pub public: Option<SocketAddr>,
 }
 
 impl FrameProcess {
@@ -292,7 +297,10 @@ mod tests {
         let doors = Doors::parse("listening quic=127.0.0.1:1 admin=[::1]:2").unwrap();
         assert_eq!((doors.quic.port(), doors.https, doors.admin.port()), (1, None, 2));
         let line = "listening quic=127.0.0.1:1 https=127.0.0.1:3 admin=[::1]:2";
-        assert_eq!(Doors::parse(line).unwrap().https.unwrap().port(), 3);
+        let doors = Doors::parse(line).unwrap();
+        assert_eq!((doors.https.unwrap().port(), doors.public), (3, None));
+        let doors = Doors::parse(&format!("{line} public=127.0.0.1:4")).unwrap();
+        assert_eq!(doors.public.unwrap().port(), 4);
         assert_eq!(Doors::parse("listening"), None);
         assert_eq!(Doors::parse("listening quic=x admin=y"), None);
     }

@@ -65,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) quic: SocketAddr,
     pub(crate) https: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Nothing: no supply page is served.
+    pub(crate) public: Option<SocketAddr>,
     pub(crate) identity_dir: PathBuf,
     pub(crate) segment_bytes: u64,
     pub(crate) backend: Backend,
@@ -112,6 +114,10 @@ impl Config {
             quic: parse(settings, "listen.quic", "an address like 127.0.0.1:7400")?,
             https: parse(settings, "listen.https", "an address like 127.0.0.1:7402")?,
             admin,
+            public: match settings.value("listen.public").0 {
+                "" => None,
+                _ => Some(parse(settings, "listen.public", "an address like 127.0.0.1:7403")?),
+            },
             identity_dir,
             segment_bytes: ranged::<u64>(settings, "journal.segment_mib", 8, 4_096)? * mib,
             backend: match settings.value("journal.backend").0 {
@@ -284,6 +290,9 @@ mod tests {
         assert_eq!(feeds.followers_max, gateway::limits::FEEDS_MAX);
         assert_eq!(feeds.tail_size, gateway::limits::FEED_TAIL_SIZE);
         assert_eq!(with("feeds.enabled=false").unwrap().feeds, None);
+        assert_eq!(config.public, None);
+        let public = with("listen.public=0.0.0.0:80").unwrap().public;
+        assert_eq!(public, Some(SocketAddr::from(([0, 0, 0, 0], 80))));
     }
 
     #[test]
@@ -326,6 +335,7 @@ mod tests {
             "listen.quic=here",
             "listen.https=7402",
             "listen.admin=0.0.0.0:7401",
+            "listen.public=7403",
             "ring.requests=100",
             "ring.requests=32",
             "journal.segment_mib=-1",

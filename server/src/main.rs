@@ -34,6 +34,7 @@ mod memory;
 mod notify;
 mod observe;
 mod past;
+mod public;
 mod recover;
 mod replay_cmd;
 mod retention;

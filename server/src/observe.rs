@@ -20,6 +20,7 @@ use crate::admin::{Check, Format, Observed};
 use crate::audit_log::{AuditLog, Figures};
 use crate::clock;
 use crate::keeper;
+use crate::public::Board;
 use crate::threads::Health;
 
 /// Settled state older than this is a reason to be not ready.
@@ -42,6 +43,8 @@ pub(crate) struct Frame {
     pub(crate) identity: Arc<identity::FileSource>,
     pub(crate) audit_log: Arc<AuditLog>,
     pub(crate) replies: Vec<Arc<ReplyQueue>>,
+    /// What everybody is told, if anybody is.
+    pub(crate) board: Option<Arc<Board>>,
     pub(crate) facts: Facts,
     /// What the engine answered when it was last asked.
     pub(crate) engine: Mutex<engine::Figures>,
@@ -75,6 +78,9 @@ impl Frame {
         let Ok(figures) = answer.recv_timeout(ENGINE_PATIENCE) else {
             return false;
         };
+        if let Some(board) = &self.board {
+            board.take(&figures, clock::wall_ns() / 1_000_000);
+        }
         *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = figures;
         self.answered_ms.store(clock::monotonic_ms(), Ordering::Relaxed);
         true

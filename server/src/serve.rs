@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1 SQL's watermark ─► 2 recovery ─► 3 clock ─► 4 stages ─► 5 threads ─► 6 settler
-//!       7 keeper ─► 8 feeds ─► 9 gateway ─► 10 admin door ─► 11 signals ◄┘
+//!       7 keeper ─► 8 feeds ─► 9 gateway ─► 10 admin door, public page ─► 11 signals ◄┘
 //! ```
 
 mod signals;
@@ -29,6 +29,7 @@ use crate::keeper::{self, Keeper};
 use crate::keys;
 use crate::notify::{self, Manager};
 use crate::observe::{Facts, Frame};
+use crate::public::{self, Board};
 use crate::recover;
 use crate::settle::{self, Settling};
 use crate::sinks::{self, AnySink};
@@ -251,7 +252,8 @@ async fn serve_doors(
     };
     let settings = gateway_settings(config, audit_log);
     let gateway = start_gateway(settings, &identity, lines, of, &doors.clock, histories)?;
-    // 10 the admin door
+    // 10 the admin door, and the page for everybody
+    let board = config.public.map(|_| Arc::new(Board::new(of.0, &identity)));
     let frame = Arc::new(Frame {
         marks,
         stages: metrics,
@@ -264,6 +266,7 @@ async fn serve_doors(
         identity: Arc::clone(&identity),
         audit_log: Arc::clone(audit_log),
         replies,
+        board: board.clone(),
         facts: Facts {
             frame: of.0,
             epoch: of.1,
@@ -277,12 +280,15 @@ async fn serve_doors(
     });
     let https = gateway.https_addr().unwrap_or(config.https);
     let admin = admin::start(config.admin, Arc::clone(&frame) as Arc<_>).await?;
+    let public = config.public.zip(board).map(|(address, board)| public::start(address, board));
+    let public = public.transpose()?.map_or_else(String::new, |at| format!(" public={at}"));
     let manager = Arc::new(Manager::from_environment());
     tokio::spawn(keep_house(identity, frame, Arc::clone(&manager)));
     // 11 until a signal
     let signal = signals::listen()?;
     // Whoever does not want to know may close the pipe.
-    let _ = say!("listening quic={} https={https} admin={admin}", gateway.local_addr());
+    let quic = gateway.local_addr();
+    let _ = say!("listening quic={quic} https={https} admin={admin}{public}");
     manager.tell(notify::READY);
     crate::memory::touch_ahead(config.memory_reserve);
     // The thread that listens ends with the process only.

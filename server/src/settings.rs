@@ -81,6 +81,11 @@ const SETTINGS: &[Setting] = &[
     setting("listen.https", "127.0.0.1:7402", "address of the HTTPS door"),
     setting("listen.admin", "127.0.0.1:7401", "loopback address of /livez, /readyz and /metrics"),
     setting(
+        "listen.public",
+        "",
+        "address of the public supply page, plain HTTP for everybody; empty: none",
+    ),
+    setting(
         "identity.dir",
         "",
         "directory of svid.pem, svid.key, bundle.pem; empty: <data.dir>/identity/server",

@@ -9,11 +9,14 @@ use crate::config::Config;
 pub(super) fn examine(config: &Config, running: bool) -> Vec<Finding> {
     let udp = UdpSocket::bind(config.quic).map(drop);
     let tcp = |address: SocketAddr| TcpListener::bind(address).map(drop);
-    vec![
+    let mut findings = vec![
         judge("listen.quic", config.quic, udp, running),
         judge("listen.https", config.https, tcp(config.https), running),
         judge("listen.admin", config.admin, tcp(config.admin), running),
-    ]
+    ];
+    let public = config.public.map(|at| judge("listen.public", at, tcp(at), running));
+    findings.extend(public);
+    findings
 }
 
 fn judge(
