@@ -15,8 +15,8 @@ use serde_json::Value;
 use crate::books;
 use crate::frame::{Frame, PATIENCE, until};
 
-const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
-const BOB: &str = "01900000-0000-7000-8000-00000000000b";
+pub(crate) const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
+pub(crate) const BOB: &str = "01900000-0000-7000-8000-00000000000b";
 /// Deaths of the consumer.
 const KILLS: u64 = 100;
 /// Lives in which it must at least have got on: in the others it dies before its first byte.
@@ -201,11 +201,12 @@ impl<'a> Curl<'a> {
     }
 }
 
-pub(crate) fn shell(frame: &Frame, role: &str, name: &str, words: &[&str]) {
+/// One command by the command line; returns what it printed.
+pub(crate) fn shell(frame: &Frame, role: &str, name: &str, words: &[&str]) -> String {
     let (server, identity) = (frame.quic().to_string(), frame.identity(role, name));
     let identity = identity.display().to_string();
     let start = ["client", "--server", &server, "--identity", &identity];
-    frame.ends_with(0, &[&start, words].concat());
+    frame.ends_with(0, &[&start, words].concat())
 }
 
 /// The data of the events `name` in a feed.

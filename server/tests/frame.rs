@@ -195,6 +195,10 @@ impl Frame {
         self.running().admin
     }
 
+    pub(crate) fn public(&self) -> SocketAddr {
+        self.running().public.expect("the frame has a public page")
+    }
+
     /// The identity `name`, issued on first use.
     pub(crate) fn identity(&self, role: &str, name: &str) -> PathBuf {
         let dir = self.home.identity(name);
