@@ -1,8 +1,8 @@
 //! The HTTPS door: socket, TLS, who is let in, and what is served behind it.
 //!
 //! Only this file and its folder know HTTP. It looks at no header to learn who asks, accepts no
-//! early data and no resumed session, and upgrades to nothing but feeds. Invariant: nothing of a peer is read
-//! before its certificate was judged.
+//! early data and no resumed session, and upgrades to nothing but feeds. Invariant: nothing of a
+//! peer is read before its certificate was judged.
 
 mod activity;
 pub(crate) mod api;

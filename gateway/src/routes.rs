@@ -97,7 +97,8 @@ impl Routes {
     }
 }
 
-/// The place where a status or a reply arrives; dropped, it is gone, also when nobody waits to the end.
+/// The place where a status or a reply arrives; dropped, it is gone, also when nobody waits to the
+/// end.
 pub(crate) struct Once<'a> {
     routes: &'a Routes,
     /// For the ticket of the request.

@@ -192,7 +192,11 @@ pub(crate) struct DemoArgs {
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct TopArgs {
     /// Milliseconds from one reading to the next.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    #[arg(
+        long,
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u64).range(100..=60_000)
+    )]
     pub(crate) interval_ms: u64,
     /// Print the figures of one interval as text and leave.
     #[arg(long)]

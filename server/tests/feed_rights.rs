@@ -35,7 +35,7 @@ impl Open {
     }
 
     /// Everything until the frame ends it.
-    fn to_the_end(mut self) -> String {
+    fn whole(mut self) -> String {
         self.out.read_to_string(&mut self.text).unwrap();
         assert!(self.child.wait().unwrap().success(), "{}", self.text);
         self.text
@@ -70,7 +70,7 @@ fn a_registry_hears_nothing_of_an_owner_that_has_moved() {
     shell(&frame, "admin", "chief", &["owner", "rehost", ALICE, "--host", &south]);
     shell(&frame, "agent", ALICE, &["pay", ALICE, BOB, "2"]);
     for (more, feed) in filters.into_iter().zip(feeds) {
-        let text = feed.to_the_end();
+        let text = feed.whole();
         assert_eq!(data(&text, "TokensTransferred").len(), 1, "{text}");
         assert_eq!(data(&text, "OwnerRehosted").len(), usize::from(more.is_empty()), "{text}");
         let end = data(&text, "end");

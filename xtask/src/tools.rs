@@ -10,11 +10,11 @@ use crate::postgres_install::apt_install;
 use crate::steps;
 
 /// Program, what shows that it runs, and the package that brings it.
-const TOOLS: [(&str, &str, &str); 3] = [
-//! systemd-analyze, which judges the unit, curl, which examples and book use, and Chromium, which
-//! shows the pages; or installs them.
-//!
-//! Refuses to guess: it says what it did. Invariant: after `ensure`, all run.
+const TOOLS: [(&str, &str, &str); 4] = [
+    ("chromium", "--version", "chromium"),
+    ("curl", "--version", "curl"),
+    ("strace", "-V", "strace"),
+    ("systemd-analyze", "--version", "systemd"),
 ];
 
 /// Makes sure that the tools can be run.
