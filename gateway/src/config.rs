@@ -15,6 +15,7 @@ use crate::feeds::Feeds;
 use crate::keys::KeyHistory;
 use crate::limiter::RoleLimits;
 use crate::limits;
+use crate::shown::Shown;
 
 /// When a peer must prove its address before the gateway spends anything on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,6 +123,8 @@ pub struct FrameInfo {
     pub batches: Option<Arc<dyn BatchHistory>>,
     /// What the HTTPS door tells those who follow the history; `None`: it serves no feeds.
     pub feeds: Option<Arc<Feeds>>,
+    /// What the HTTPS door shows of the frame to admins and auditors; `None`: nothing.
+    pub shown: Option<Arc<dyn Shown>>,
 }
 
 impl fmt::Debug for FrameInfo {

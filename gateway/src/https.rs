@@ -10,6 +10,7 @@ mod arriving;
 mod batches;
 pub(crate) mod call;
 mod connection;
+mod console;
 mod handshakes;
 mod service;
 mod upgrade;
@@ -74,6 +75,7 @@ pub(crate) fn router() -> Router {
     Router::new()
         .route("/v1/batches", post(batches::post))
         .merge(api::router())
+        .merge(console::router())
         .fallback(api::no_route)
         .method_not_allowed_fallback(api::no_method)
 }

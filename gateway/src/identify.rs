@@ -113,6 +113,7 @@ mod tests {
             entries: None,
             batches: None,
             feeds: None,
+            shown: None,
         };
         let mut publisher = parts.publisher.clone();
         let desk = Desk::new(pool, parts.publisher, Arc::new(Metrics::default()), info);

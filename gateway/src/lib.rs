@@ -44,6 +44,7 @@ mod pieces;
 mod quic;
 mod routes;
 mod shelf;
+mod shown;
 
 pub use audit::{AuditSink, Audited, Door, Event, LoggedAudit};
 pub use config::{Config, FrameInfo, Lines, Reading, Retry};
@@ -56,6 +57,7 @@ pub use metrics::Metrics;
 pub use passage::{Passage, SPANS};
 pub use quic::ALPN;
 pub use shelf::Shelf;
+pub use shown::{Setting, Shown};
 
 #[cfg(test)]
 mod tests {

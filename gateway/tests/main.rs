@@ -19,6 +19,8 @@ mod feeds;
 mod garbage;
 #[path = "door/https/batches.rs"]
 mod https_batches;
+#[path = "door/https/console.rs"]
+mod https_console;
 #[path = "door/https/ends.rs"]
 mod https_ends;
 #[path = "door/https/feeds.rs"]

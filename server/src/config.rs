@@ -85,6 +85,8 @@ pub(crate) struct Config {
     pub(crate) receive_budget_size: usize,
     /// Nothing: no feeds are served.
     pub(crate) feeds: Option<gateway::FeedLimits>,
+    /// All of it as it was written, without secrets, for those who may look.
+    pub(crate) shown: Vec<gateway::Setting>,
 }
 
 impl Config {
@@ -149,6 +151,7 @@ impl Config {
                 1 << 16,
             )? << 20,
             feeds: feeds(settings)?,
+            shown: settings.list(),
             data_dir,
         })
     }
@@ -325,6 +328,8 @@ mod tests {
         let config = Config::from_settings(&settings).unwrap();
         assert_eq!(config.sink, SinkConfig::Postgres(secret.into()));
         assert!(!format!("{config:?}").contains("canary"));
+        let listed = config.shown.iter().find(|one| one.key == "settlement.postgres").unwrap();
+        assert_eq!((&*listed.value, &*listed.origin), ("(hidden: may hold a password)", "flag"));
         let error = bad(&settings, "settlement.postgres", "cannot be used").to_string();
         assert!(!error.contains("canary"), "{error}");
     }

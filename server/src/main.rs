@@ -15,6 +15,7 @@ mod client_cmd;
 mod clock;
 mod complete;
 mod config;
+mod console;
 mod demo;
 mod doctor;
 mod entries;

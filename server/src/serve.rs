@@ -20,6 +20,7 @@ use crate::admin;
 use crate::audit_log::AuditLog;
 use crate::clock::{self, SystemClock};
 use crate::config::Config;
+use crate::console::Console;
 use crate::entries;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::feeds;
@@ -245,13 +246,15 @@ async fn serve_doors(
     let (pool, replies) = (Arc::clone(&lines.pool), lines.replies.clone());
     // 9 the doors of the clients
     let of = (doors.frame, doors.epoch);
-    let histories = Histories {
+    let console = Arc::new(Console::new(config.shown.clone()));
+    let served = Served {
         keys: keys::open(config, of, settlement.as_ref())?,
         settled: entries::open(config, of, settlement.as_ref())?,
         feeds,
+        console: Arc::clone(&console),
     };
     let settings = gateway_settings(config, audit_log);
-    let gateway = start_gateway(settings, &identity, lines, of, &doors.clock, histories)?;
+    let gateway = start_gateway(settings, &identity, lines, of, &doors.clock, served)?;
     // 10 the admin door, and the page for everybody
     let board = config.public.map(|_| Arc::new(Board::new(of.0, &identity)));
     let frame = Arc::new(Frame {
@@ -278,6 +281,7 @@ async fn serve_doors(
         answered_ms: AtomicU64::new(clock::monotonic_ms()),
         reload_failures: AtomicU64::new(0),
     });
+    console.open(Arc::clone(&frame) as Arc<_>);
     let https = gateway.https_addr().unwrap_or(config.https);
     let admin = admin::start(config.admin, Arc::clone(&frame) as Arc<_>).await?;
     let public = config.public.zip(board).map(|(address, board)| public::start(address, board));
@@ -387,11 +391,12 @@ fn gateway_settings(config: &Config, audit_log: &Arc<AuditLog>) -> gateway::Conf
     settings
 }
 
-/// What the doors tell of the past.
-struct Histories {
+/// What the HTTPS door serves besides commands and reads.
+struct Served {
     keys: Option<Arc<dyn gateway::KeyHistory>>,
     settled: entries::Settled,
     feeds: Option<Arc<gateway::Feeds>>,
+    console: Arc<Console>,
 }
 
 fn start_gateway(
@@ -400,7 +405,7 @@ fn start_gateway(
     lines: gateway::Lines,
     (frame, epoch): (u128, u64),
     clock: &Arc<SystemClock>,
-    histories: Histories,
+    served: Served,
 ) -> Result<gateway::Gateway, Failure> {
     let (journal_clock, stamp_clock) = (Arc::clone(clock), Arc::clone(clock));
     let info = gateway::FrameInfo {
@@ -408,10 +413,11 @@ fn start_gateway(
         epoch: Box::new(move || epoch),
         journal_ns: Box::new(move || journal_clock.now().journal_ns),
         monotonic_ns: Box::new(move || stamp_clock.monotonic_ns()),
-        keys: histories.keys,
-        entries: histories.settled.entries,
-        batches: histories.settled.batches,
-        feeds: histories.feeds,
+        keys: served.keys,
+        entries: served.settled.entries,
+        batches: served.settled.batches,
+        feeds: served.feeds,
+        shown: Some(served.console),
     };
     gateway::Gateway::start(settings, Arc::clone(identity), lines, info)
         .or_exit(Exit::Io, "the doors (listen.quic, listen.https)")

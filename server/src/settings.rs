@@ -390,6 +390,16 @@ impl Settings {
         (value, origin)
     }
 
+    /// All of them, with what must not be printed hidden.
+    pub(crate) fn list(&self) -> Vec<gateway::Setting> {
+        let listed = |setting: &'static Setting| {
+            let (value, origin) = self.shown(setting.key);
+            let (value, origin) = (value.to_owned(), origin.to_string());
+            gateway::Setting { key: setting.key, value, origin, meaning: setting.meaning }
+        };
+        all().map(listed).collect()
+    }
+
     /// A value and where it came from.
     pub(crate) fn value(&self, key: &str) -> (&str, &Origin) {
         let (value, origin) = self.0.get(key).expect("every key asked for is a setting's");

@@ -17,6 +17,7 @@ mod clock;
 mod cluster;
 mod command_line;
 mod commands;
+mod console;
 mod crash_points;
 mod demo;
 mod deploy;

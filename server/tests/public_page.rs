@@ -13,10 +13,10 @@ use crate::feeds::{ALICE, BOB, shell};
 use crate::frame::{Frame, PATIENCE, page, until};
 
 /// The least contrast that WCAG 2.1 AA asks of text.
-const CONTRAST_MIN: f64 = 4.5;
-const DESK: View = View { width: 900, height: 1_100, is_dark: false };
-const NIGHT: View = View { is_dark: true, ..DESK };
-const PHONE: View = View { width: 390, height: 1_000, is_dark: false };
+pub(crate) const CONTRAST_MIN: f64 = 4.5;
+pub(crate) const DESK: View = View { width: 900, height: 1_100, is_dark: false };
+pub(crate) const NIGHT: View = View { is_dark: true, ..DESK };
+pub(crate) const PHONE: View = View { width: 390, height: 1_000, is_dark: false };
 
 fn frame() -> Frame {
     let mut frame = Frame::with(&[], &["listen.public=127.0.0.1:0"]);

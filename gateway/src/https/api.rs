@@ -28,6 +28,7 @@ mod page;
 pub(crate) mod problem;
 mod range;
 mod settlements;
+mod shown;
 mod socket;
 mod supply;
 mod totals;
@@ -45,6 +46,7 @@ use contract::Fixed;
 use money::Scales;
 use operation::Operation;
 use problem::{Own, Problem};
+pub(super) use shown::may_look;
 use tokio::sync::Semaphore;
 
 use crate::limits::BATCH_FEEDS_MAX;
@@ -74,6 +76,7 @@ fn operations() -> Vec<Operation> {
     operations.push(events::operation());
     operations.push(socket::operation());
     operations.push(settlements::operation());
+    operations.extend(shown::operations());
     operations.extend(contract::operations());
     operations
 }

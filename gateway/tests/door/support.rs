@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use client::{Client, Connector, Expected, HeldSource, Options, TrustDomain};
-use gateway::{Config, Feeds, FrameInfo, Gateway, KeyHistory, Lines};
+use gateway::{Config, Feeds, FrameInfo, Gateway, KeyHistory, Lines, Setting, Shown};
 use identity::{DevCa, Role, UnixTime};
 use protocol::answer::Answer;
 use protocol::frame::{FrameKind, HEAD_SIZE, Head};
@@ -124,6 +124,7 @@ impl Frame {
             entries: None,
             batches: None,
             feeds: self.feeds.clone(),
+            shown: Some(Arc::new(Exhibit)),
         };
         let gateway = Gateway::start(config, Arc::clone(&self.source), lines, info).unwrap();
         self.addr = gateway.local_addr();
@@ -336,5 +337,21 @@ impl Engine {
         assert_eq!(kinds.len(), envelope.commands as usize);
         self.switches.seen.lock().unwrap().push((envelope.head, kinds));
         envelope.outcomes.encode(head, &mut envelope.reply);
+    }
+}
+
+/// What there is to look at.
+struct Exhibit;
+
+impl Shown for Exhibit {
+    fn figures(&self) -> Option<String> {
+        Some("bezant_ready 1\n".into())
+    }
+
+    fn settings(&self) -> &[Setting] {
+        static SETTINGS: LazyLock<[Setting; 1]> = LazyLock::new(|| {
+            [Setting { key: "a.b", value: "1".into(), origin: "flag".into(), meaning: "what" }]
+        });
+        &*SETTINGS
     }
 }

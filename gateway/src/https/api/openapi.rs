@@ -159,7 +159,8 @@ fn content(content: &Content) -> Value {
 
 fn responses(operation: &Operation) -> Value {
     let mut names = vec!["Bezant-Request-Id", "Cache-Control"];
-    if !matches!(operation.sort, Sort::Free | Sort::Feed | Sort::Socket | Sort::Batch) {
+    if !matches!(operation.sort, Sort::Free | Sort::Shown | Sort::Feed | Sort::Socket | Sort::Batch)
+    {
         names.extend(["Bezant-Sequence", "Bezant-Epoch", "Bezant-Time", "Server-Timing"]);
     }
     if matches!(operation.sort, Sort::Write | Sort::Bulk) {
@@ -195,7 +196,7 @@ pub(crate) fn refusals(operation: &Operation) -> &'static [u16] {
         Sort::DryRun => &[400, 404, 406, 408, 409, 413, 415, 422, 429, 503, 507],
         Sort::Batch => &[400, 408, 413, 415, 429, 503],
         Sort::Bulk => &[400, 404, 406, 408, 413, 415, 422, 429, 503, 507],
-        Sort::Read => &[400, 404, 406, 408, 429, 503],
+        Sort::Read | Sort::Shown => &[400, 404, 406, 408, 429, 503],
         Sort::History => &[400, 404, 406, 408, 410, 429, 501, 503],
         Sort::Feed => &[400, 404, 406, 408, 410, 429, 501, 503],
         Sort::Socket => &[400, 403, 404, 406, 408, 410, 426, 429, 501, 503],

@@ -37,6 +37,8 @@ pub(crate) enum Sort {
     Feed,
     /// The same over another protocol.
     Socket,
+    /// Answered by the door alone, to some.
+    Shown,
     /// Answered by the door alone.
     Free,
 }
