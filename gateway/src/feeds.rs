@@ -29,7 +29,7 @@ use protocol::feed::{Followed, Interest, Place};
 
 use crate::limits::FEED_CARRY_MAX;
 pub use filter::{Filter, Whose};
-pub(crate) use follower::{Follower, News};
+pub(crate) use follower::{Follower, News, Purpose};
 pub(crate) use right::{Right, Sight, is_granted, question, right};
 pub use round::Round;
 use topics::{Joining, Start, State};

@@ -25,6 +25,8 @@ mod https_console;
 mod https_ends;
 #[path = "door/https/feeds.rs"]
 mod https_feeds;
+#[path = "door/https/history.rs"]
+mod https_history;
 #[path = "door/https/json.rs"]
 mod https_json;
 #[path = "door/https/refusals.rs"]

@@ -16,7 +16,7 @@ use super::round::{Runner, Told};
 use super::{FeedError, FeedLimits, Feeds, Filter, Joining, Start};
 use crate::limits::{
     FEED_BLOCK_MAX, FEED_JOIN_TIMEOUT, FEED_QUEUE_BLOCKS, FEED_SETTLE, FEEDS_KEPT_PART,
-    FEEDS_OF_AGENT_MAX, FEEDS_OF_ONE_MAX,
+    FEEDS_OF_AGENT_MAX, FEEDS_OF_ONE_MAX, JOURNAL_WALKS_MAX,
 };
 
 /// What a follower is told.
@@ -49,9 +49,19 @@ pub(crate) struct Follower {
     last_said: (Instant, Duration),
 }
 
+/// What somebody follows for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be told whatever comes.
+    Feed,
+    /// To read a part of the past. Whoever asks sees to it that one identity has not too many.
+    Walk,
+}
+
 /// A place among the followers; dropped, it is free.
 struct Seat {
     feeds: Arc<Feeds>,
+    purpose: Purpose,
     principal: Principal,
     filter: Filter,
     number: u64,
@@ -60,12 +70,9 @@ struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut state = self.feeds.state();
-        state.open -= 1;
-        if let Some(count) = state.by_identity.get_mut(&self.principal.id) {
-            *count -= 1;
-            if *count == 0 {
-                state.by_identity.remove(&self.principal.id);
-            }
+        match self.purpose {
+            Purpose::Walk => state.walking -= 1,
+            Purpose::Feed => state.leave(self.principal.id),
         }
         if let Some(topic) = state.topics.get_mut(&self.filter.whose) {
             topic.members.remove(&self.number);
@@ -86,7 +93,19 @@ impl Feeds {
         after: Option<Place>,
         quiet: Duration,
     ) -> Result<Follower, FeedError> {
-        let seat = self.seat(principal, filter)?;
+        self.join_for(Purpose::Feed, principal, filter, after, quiet).await
+    }
+
+    /// The same, for a purpose.
+    pub(crate) async fn join_for(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        principal: Principal,
+        filter: Filter,
+        after: Option<Place>,
+        quiet: Duration,
+    ) -> Result<Follower, FeedError> {
+        let seat = self.seat(purpose, principal, filter)?;
         let (answer, answered) = oneshot::channel();
         let joining = Joining { whose: filter.whose, after, answer };
         self.state().await_joining(joining, self.limits.followers_max);
@@ -112,29 +131,31 @@ impl Feeds {
         Ok(Follower { seat, filter, place, said, since, notify, catching_up, quiet, last_said })
     }
 
-    fn seat(self: &Arc<Self>, principal: Principal, filter: Filter) -> Result<Seat, FeedError> {
+    fn seat(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        principal: Principal,
+        filter: Filter,
+    ) -> Result<Seat, FeedError> {
         let FeedLimits { followers_max, .. } = self.limits;
-        let (max, followers_max) = match principal.role {
-            Role::Admin | Role::Auditor => (FEEDS_OF_ONE_MAX, followers_max),
-            Role::Agent => (FEEDS_OF_AGENT_MAX, followers_max - followers_max / FEEDS_KEPT_PART),
-            _ => (FEEDS_OF_ONE_MAX, followers_max - followers_max / FEEDS_KEPT_PART),
-        };
+        let sees_all = matches!(principal.role, Role::Admin | Role::Auditor);
+        let of = |all: usize| if sees_all { all } else { all - all / FEEDS_KEPT_PART };
+        let is_agent = principal.role == Role::Agent;
+        let max = if is_agent { FEEDS_OF_AGENT_MAX } else { FEEDS_OF_ONE_MAX };
         let mut state = self.state();
         if state.is_closed {
             return Err(FeedError::Closed);
         }
-        if state.open >= followers_max {
-            return Err(FeedError::Full);
+        match purpose {
+            Purpose::Feed => state.enter(principal.id, max, of(followers_max))?,
+            Purpose::Walk if state.walking >= of(JOURNAL_WALKS_MAX) => {
+                return Err(FeedError::Unavailable);
+            }
+            Purpose::Walk => state.walking += 1,
         }
-        let count = state.by_identity.entry(principal.id).or_default();
-        if *count >= max {
-            return Err(FeedError::TooMany { max });
-        }
-        *count += 1;
-        state.open += 1;
         drop(state);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        Ok(Seat { feeds: Arc::clone(self), principal, filter, number })
+        Ok(Seat { feeds: Arc::clone(self), purpose, principal, filter, number })
     }
 }
 

@@ -54,8 +54,11 @@ pub(super) struct State {
     pub(super) joining: Vec<Joining>,
     pub(super) waiting: Vec<Runner>,
     pub(super) turns: Turns,
-    pub(super) by_identity: HashMap<OwnerId, usize>,
+    by_identity: HashMap<OwnerId, usize>,
+    /// Feeds.
     pub(super) open: usize,
+    /// Walks through the past.
+    pub(super) walking: usize,
     pub(super) is_closed: bool,
 }
 
@@ -71,7 +74,38 @@ impl State {
             turns: Turns::new(limits.replay_pauses),
             by_identity: HashMap::new(),
             open: 0,
+            walking: 0,
             is_closed: false,
+        }
+    }
+
+    /// One more feed of `identity`, which may have `of_one_max`.
+    pub(super) fn enter(
+        &mut self,
+        identity: OwnerId,
+        of_one_max: usize,
+        max: usize,
+    ) -> Result<(), FeedError> {
+        if self.open >= max {
+            return Err(FeedError::Full);
+        }
+        let count = self.by_identity.entry(identity).or_default();
+        if *count >= of_one_max {
+            return Err(FeedError::TooMany { max: of_one_max });
+        }
+        *count += 1;
+        self.open += 1;
+        Ok(())
+    }
+
+    /// One feed of `identity` less.
+    pub(super) fn leave(&mut self, identity: OwnerId) {
+        self.open -= 1;
+        if let Some(count) = self.by_identity.get_mut(&identity) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_identity.remove(&identity);
+            }
         }
     }
 

@@ -25,6 +25,7 @@ mod money;
 mod openapi;
 mod operation;
 mod page;
+mod present;
 pub(crate) mod problem;
 mod range;
 mod settlements;

@@ -38,16 +38,17 @@ impl Told {
 
     /// One more command, with this effect.
     pub(crate) fn execute(&self, effect: Effect) {
+        self.execute_at(effect, 1_700_000_000_000_000_000);
+    }
+
+    /// One more command, with this effect at this time.
+    pub(crate) fn execute_at(&self, effect: Effect, timestamp_ns: u64) {
         let mut history = self.history();
         history.executed += 1;
         let sequence = history.executed;
         let effect = Effect { sequence, ..effect };
-        let followed = Followed {
-            effect,
-            command: u128::from(sequence) + (1 << 100),
-            timestamp_ns: 1_700_000_000_000_000_000,
-            epoch: 3,
-        };
+        let followed =
+            Followed { effect, command: u128::from(sequence) + (1 << 100), timestamp_ns, epoch: 3 };
         history.effects.push(followed);
         if history.interest.as_ref().is_some_and(|interest| interest.wants_effect(&effect)) {
             history.told.push_back(vec![followed]);

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use client::{Client, Connector, Expected, HeldSource, Options, TrustDomain};
-use gateway::{Config, Feeds, FrameInfo, Gateway, KeyHistory, Lines, Setting, Shown};
+use gateway::{BatchHistory, Config, Feeds, FrameInfo, Gateway, KeyHistory, Lines, Setting, Shown};
 use identity::{DevCa, Role, UnixTime};
 use protocol::answer::Answer;
 use protocol::frame::{FrameKind, HEAD_SIZE, Head};
@@ -20,6 +20,9 @@ use zerocopy::IntoBytes;
 
 pub(crate) const FRAME: u128 = 0xf0f0;
 pub(crate) const JOURNAL_NS: u64 = 1_700_000_000_000_000_000;
+/// How much later it is behind each read of an account.
+pub(crate) const READ_NS: u64 = 1_000_000_000;
+const ACCOUNT: u16 = protocol::Kind::ReadAccount.number();
 pub(crate) const RATE: u16 = 5_000;
 pub(crate) const AGENT: &str = "0190aaaa-0000-7000-8000-00000000000a";
 
@@ -32,6 +35,8 @@ pub(crate) struct Switches {
     pub(crate) is_full: AtomicBool,
     /// Nobody is a host of anybody.
     pub(crate) is_foreign: AtomicBool,
+    /// Reads of accounts that were answered.
+    pub(crate) reads: AtomicU64,
     /// Every journaled request: head, and kinds of its commands.
     pub(crate) seen: Mutex<Vec<(Request, Vec<u16>)>>,
 }
@@ -46,6 +51,8 @@ pub(crate) struct Frame {
     pub(crate) switches: Arc<Switches>,
     /// What the next gateway asks about string keys.
     pub(crate) keys: Option<Arc<dyn KeyHistory>>,
+    /// What the next gateway tells of settlement.
+    pub(crate) batches: Option<Arc<dyn BatchHistory>>,
     /// What the next gateway serves as feeds.
     pub(crate) feeds: Option<Arc<Feeds>>,
     publisher: Option<Publisher>,
@@ -93,6 +100,7 @@ impl Frame {
             pool,
             switches,
             keys: None,
+            batches: None,
             feeds: None,
             publisher: Some(parts.publisher),
             queues,
@@ -115,14 +123,17 @@ impl Frame {
         };
         let started = std::time::Instant::now();
         let monotonic_ns = move || u64::try_from(started.elapsed().as_nanos()).unwrap();
+        let clock = Arc::clone(&self.switches);
+        let reads = move || clock.reads.load(Ordering::SeqCst);
+        let journal_ns = Box::new(move || JOURNAL_NS + reads() * READ_NS);
         let info = FrameInfo {
             frame: FRAME,
             epoch: Box::new(|| 3),
-            journal_ns: Box::new(|| JOURNAL_NS),
+            journal_ns,
             monotonic_ns: Box::new(monotonic_ns),
             keys: self.keys.clone(),
             entries: None,
-            batches: None,
+            batches: self.batches.clone(),
             feeds: self.feeds.clone(),
             shown: Some(Arc::new(Exhibit)),
         };
@@ -303,6 +314,7 @@ impl Engine {
             envelope.reply.extend_from_slice(head.as_bytes());
             let is_foreign = self.switches.is_foreign.load(Ordering::SeqCst);
             for read in &envelope.slots {
+                self.switches.reads.fetch_add(u64::from(read.kind == ACCOUNT), Ordering::SeqCst);
                 let answer = Answer {
                     status: if is_foreign { Status::NotFound.number() } else { 0 },
                     kind: read.kind,

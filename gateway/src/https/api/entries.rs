@@ -4,22 +4,22 @@
 //! with the `next` of the one before hold every entry of the range once, in order.
 
 use axum::response::Response;
+use protocol::AssetId;
 use protocol::effect::{Event, TIMER_LEG};
 use protocol::feed::Followed;
-use protocol::ids::NATIVE;
-use protocol::{AssetId, Command, CommandId, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::answer::{self, Seen};
+use super::answer;
 use super::event::{NS_PER_MS, bucket_name};
 use super::events::After;
-use super::following::{granted, query_invalid};
+use super::following::query_invalid;
 use super::inbound::Inbound;
 use super::list::Limit;
 use super::money::Shown;
 use super::operation::{Operation, Sort};
+use super::present::{Present, granted};
 use super::problem::Problem;
 use super::range::{Range, Span, Taken};
 use super::values::{Id, Large, Owner, Small};
@@ -172,8 +172,7 @@ impl Wish {
 async fn list(inbound: Inbound) -> Result<Response, Problem> {
     let owner = inbound.path_owner("owner")?.0;
     let wish: Wish = inbound.query()?;
-    let (whose, sight) = granted(&inbound, Some(owner)).await?;
-    let (seen, executed) = present(&inbound, owner).await?;
+    let (whose, sight, Present { seen, executed }) = granted(&inbound, Some(owner)).await?;
     let limit = wish.limit.unwrap_or(list::PAGE_DEFAULT);
     if !(1..=list::PAGE_MAX).contains(&limit) {
         return Err(query_invalid("limit is 1 to 1000"));
@@ -200,13 +199,4 @@ async fn list(inbound: Inbound) -> Result<Response, Problem> {
     }
     let next = (!is_last).then(|| place.to_string());
     Ok(answer::read(&seen, &EntryPage { entries, through: place.whole(), next }))
-}
-
-/// What the engine has executed by now; whether there is such an account is nobody's question.
-pub(super) async fn present(inbound: &Inbound, owner: u128) -> Result<(Seen, u64), Problem> {
-    let id = CommandId(0);
-    let read = Command { debit: owner, asset: NATIVE, ..Command::new(Kind::ReadAccount, id) };
-    let answered = inbound.caller.read(&[read]).await?;
-    let head = &answered.decoded.head;
-    Ok((Seen::of(head), head.first_sequence))
 }

@@ -18,10 +18,10 @@ use serde::Deserialize;
 use super::answer;
 use super::event::Shown;
 use super::inbound::Inbound;
+use super::present::granted;
 use super::problem::{Own, Problem};
 use super::values::Owner;
-use crate::feeds::{FeedError, Filter, Follower, News, Right, Sight, Whose};
-use crate::feeds::{is_granted, question, right};
+use crate::feeds::{FeedError, Filter, Follower, News, Sight, Whose, is_granted, question};
 use crate::limits::FEED_QUIET;
 use crate::metrics::{Metrics, add};
 
@@ -58,7 +58,14 @@ pub(super) struct Telling {
 }
 
 /// Counts a feed as long as it is open.
-struct Open(Arc<Metrics>);
+pub(super) struct Open(Arc<Metrics>);
+
+impl Open {
+    pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.feeds_open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(metrics))
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -75,7 +82,7 @@ impl Telling {
         let after = place(&inbound, wish.after.as_deref())?;
         let events = wish.event.as_deref().map_or(Ok(u128::MAX), numbers)?;
         let account = wish.account.map(|owner| owner.0);
-        let (whose, sight) = granted(&inbound, account).await?;
+        let (whose, sight, _) = granted(&inbound, account).await?;
         let principal = inbound.caller.peer().principal();
         // A registry may follow an owner only as long as it is its host.
         let moves = principal.role == Role::Registry;
@@ -93,8 +100,7 @@ impl Telling {
             return Err(not_found());
         }
         inbound.caller.stays();
-        metrics.feeds_open.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { inbound, follower, sight, open: Open(metrics) })
+        Ok(Self { inbound, follower, sight, open: Open::new(&metrics) })
     }
 
     /// Where it stands.
@@ -151,21 +157,6 @@ impl Telling {
         let data = std::str::from_utf8(&data).expect("JSON is text");
         out.put_event(followed.place(), Event::name(followed.effect.event), data);
         Ok(())
-    }
-}
-
-/// What the caller may have of what it asks for; nothing named: everything.
-pub(super) async fn granted(
-    inbound: &Inbound,
-    account: Option<OwnerId>,
-) -> Result<(Whose, Sight), Problem> {
-    match right(inbound.caller.peer().principal(), account) {
-        Right::Granted(whose, sight) => Ok((whose, sight)),
-        Right::Hosted(owner) if may_read(inbound, owner).await? => {
-            Ok((Whose::Owner(owner), Sight::Of(owner)))
-        }
-        Right::Unnamed => Err(query_invalid("a registry names an account that it hosts")),
-        Right::Hosted(_) | Right::Nothing => Err(not_found()),
     }
 }
 

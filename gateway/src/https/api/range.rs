@@ -83,7 +83,9 @@ impl Range {
             }
             for entry in walk.next(step).await? {
                 if self.to_ns.is_some_and(|to| entry.timestamp_ns >= to) {
-                    return Ok((reached, true));
+                    // All entries of a sequence have one time, so that this is its first one.
+                    let before = Place::after(entry.effect.sequence.saturating_sub(1));
+                    return Ok((reached.max(before), true));
                 }
                 if self.from_ns.is_none_or(|from| entry.timestamp_ns >= from) {
                     match take(&entry) {

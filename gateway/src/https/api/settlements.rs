@@ -11,7 +11,6 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::Response;
 use bytes::Bytes;
-use identity::Role;
 use protocol::batch::SettledBatch;
 use serde::Serialize;
 use serde_json::json;
@@ -19,12 +18,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer;
-use super::entries::present;
 use super::event::NS_PER_MS;
 use super::events::{EVENT_STREAM, Listener, Stream, put_end};
-use super::following::{LAST_EVENT_ID, not_found, query_invalid, refusal};
+use super::following::{LAST_EVENT_ID, query_invalid, refusal};
 use super::inbound::Inbound;
 use super::operation::{Operation, Sort};
+use super::present::{Present, for_watchers};
 use super::problem::{Own, Problem};
 use super::values::Large;
 use crate::entries::BatchHistory;
@@ -102,13 +101,9 @@ fn hex(bytes: &[u8]) -> String {
 async fn follow(inbound: Listener) -> Result<Response, Problem> {
     let inbound = inbound.0;
     let wish: Wish = inbound.query()?;
-    let principal = inbound.caller.peer().principal();
-    if !matches!(principal.role, Role::Admin | Role::Auditor) {
-        return Err(not_found());
-    }
+    let Present { executed, .. } = for_watchers(&inbound).await?;
     let history = inbound.caller.desk().info.batches.clone();
     let history = history.ok_or_else(|| Problem::own(Own::HistoryNotKept))?;
-    let (_, executed) = present(&inbound, principal.id).await?;
     let after = place(&inbound, wish.after)?.unwrap_or_else(|| history.settled());
     if after > executed {
         let detail = format!("the history ends with sequence {executed}; `after` is beyond it");

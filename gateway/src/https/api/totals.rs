@@ -15,14 +15,14 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::answer;
-use super::entries::present;
 use super::event::NS_PER_MS;
 use super::events::{After, Events};
 use super::examples;
-use super::following::{granted, numbers, query_invalid};
+use super::following::{numbers, query_invalid};
 use super::inbound::Inbound;
 use super::money::Shown;
 use super::operation::{Operation, Sort};
+use super::present::{Present, granted};
 use super::problem::Problem;
 use super::range::{Range, Span, Taken};
 use super::values::{Large, Owner, Small};
@@ -126,16 +126,15 @@ async fn read(inbound: Inbound) -> Result<Response, Problem> {
     let Wish { before, from, to, .. } = wish;
     let events = wish.event.as_deref().map_or(Ok(u128::MAX), numbers)?;
     let account = wish.account.map(|owner| owner.0);
-    let (whose, _) = granted(&inbound, account).await?;
+    let (whose, _, Present { seen, executed }) = granted(&inbound, account).await?;
     let owner = match whose {
         Whose::Owner(owner) => Some(owner),
         Whose::All => None,
     };
     let with = wish.with.map(|owner| owner.0);
-    if with.is_some() && (account.is_none() || with == account) {
+    if with.is_some() && (owner.is_none() || with == owner) {
         return Err(query_invalid("`with` is another owner than `account`, which is given too"));
     }
-    let (seen, executed) = present(&inbound, owner.unwrap_or_default()).await?;
     let span = Span { after: wish.after.as_deref(), before, from, to };
     let range = Range::of(&span, executed)?;
     let _place = inbound.caller.walk().await?;

@@ -24,7 +24,7 @@ use super::following::refusal;
 use super::problem::{Own, Problem};
 use super::range::Range;
 use crate::entries::EntryHistory;
-use crate::feeds::{FeedError, Feeds, Filter, Follower, News, Whose};
+use crate::feeds::{FeedError, Feeds, Filter, Follower, News, Purpose, Whose};
 use crate::https::call::Caller;
 use crate::limits::{
     HISTORY_QUIET, HISTORY_READ_TIMEOUT, HISTORY_SETTLE_PATIENCE, HISTORY_SETTLE_PAUSE,
@@ -188,7 +188,8 @@ impl Walk {
                 None => Problem::own(Own::HistoryNotKept),
             });
         };
-        let joined = feeds.join(self.principal, self.filter, Some(self.place), HISTORY_QUIET);
+        let (after, principal, filter) = (Some(self.place), self.principal, self.filter);
+        let joined = feeds.join_for(Purpose::Walk, principal, filter, after, HISTORY_QUIET);
         joined.await.map_err(|error| self.refusal(error))
     }
 
