@@ -32,6 +32,8 @@ pub trait EntryHistory: fmt::Debug + Send + Sync {
 pub trait BatchHistory: fmt::Debug + Send + Sync {
     /// Through which sequence everything is settled and known to be this journal's.
     fn settled(&self) -> u64;
+    /// Whether nothing more is settled until the frame starts again.
+    fn has_ended(&self) -> bool;
     /// At most `batches_max` batches that end behind the sequence `after`, in order.
     fn batches(&self, after: u64, batches_max: u32) -> EntryAnswering<'_, Vec<SettledBatch>>;
 }

@@ -15,8 +15,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::limits::{
-    ADMIN, AGENT, AUDITOR, BURST, DEPARTED_MAX, HISTORY_QUESTIONS_MAX, HISTORY_WALKS_MAX, MINT,
-    PEER, PLACE_PAUSE, REGISTRY,
+    ADMIN, AGENT, AUDITOR, BATCH_FEEDS_OF_ONE_MAX, BURST, DEPARTED_MAX, HISTORY_QUESTIONS_MAX,
+    HISTORY_WALKS_MAX, MINT, PEER, PLACE_PAUSE, REGISTRY,
 };
 
 /// What one identity may ask for; 0 means as much as it likes.
@@ -218,6 +218,8 @@ pub(crate) struct HistoryPlaces {
     pub(crate) questions: Semaphore,
     /// Walks through entries.
     pub(crate) walks: Semaphore,
+    /// Feeds of settled batches.
+    pub(crate) batches: Arc<Semaphore>,
 }
 
 impl Default for HistoryPlaces {
@@ -225,6 +227,7 @@ impl Default for HistoryPlaces {
         Self {
             questions: Semaphore::new(HISTORY_QUESTIONS_MAX),
             walks: Semaphore::new(HISTORY_WALKS_MAX),
+            batches: Arc::new(Semaphore::new(BATCH_FEEDS_OF_ONE_MAX)),
         }
     }
 }

@@ -111,6 +111,10 @@ impl BatchHistory for SettledEntries {
         self.settlement.settled().0
     }
 
+    fn has_ended(&self) -> bool {
+        self.settlement.stopped().is_some()
+    }
+
     fn batches(&self, after: u64, batches_max: u32) -> EntryAnswering<'_, Vec<SettledBatch>> {
         Box::pin(async move {
             let confirmed = self.confirmed()?;

@@ -15,7 +15,7 @@ use protocol::reply::{self, Decoded, Outcome};
 use protocol::request::{self, StructureError, flags};
 use protocol::{Command, Request, Status};
 use ring::{Publisher, Ticket};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 use super::activity::Activity;
@@ -172,6 +172,11 @@ impl Caller {
         let place = timeout(CALL_PATIENCE, waiting).await;
         let place = place.map_err(|_| NotAnswered::TooManyInFlight)?;
         Ok(place.expect("the semaphore is never closed"))
+    }
+
+    /// A place to follow settlement, among those of the identity; `None` when it has them all.
+    pub(crate) fn follows_batches(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.inner.history.batches).try_acquire_owned().ok()
     }
 
     /// Tells the audit log of a command that the history has answered.

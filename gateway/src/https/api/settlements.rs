@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header;
@@ -20,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::answer;
 use super::event::NS_PER_MS;
 use super::events::{EVENT_STREAM, Listener, Stream, put_end};
-use super::following::{LAST_EVENT_ID, query_invalid, refusal};
+use super::following::{LAST_EVENT_ID, Open, query_invalid, refusal};
 use super::inbound::Inbound;
 use super::operation::{Operation, Sort};
 use super::present::{Present, for_watchers};
@@ -29,9 +30,10 @@ use super::values::Large;
 use crate::entries::BatchHistory;
 use crate::feeds::FeedError;
 use crate::limits::{
-    BATCHES_AT_ONCE, BATCHES_PAUSE, FEED_QUIET, FEED_TEXTS, FEED_WRITE_TIMEOUT,
-    HISTORY_READ_TIMEOUT,
+    BATCH_FEEDS_OF_ONE_MAX, BATCHES_AT_ONCE, BATCHES_PAUSE, BATCHES_PAUSE_MAX, FEED_QUIET,
+    FEED_TEXTS, FEED_WRITE_TIMEOUT, HISTORY_READ_TIMEOUT,
 };
+use crate::metrics::add;
 
 /// The operation.
 pub(crate) fn operation() -> Operation {
@@ -104,20 +106,44 @@ async fn follow(inbound: Listener) -> Result<Response, Problem> {
     let Present { executed, .. } = for_watchers(&inbound).await?;
     let history = inbound.caller.desk().info.batches.clone();
     let history = history.ok_or_else(|| Problem::own(Own::HistoryNotKept))?;
+    if history.has_ended() {
+        return Err(ended());
+    }
     let after = place(&inbound, wish.after)?.unwrap_or_else(|| history.settled());
     if after > executed {
         let detail = format!("the history ends with sequence {executed}; `after` is beyond it");
         return Err(query_invalid(detail));
     }
-    let seats = Arc::clone(&inbound.shared.settlements);
-    let seat = seats.try_acquire_owned().map_err(|_| refusal(FeedError::Full))?;
+    let metrics = &inbound.caller.desk().metrics;
+    let seats = seats(&inbound).map_err(|error| {
+        add(&metrics.feeds_refused, 1);
+        refusal(error)
+    })?;
+    let places = (seats, Open::new(metrics));
     inbound.caller.stays();
     let (sender, receiver) = mpsc::channel(FEED_TEXTS);
-    let teller = Teller { inbound, history, after, sender, _seat: seat };
+    let pause = BATCHES_PAUSE;
+    let teller = Teller { inbound, history, after, pause, sender, _places: places };
     tokio::spawn(teller.run());
     let mut response = Response::new(Body::new(Stream(receiver)));
     response.headers_mut().insert(header::CONTENT_TYPE, EVENT_STREAM);
     Ok(response)
+}
+
+/// A place among those of the identity, and one among all.
+type Seats = [OwnedSemaphorePermit; 2];
+
+fn seats(inbound: &Inbound) -> Result<Seats, FeedError> {
+    let max = BATCH_FEEDS_OF_ONE_MAX;
+    let own = inbound.caller.follows_batches().ok_or(FeedError::TooMany { max })?;
+    let all = Arc::clone(&inbound.shared.settlements);
+    Ok([own, all.try_acquire_owned().map_err(|_| FeedError::Full)?])
+}
+
+/// Nothing more is settled until somebody has mended what ended it.
+fn ended() -> Problem {
+    let detail = "settlement has ended, and goes on when the frame starts again; /readyz says why";
+    Problem::own(Own::HistoryUnavailable).detail(detail)
 }
 
 fn place(inbound: &Inbound, after: Option<u64>) -> Result<Option<u64>, Problem> {
@@ -134,8 +160,10 @@ struct Teller {
     inbound: Inbound,
     history: Arc<dyn BatchHistory>,
     after: u64,
+    /// Until it looks again.
+    pause: Duration,
     sender: mpsc::Sender<Bytes>,
-    _seat: OwnedSemaphorePermit,
+    _places: (Seats, Open),
 }
 
 impl Teller {
@@ -167,7 +195,7 @@ impl Teller {
                     text.push_str(": still here\n\n");
                 }
                 tokio::select! {
-                    () = sleep(BATCHES_PAUSE) => {}
+                    () = sleep(self.pause) => {}
                     () = self.sender.closed() => return,
                 }
             }
@@ -176,13 +204,18 @@ impl Teller {
 
     /// The batches that come next; none: nothing is settled, or SQL does not answer, for now.
     async fn next(&mut self) -> Result<Vec<SettledBatch>, Problem> {
+        if self.history.has_ended() {
+            return Err(ended());
+        }
         if self.history.settled() <= self.after {
             return Ok(Vec::new());
         }
         let asked = self.history.batches(self.after, BATCHES_AT_ONCE);
         let Ok(Ok(batches)) = timeout(HISTORY_READ_TIMEOUT, asked).await else {
+            self.pause = BATCHES_PAUSE_MAX.min(self.pause * 2);
             return Ok(Vec::new());
         };
+        self.pause = BATCHES_PAUSE;
         for batch in &batches {
             // What SQL held before an older copy was put back may have ended elsewhere.
             if batch.from > self.after.saturating_add(1) {

@@ -1,16 +1,19 @@
 //! History over HTTPS: ranges that meet, rights that are judged where the history ends, and places
 //! that are nobody else's.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use gateway::{BatchHistory, EntryAnswering, EntryHistoryError};
 use hyper::Response;
 use hyper::body::Incoming;
 use identity::Role;
+use protocol::batch::SettledBatch;
 use serde_json::Value;
 
 use crate::followed::*;
 use crate::https::*;
-use crate::https_feeds::get;
+use crate::https_feeds::{get, until_said};
 use crate::support::*;
 
 const MS: u64 = 1_000_000;
@@ -129,4 +132,113 @@ async fn an_agent_asks_what_went_between_it_and_another() {
     assert_eq!(own["title"], "query_invalid", "{own}");
     drop(http);
     following.stop().await;
+}
+
+/// Settlement as it is told.
+#[derive(Debug, Default)]
+struct Settlement {
+    batches: Mutex<Vec<SettledBatch>>,
+    has_ended: AtomicBool,
+    is_silent: AtomicBool,
+    questions: AtomicU64,
+}
+
+impl Settlement {
+    /// One more batch, of one sequence.
+    fn settle(&self) {
+        let mut batches = self.batches.lock().unwrap();
+        let through = batches.len() as u64 + 1;
+        batches.push(SettledBatch {
+            batch: through,
+            from: through,
+            through,
+            epoch: 3,
+            is_complete: false,
+            accounts: 2,
+            effects: None,
+            chain_hash: [1; 32],
+            run_digest: [2; 16],
+            timestamp_ns: JOURNAL_NS,
+        });
+    }
+}
+
+impl BatchHistory for Settlement {
+    fn settled(&self) -> u64 {
+        self.batches.lock().unwrap().len() as u64
+    }
+
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::SeqCst)
+    }
+
+    fn batches(&self, after: u64, _: u32) -> EntryAnswering<'_, Vec<SettledBatch>> {
+        self.questions.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            if self.is_silent.load(Ordering::SeqCst) {
+                return Err(EntryHistoryError("no connection".into()));
+            }
+            let batches = self.batches.lock().unwrap();
+            Ok(batches.iter().filter(|batch| batch.through > after).copied().collect())
+        })
+    }
+}
+
+async fn settling() -> (Frame, Arc<Settlement>) {
+    let settlement = Arc::<Settlement>::default();
+    let mut frame = Frame::start();
+    frame.batches = Some(Arc::clone(&settlement) as Arc<_>);
+    frame.reopen(|_| {}).await;
+    assert!(frame.connect().await.request(&transfers(5, 1)).await.unwrap().is_all_ok());
+    (frame, settlement)
+}
+
+/// A feed said "still here" for ever when settlement had ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_of_batches_ends_with_settlement() {
+    let (frame, settlement) = settling().await;
+    settlement.settle();
+    let http = open(&frame, Role::Auditor, "reader").await;
+    let path = "/v1/settlements?after=0";
+    let mut feed = http.begin(get(path)).await.unwrap().into_body();
+    until_said(&mut feed, "id: 1\nevent: batch\n").await;
+    assert_eq!(frame.metric("feeds_open"), 1);
+    // While SQL does not answer it waits.
+    settlement.is_silent.store(true, Ordering::SeqCst);
+    settlement.settle();
+    let before = settlement.questions.load(Ordering::SeqCst);
+    until(|| settlement.questions.load(Ordering::SeqCst) > before).await;
+    settlement.is_silent.store(false, Ordering::SeqCst);
+    until_said(&mut feed, "id: 2\nevent: batch\n").await;
+    settlement.has_ended.store(true, Ordering::SeqCst);
+    let text = until_said(&mut feed, "event: end").await;
+    assert!(text.contains("history_unavailable") && text.contains("has ended"), "{text}");
+    until(|| frame.metric("feeds_open") == 0).await;
+    let refused = ask(&http, path).await;
+    assert_eq!(
+        (&refused["status"], &refused["title"]),
+        (&503.into(), &"history_unavailable".into())
+    );
+    drop((feed, http));
+    frame.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_identity_has_few_feeds_of_batches() {
+    let (frame, _settlement) = settling().await;
+    let http = open(&frame, Role::Auditor, "reader").await;
+    let mut feeds: Vec<Response<Incoming>> = Vec::new();
+    for _ in 0..gateway::limits::BATCH_FEEDS_OF_ONE_MAX {
+        feeds.push(http.begin(get("/v1/settlements")).await.unwrap());
+    }
+    assert_eq!(ask(&http, "/v1/settlements").await["title"], "too_many_feeds");
+    assert_eq!(frame.metric("feeds_refused"), 1);
+    let other = open(&frame, Role::Auditor, "second").await;
+    feeds.push(other.begin(get("/v1/settlements")).await.unwrap());
+    assert!(feeds.iter().all(|feed| feed.status() == 200));
+    assert_eq!(frame.metric("feeds_open"), feeds.len() as u64);
+    drop(feeds);
+    until(|| frame.metric("feeds_open") == 0).await;
+    drop((http, other));
+    frame.stop().await;
 }
