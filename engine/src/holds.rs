@@ -2,7 +2,9 @@
 //!
 //! It moves no units. The invariant: slab, index and heap name the same holds.
 
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use crate::chunks::Chunks;
 use crate::hash::Hash;
@@ -112,6 +114,20 @@ impl Holds {
         Some((slot, self.row(slot)))
     }
 
+    /// The `count` holds that end first, in their order: what lies below a place ends later.
+    pub(crate) fn soonest(&self, count: usize) -> impl Iterator<Item = &Hold> {
+        let mut edge: BinaryHeap<_> =
+            self.first().map(|_| Reverse((self.order(0), 0))).into_iter().collect();
+        let next = move || {
+            let Reverse((_, place)) = edge.pop()?;
+            let below = [2 * place + 1, 2 * place + 2].into_iter();
+            let below = below.filter(|&child| child < self.heap.len());
+            edge.extend(below.map(|child| Reverse((self.order(child), child))));
+            Some(self.row(self.heap[place]))
+        };
+        core::iter::from_fn(next).take(count)
+    }
+
     fn order(&self, place: usize) -> (u64, u64) {
         let hold = self.row(self.heap[place]);
         (hold.expiry_ns, hold.sequence)
@@ -189,13 +205,18 @@ mod tests {
         }
         assert_eq!(holds.find(&hash, 3, 0), None);
         assert_eq!(holds.find(&hash, 4, 1), None);
+        let soonest: Vec<_> = holds.soonest(50).map(|hold| (hold.expiry_ns, hold.id)).collect();
+        assert_eq!((soonest.len(), holds.soonest(9_999).count()), (50, holds.len()));
         let mut last = (0, 0);
+        let mut ended = Vec::new();
         while let Some((slot, first)) = holds.first() {
             let order = (first.expiry_ns, first.sequence);
             assert!(order > last || last == (0, 0));
             last = order;
+            ended.push((first.expiry_ns, first.id));
             holds.remove(&hash, slot);
         }
-        assert_eq!(holds.len(), 0);
+        assert_eq!((holds.len(), holds.soonest(1).count()), (0, 0));
+        assert_eq!(ended[..50], soonest);
     }
 }

@@ -65,6 +65,7 @@ mod keys;
 mod kinds;
 mod limits;
 mod list;
+mod overview;
 mod owners;
 mod pin;
 mod posting;
@@ -80,5 +81,6 @@ mod velocity;
 
 pub use crate::engine::{Engine, Options, RecordStart};
 pub use crate::figures::{Figures, Used};
+pub use crate::overview::{Survey, Surveyed};
 pub use crate::pin::PinError;
 pub use crate::recount::Recount;

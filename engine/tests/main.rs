@@ -14,6 +14,7 @@ mod ids;
 mod keys;
 mod lists;
 mod model;
+mod overview;
 mod pins;
 mod postings;
 mod reads;

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use engine::Figures;
+use engine::{Figures, Survey, Surveyed};
 use protocol::cut::{Cut, SupplyRow};
 use protocol::feed::Interest;
+use protocol::overview::DueHolds;
 use ring::Gate;
 
 use crate::limits::CONTROLS_MAX;
@@ -44,6 +45,20 @@ pub enum Control {
     Figures {
         /// Where they go.
         reply: Sender<Figures>,
+    },
+    /// A step of a survey of every account.
+    Survey {
+        /// As far as it is.
+        survey: Survey,
+        /// Where it goes on.
+        reply: Sender<Surveyed>,
+    },
+    /// The holds that end next.
+    DueHolds {
+        /// At most so many.
+        holds_max: usize,
+        /// Where they go.
+        reply: Sender<DueHolds>,
     },
     /// Supply recomputed from every account; holds up the commands meanwhile.
     Recount {
@@ -118,6 +133,24 @@ impl ControlHandle {
     /// [`Busy`] when too many questions wait.
     pub fn figures(&self) -> Result<Receiver<Figures>, Busy> {
         self.ask(|reply| Control::Figures { reply })
+    }
+
+    /// Asks to go on with a survey.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] when too many questions wait; what was found so far is lost.
+    pub fn survey(&self, survey: Survey) -> Result<Receiver<Surveyed>, Busy> {
+        self.ask(|reply| Control::Survey { survey, reply })
+    }
+
+    /// Asks for the holds that end next, at most `holds_max`: a few, for the commands wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] when too many questions wait.
+    pub fn due_holds(&self, holds_max: usize) -> Result<Receiver<DueHolds>, Busy> {
+        self.ask(|reply| Control::DueHolds { holds_max, reply })
     }
 
     /// Asks for the supply recomputed from every account.

@@ -19,7 +19,10 @@ use zerocopy::IntoBytes;
 use crate::assemble::Boundary;
 use crate::control::{Control, Digests};
 use crate::halt::Progress;
-use crate::limits::{CUT_ROWS_PER_STEP, RECOUNT_PAUSE_MIN, RECOUNT_PAUSE_TIMES, STEP_COMMANDS_MAX};
+use crate::limits::{
+    CUT_ROWS_PER_STEP, RECOUNT_PAUSE_MIN, RECOUNT_PAUSE_TIMES, STEP_COMMANDS_MAX,
+    SURVEY_ROWS_PER_STEP,
+};
 use crate::marks::{Executed, Marks};
 use crate::metrics::{Metrics, add};
 use crate::tap::TapEnd;
@@ -284,6 +287,12 @@ impl EngineStage {
             Control::DiscardChanges => self.engine.discard_changes(),
             Control::Figures { reply } => {
                 let _ = reply.try_send(self.engine.figures());
+            }
+            Control::Survey { survey, reply } => {
+                let _ = reply.try_send(self.engine.survey(survey, SURVEY_ROWS_PER_STEP));
+            }
+            Control::DueHolds { holds_max, reply } => {
+                let _ = reply.try_send(self.engine.due_holds(holds_max));
             }
             Control::Recount { reply } => {
                 let _ = reply.try_send(self.engine.recount());

@@ -15,6 +15,10 @@ pub const STEP_COMMANDS_MAX: u32 = 16_384;
 /// Rows of a cut that are copied after each group, so that a cut never holds up the commands.
 pub const CUT_ROWS_PER_STEP: usize = 4_096;
 
+/// Accounts of a survey that are looked at between two records, so that it never holds up the
+/// commands either; whoever asks pauses before the next step.
+pub const SURVEY_ROWS_PER_STEP: usize = 4_096;
+
 /// A recount stops the commands while it walks every account, so that before another as many times
 /// its length passes: all of them together take at most 3 % of the time.
 pub const RECOUNT_PAUSE_TIMES: u64 = 32;

@@ -50,6 +50,7 @@ pub mod ids;
 pub mod key;
 pub mod kind;
 pub mod limits;
+pub mod overview;
 pub mod parameter;
 pub mod reply;
 pub mod request;

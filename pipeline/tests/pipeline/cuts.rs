@@ -1,5 +1,6 @@
 //! Cuts and figures are taken at record boundaries and name the record.
 
+use engine::{Survey, Surveyed};
 use pipeline::Busy;
 
 use crate::rig::{Rig, agent};
@@ -64,4 +65,23 @@ fn questions_are_bounded_and_answered() {
     let accounts = figures.uses.iter().find(|used| used.name == "accounts").unwrap();
     assert_eq!(accounts.used, rig.stages.engine.engine().accounts().len() as u64);
     assert!(figures.uses.iter().all(|used| used.used <= used.capacity));
+}
+
+#[test]
+fn what_operators_are_shown_is_of_one_boundary() {
+    let mut rig = Rig::new();
+    rig.open_accounts();
+    let survey = rig.stages.control.survey(Survey::new(2)).unwrap();
+    let due = rig.stages.control.due_holds(2).unwrap();
+    rig.turn();
+    let boundary = rig.stages.marks.boundary();
+    let Surveyed::Done(ranking) = survey.try_recv().unwrap() else {
+        panic!("a few accounts are one step");
+    };
+    assert_eq!(ranking.sequence, boundary.sequence);
+    let accounts = &ranking.assets[0].accounts;
+    assert_eq!(accounts.len(), 2);
+    assert!(accounts[0].liquid >= accounts[1].liquid && accounts[1].liquid > 0);
+    let due = due.try_recv().unwrap();
+    assert_eq!((due.sequence, due.open, due.holds.len()), (boundary.sequence, 0, 0));
 }
