@@ -65,7 +65,8 @@ impl Reading {
     }
 }
 
-fn boot_ns() -> u64 {
+/// Monotonic clock, in nanoseconds since the machine started.
+pub(crate) fn boot_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Boottime))
 }
 

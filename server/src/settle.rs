@@ -112,6 +112,10 @@ impl Hooks for EngineHooks {
         clock::monotonic_ms()
     }
 
+    fn now_ns(&mut self) -> u64 {
+        clock::boot_ns()
+    }
+
     fn request_cut(&mut self, complete: bool) {
         loop {
             let question = Control::OpenCut { complete, reply: self.cuts.clone() };

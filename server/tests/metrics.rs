@@ -73,6 +73,8 @@ fn is_told_of_work(frame: &Frame) {
     at_least("bezant_request_seconds_count{door=\"quic\",kind=\"write\"}", 1.0);
     at_least("bezant_request_span_seconds_count{span=\"commit\"}", 1.0);
     at_least("bezant_journal_sync_seconds_count", 1.0);
+    at_least("bezant_settlement_commit_seconds_count", 1.0);
+    at_least("bezant_settlement_commit_seconds_sum", 1e-6);
     at_least("bezant_stage_working_seconds_total{stage=\"engine\"}", 1e-6);
     at_least("bezant_limit_used{table=\"accounts\"}", 10.0);
     at_least("bezant_limit_capacity{table=\"ids\"}", 10.0);

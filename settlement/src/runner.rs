@@ -70,6 +70,9 @@ pub trait Hooks {
     /// Milliseconds by any monotonic clock; [`Status::lag_ms`] and drains use the same.
     fn now_ms(&mut self) -> u64;
 
+    /// Nanoseconds by the same clock: how long a commit took, nothing else.
+    fn now_ns(&mut self) -> u64;
+
     /// Asks the engine for a cut, to come through [`Handle::deliver`]. Must not block.
     fn request_cut(&mut self, complete: bool);
 
@@ -216,9 +219,11 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
         let cut = self.settler.pending().expect("a commit is asked for with its cut pending");
         let batch = Batch { cut, after, history: self.settler.settings().history };
         let mut source = Source { from: effects, cut, after, history: &mut self.history };
+        let begun_ns = self.hooks.now_ns();
         match self.sink.commit(&batch, expected, &mut source) {
             Ok(()) => {
-                self.status.committed(cut.accounts.len());
+                let took_ns = self.hooks.now_ns().saturating_sub(begun_ns);
+                self.status.committed(cut.accounts.len(), took_ns);
                 Input::Committed
             }
             Err(error) => self.failed(&error),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use protocol::Sequence;
+use ring::Durations;
 
 use crate::sink::Class;
 use crate::verdict::{Alarm, Stop};
@@ -20,6 +21,7 @@ pub struct Status {
     interval_ms: AtomicU64,
     batches: AtomicU64,
     rows: AtomicU64,
+    commits: Durations,
     failures: AtomicU64,
     behind: AtomicU64,
     alarm: AtomicU8,
@@ -37,6 +39,7 @@ impl Default for Status {
             interval_ms: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             rows: AtomicU64::new(0),
+            commits: Durations::default(),
             failures: AtomicU64::new(0),
             behind: AtomicU64::new(0),
             alarm: AtomicU8::new(0),
@@ -94,6 +97,11 @@ impl Status {
         self.rows.load(Ordering::Relaxed)
     }
 
+    /// How long each of those batches took to be committed.
+    pub const fn commits(&self) -> &Durations {
+        &self.commits
+    }
+
     /// Attempts that failed since the start.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
@@ -147,7 +155,8 @@ impl Status {
         self.interval_ms.store(interval_ms, Ordering::Relaxed);
     }
 
-    pub(crate) fn committed(&self, rows: usize) {
+    pub(crate) fn committed(&self, rows: usize, took_ns: u64) {
+        self.commits.add(took_ns);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.rows.fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -185,7 +194,8 @@ mod tests {
         assert_eq!(status.last_class(), Some(Class::Retry));
         status.set_fresh_at(None);
         assert_eq!(status.alarm(), Some(Alarm::Behind));
-        status.committed(3);
+        status.committed(3, 7_000_000);
+        assert_eq!(status.commits().sum_ns(), 7_000_000);
         assert_eq!((status.batches(), status.rows(), status.failures()), (1, 3, 1));
         status.set_fresh_at(Some(100));
         assert_eq!((status.alarm(), status.last_error()), (None, None));

@@ -329,7 +329,11 @@ struct SimHooks {
 
 impl Hooks for SimHooks {
     fn now_ms(&mut self) -> u64 {
-        self.clock.load(Ordering::Relaxed) / 1_000_000
+        self.now_ns() / 1_000_000
+    }
+
+    fn now_ns(&mut self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
     }
 
     fn request_cut(&mut self, complete: bool) {

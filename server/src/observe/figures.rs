@@ -264,6 +264,9 @@ impl Frame {
         page.gauge("bezant_settlement_interval_seconds", help, interval);
         page.counter("bezant_settlement_batches", "Batches committed.", status.batches());
         page.counter("bezant_settlement_rows", "Account rows committed.", status.rows());
+        let commits = [(String::new(), Times::of([status.commits()]))];
+        let help = "How long it took to commit a batch.";
+        page.histograms("bezant_settlement_commit_seconds", help, commits);
         let help = "Attempts that failed and were tried again, or ended settlement.";
         page.counter("bezant_settlement_failures", help, status.failures());
         let help = "Times that the database was found to be an older copy.";

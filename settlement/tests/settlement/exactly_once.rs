@@ -151,6 +151,10 @@ impl Hooks for Engine {
         *self.now_ms.lock().unwrap()
     }
 
+    fn now_ns(&mut self) -> u64 {
+        self.now_ms() * 1_000_000
+    }
+
     fn request_cut(&mut self, complete: bool) {
         let cut = self.journal.lock().unwrap().cut(complete);
         self.handle.deliver(cut);

@@ -19,6 +19,10 @@ impl Hooks for Live {
         u64::try_from(self.start.elapsed().as_millis()).unwrap()
     }
 
+    fn now_ns(&mut self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap()
+    }
+
     fn request_cut(&mut self, complete: bool) {
         let cut = self.journal.lock().unwrap().cut(complete);
         self.handle.deliver(cut);
