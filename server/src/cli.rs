@@ -317,8 +317,7 @@ pub(crate) enum IdentityCommand {
 
 A running frame takes it up within seconds, without a restart. bundle.pem stays as it is.")]
     Renew {
-        /// Host name or address of the new certificate, beside localhost, 127.0.0.1 and ::1;
-        /// without any it keeps those that it has.
+        /// Further host name or address of the new certificate, beside those that it has.
         #[arg(long = "host-name", value_name = "NAME")]
         host_names: Vec<String>,
         /// Lifetime in hours.

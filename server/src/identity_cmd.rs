@@ -48,14 +48,15 @@ fn own_material(config: &Config, missing: &str) -> Result<Arc<Material>, Failure
     Ok(source.current())
 }
 
-/// Issues the frame's certificate again, for the names that it has unless others are given.
+/// Issues the frame's certificate again, for the names that it has and further ones.
 fn renew(config: &Config, further: &[String], ttl: Duration) -> Result<(), Failure> {
     let ca = dev_ca(config)?;
-    let host_names = if further.is_empty() {
-        own_material(config, "the frame's certificate")?.host_names()
-    } else {
-        init::host_names(further)
-    };
+    let mut host_names = own_material(config, "the frame's certificate")?.host_names();
+    for name in init::host_names(further) {
+        if !host_names.contains(&name) {
+            host_names.push(name);
+        }
+    }
     init::issue_own(&ca, &host_names, ttl)?
         .renew_in(&config.identity_dir, UnixTime::now())
         .or_exit(Exit::Identity, "the frame's certificate stays as it is")

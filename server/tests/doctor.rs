@@ -158,6 +158,9 @@ fn a_renewed_certificate_is_taken_up_by_the_running_frame() {
     until("it is taken up", || frame.log().contains("certificates reloaded"));
     let names = FileSource::open(own("server")).unwrap().current().host_names();
     assert!(names.contains(&"pay.frame.test".to_owned()), "it keeps its names: {names:?}");
+    frame.ends_with(0, &["identity", "renew", "--host-name", "api.frame.test"]);
+    let more = FileSource::open(own("server")).unwrap().current().host_names();
+    assert_eq!(more, [&names[..], &["api.frame.test".to_owned()]].concat(), "one more, none twice");
     fs::rename(own("ca"), own("away")).unwrap();
     frame.ends_with(77, &["identity", "renew"]);
     assert!(!own("ca").exists(), "no authority is made");
