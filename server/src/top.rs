@@ -8,6 +8,7 @@ mod text;
 mod view;
 
 use std::io::{self, IsTerminal as _};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,9 @@ use crate::exit::{Exit, Failure, OrExit as _};
 
 /// Screen of `--once`: every panel has room.
 const ONCE: Rect = Rect::new(0, 0, 110, 52);
+
+/// How soon an answer that has come is seen.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// What a key asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +64,40 @@ fn read(config: &Config) -> Result<Reading, Failure> {
     })
 }
 
+/// Asks the frame on a thread of its own, so that nobody is kept waiting by a slow answer.
+struct Asker {
+    questions: SyncSender<()>,
+    readings: Receiver<Result<Reading, Failure>>,
+    is_asked: bool,
+}
+
+impl Asker {
+    fn start(config: &Config) -> io::Result<Self> {
+        let (questions, asked) = sync_channel::<()>(1);
+        let (tell, readings) = sync_channel(1);
+        let config = config.clone();
+        // It ends with its asker, or with the process while it waits for an answer.
+        thread::Builder::new()
+            .name("asker".into())
+            .spawn(move || while asked.recv().is_ok() && tell.send(read(&config)).is_ok() {})?;
+        Ok(Self { questions, readings, is_asked: false })
+    }
+
+    /// Asks, unless an answer is still to come.
+    fn ask(&mut self) {
+        if !self.is_asked {
+            self.is_asked = self.questions.try_send(()).is_ok();
+        }
+    }
+
+    /// The answer, when it has come.
+    fn answer(&mut self) -> Option<Result<Reading, Failure>> {
+        let answer = self.readings.try_recv().ok()?;
+        self.is_asked = false;
+        Some(answer)
+    }
+}
+
 /// The loop of the terminal: a reading every so often, keys at once.
 fn show(
     terminal: &mut DefaultTerminal,
@@ -67,10 +105,12 @@ fn show(
     view: &mut View,
     every: Duration,
 ) -> io::Result<()> {
+    let mut asker = Asker::start(config)?;
     let mut next = Instant::now() + every;
     loop {
         terminal.draw(|frame| draw::screen(view, frame.area(), frame.buffer_mut()))?;
-        let is_key = event::poll(next.saturating_duration_since(Instant::now()))?;
+        let left = next.saturating_duration_since(Instant::now());
+        let is_key = event::poll(if asker.is_asked { left.min(GLANCE) } else { left })?;
         if is_key && let Event::Key(key) = event::read()? {
             match wish(key) {
                 Some(Wish::Leave) => return Ok(()),
@@ -78,14 +118,17 @@ fn show(
                 None => {}
             }
         }
-        if Instant::now() < next {
-            continue;
+        match asker.answer() {
+            // What comes during a pause was asked before it.
+            Some(_) if view.is_paused => {}
+            Some(Ok(reading)) => view.take(reading),
+            Some(Err(Failure { message, .. })) => view.fail(message),
+            None => {}
         }
-        next = Instant::now() + every;
-        if !view.is_paused {
-            match read(config) {
-                Ok(reading) => view.take(reading),
-                Err(Failure { message, .. }) => view.fail(message),
+        if Instant::now() >= next {
+            next = Instant::now() + every;
+            if !view.is_paused {
+                asker.ask();
             }
         }
     }
@@ -116,6 +159,27 @@ fn print(view: &View) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_does_not_wait_for_the_answer() {
+        // It accepts and says nothing.
+        let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut settings = crate::settings::Settings::defaults();
+        let address = format!("listen.admin={}", deaf.local_addr().unwrap());
+        settings.flags(&[address, "data.dir=/nowhere".into()]).unwrap();
+        let config = Config::from_settings(&settings).unwrap();
+        let mut asker = Asker::start(&config).unwrap();
+        asker.ask();
+        asker.ask();
+        assert!(asker.is_asked && asker.answer().is_none(), "one question is under way");
+        drop(deaf.accept().unwrap());
+        let answer = std::iter::repeat_with(|| asker.answer()).find_map(|answer| {
+            thread::sleep(GLANCE);
+            answer
+        });
+        assert!(answer.unwrap().is_err(), "it has hung up");
+        assert!(!asker.is_asked);
+    }
 
     #[test]
     fn keys_leave_and_pause() {
