@@ -47,7 +47,9 @@ impl Applicant<'_> {
     pub(crate) fn seat(&self, limiter: &Arc<Limiter>, peer: &Peer) -> Result<Seat, Refused> {
         let now_ns = (self.desk.info.monotonic_ns)();
         let seat = limiter.seat(peer.principal(), now_ns);
-        seat.ok_or_else(|| self.turn_away("too many connections"))
+        let seat = seat.ok_or_else(|| self.turn_away("too many connections"))?;
+        let presence = self.desk.guests.enter(peer, (self.desk.info.journal_ns)());
+        Ok(seat.of(presence))
     }
 
     /// What it may send ahead.

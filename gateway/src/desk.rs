@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::config::FrameInfo;
+use crate::guests::Guests;
 use crate::limits::{POOL_PAUSE, RING_PAUSE};
 use crate::metrics::{Metrics, add};
 use crate::outbox::ReplyInfo;
@@ -26,6 +27,8 @@ pub(crate) struct Desk {
     pub(crate) routes: Arc<Routes>,
     /// Where long requests are put together.
     pub(crate) shelf: Arc<Shelf>,
+    /// Who is connected, or was.
+    pub(crate) guests: Arc<Guests>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) info: FrameInfo,
     /// Gone after the shutdown, so that the ring can end.
@@ -47,6 +50,7 @@ impl Desk {
             pool,
             routes: Arc::default(),
             shelf: Arc::default(),
+            guests: Arc::default(),
             metrics,
             info,
             publisher: Mutex::new(Some(publisher)),

@@ -44,6 +44,7 @@ use crate::metrics::{Metrics, add};
 use crate::quic::window_of;
 use activity::Activity;
 use call::Caller;
+pub use console::BASE_STYLE;
 use handshakes::Handshake;
 pub(crate) use handshakes::Handshakes;
 use service::Served;

@@ -32,6 +32,7 @@ mod entries;
 mod feeds;
 pub mod framing;
 mod gateway;
+mod guests;
 mod https;
 mod identify;
 mod keys;
@@ -51,13 +52,14 @@ pub use config::{Config, FrameInfo, Lines, Reading, Retry};
 pub use entries::{BatchHistory, EntryAnswering, EntryHistory, EntryHistoryError};
 pub use feeds::{FeedError, FeedLimits, Feeds, Filter, Present, Round, Whose};
 pub use gateway::{Gateway, StartError};
+pub use https::BASE_STYLE;
 pub use keys::{KeyAnswer, KeyAnswering, KeyHistory, KeyHistoryError, KeyRow};
 pub use limiter::{Allotment, RoleLimits};
 pub use metrics::Metrics;
 pub use passage::{Passage, SPANS};
 pub use quic::ALPN;
 pub use shelf::Shelf;
-pub use shown::{Setting, Shown};
+pub use shown::{Certificate, Setting, Shown};
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ use identity::{Principal, Role};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use crate::guests::Presence;
 use crate::limits::{
     ADMIN, AGENT, AUDITOR, BATCH_FEEDS_OF_ONE_MAX, BURST, DEPARTED_MAX, HISTORY_QUESTIONS_MAX,
     HISTORY_WALKS_MAX, MINT, PEER, PLACE_PAUSE, REGISTRY,
@@ -140,7 +141,7 @@ impl Limiter {
         state.connections += 1;
         drop(usage);
         drop(state);
-        Some(Seat { limiter: Arc::clone(self), identity })
+        Some(Seat { limiter: Arc::clone(self), identity, presence: None })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -237,9 +238,17 @@ impl Default for HistoryPlaces {
 pub(crate) struct Seat {
     limiter: Arc<Limiter>,
     identity: Arc<Identity>,
+    /// That somebody is connected, for as long.
+    presence: Option<Presence>,
 }
 
 impl Seat {
+    /// The same, of a guest that is remembered.
+    pub(crate) fn of(mut self, presence: Presence) -> Self {
+        self.presence = Some(presence);
+        self
+    }
+
     /// A place in flight for a request of `bytes`, or why there is none.
     pub(crate) fn try_request(&self, bytes: usize, now_ns: u64) -> Result<Pass, Limited> {
         self.identity.take(bytes, now_ns)?;

@@ -38,6 +38,9 @@ pub const BURST: Duration = Duration::from_secs(1);
 /// Identities without connections that are remembered because they owe time; when there are more
 /// they are all forgotten.
 pub const DEPARTED_MAX: usize = 4_096;
+/// Identities whose certificates operators are shown: all that may be connected by default, and as
+/// many that were.
+pub const GUESTS_MAX: usize = 1_024;
 /// A place in flight is looked for again after this, should a wake-up ever be lost.
 pub const PLACE_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that all clients together may have sent and nobody has taken.

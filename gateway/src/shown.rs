@@ -3,6 +3,9 @@
 //! The gateway knows neither figures nor settings: it asks whoever started it, and decides who may
 //! look. Invariant: nothing of it is needed to serve a client.
 
+use std::sync::Arc;
+
+use protocol::overview::{DueHolds, Ranking};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,6 +26,17 @@ pub struct Setting {
     pub meaning: &'static str,
 }
 
+/// A certificate that the frame itself holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The frame's SPIFFE ID; of an authority the trust domain that it vouches for.
+    pub name: String,
+    /// Whether it is an authority of a bundle.
+    pub is_authority: bool,
+    /// When it ends, Unix seconds.
+    pub not_after_s: u64,
+}
+
 /// A frame that can be looked at.
 pub trait Shown: Send + Sync {
     /// Its figures in the text format of Prometheus; nothing before there are any. May look at the
@@ -31,4 +45,14 @@ pub trait Shown: Send + Sync {
 
     /// Its settings, without secrets.
     fn settings(&self) -> &[Setting];
+
+    /// The largest accounts as they were lately; nothing before they were looked for. Begins to
+    /// look for them anew.
+    fn ranking(&self) -> Option<Arc<Ranking>>;
+
+    /// The holds that end next; nothing when the engine does not answer. May wait for it.
+    fn due_holds(&self) -> Option<Arc<DueHolds>>;
+
+    /// The frame's own certificate and its authorities.
+    fn certificates(&self) -> Vec<Certificate>;
 }

@@ -5,6 +5,7 @@
 //! Invariant: every authority in a bundle is a CA with a key of full strength.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -73,6 +74,12 @@ impl TrustBundle {
         &self.trust_domain
     }
 
+    /// Returns when each of the authorities ends.
+    pub fn ends(&self) -> impl Iterator<Item = UnixTime> {
+        let end = |(_, to_s): &(u64, u64)| UnixTime::since_unix_epoch(Duration::from_secs(*to_s));
+        self.windows_s.iter().map(end)
+    }
+
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }
@@ -137,6 +144,11 @@ impl BundleSet {
     #[must_use]
     pub fn of(&self, trust_domain: &TrustDomain) -> Option<&TrustBundle> {
         self.0.get(trust_domain)
+    }
+
+    /// Returns the bundles, in the order of their trust domains.
+    pub fn iter(&self) -> impl Iterator<Item = &TrustBundle> {
+        self.0.values()
     }
 
     /// Returns the trust domains in the set, in order.

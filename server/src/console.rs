@@ -1,59 +1,104 @@
-//! What the frame shows of itself at the HTTPS door: the page of `/metrics`, and its settings.
+//! What the frame shows of itself at the HTTPS door: the page of `/metrics`, its settings and
+//! certificates, and what the engine tells of accounts and holds.
 //!
 //! It decides nothing: who may look, the gateway knows. Invariant: the page is made once a second
 //! at most, however often somebody looks.
 
+mod overview;
+
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use gateway::{Setting, Shown};
+use gateway::{Certificate, Setting, Shown};
+use identity::FileSource;
+use pipeline::ControlHandle;
+use protocol::overview::{DueHolds, Ranking};
 
 use crate::admin::{Format, Observed};
 use crate::clock;
+use overview::Overview;
 
 /// A page is shown again for this long.
 const PAGE_AGE_MS: u64 = 1_000;
 
 /// What is shown, before and after there is a frame to look at.
 pub(crate) struct Console {
-    observed: OnceLock<Arc<dyn Observed>>,
-    /// The last page, and when it was made by the monotonic clock.
-    page: Mutex<Option<(u64, String)>>,
+    page: Page,
+    overview: Arc<Overview>,
+    identity: Arc<FileSource>,
     settings: Vec<Setting>,
 }
 
 impl Console {
-    pub(crate) fn new(settings: Vec<Setting>) -> Self {
-        Self { observed: OnceLock::new(), page: Mutex::new(None), settings }
+    pub(crate) fn new(
+        settings: Vec<Setting>,
+        identity: Arc<FileSource>,
+        control: ControlHandle,
+    ) -> Self {
+        let overview = Arc::new(Overview::new(control));
+        Self { page: Page::default(), overview, identity, settings }
     }
 
     /// From now on this is what is looked at; a second one is ignored.
     pub(crate) fn open(&self, observed: Arc<dyn Observed>) {
-        let _ = self.observed.set(observed);
-    }
-
-    fn page_at(&self, now_ms: u64) -> Option<String> {
-        let observed = self.observed.get()?;
-        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*page {
-            Some((made_ms, text)) if now_ms.saturating_sub(*made_ms) < PAGE_AGE_MS => {
-                Some(text.clone())
-            }
-            _ => {
-                let text = observed.metrics(Format::Text);
-                *page = Some((now_ms, text.clone()));
-                Some(text)
-            }
-        }
+        let _ = self.page.observed.set(observed);
     }
 }
 
 impl Shown for Console {
     fn figures(&self) -> Option<String> {
-        self.page_at(clock::monotonic_ms())
+        self.page.at(clock::monotonic_ms())
     }
 
     fn settings(&self) -> &[Setting] {
         &self.settings
+    }
+
+    fn ranking(&self) -> Option<Arc<Ranking>> {
+        self.overview.ranking()
+    }
+
+    fn due_holds(&self) -> Option<Arc<DueHolds>> {
+        self.overview.due_holds()
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        let material = self.identity.current();
+        let name = material.spiffe_id().to_string();
+        let not_after_s = material.not_after().as_secs();
+        let mut certificates = vec![Certificate { name, is_authority: false, not_after_s }];
+        for bundle in material.bundles().iter() {
+            certificates.extend(bundle.ends().map(|end| Certificate {
+                name: bundle.trust_domain().to_string(),
+                is_authority: true,
+                not_after_s: end.as_secs(),
+            }));
+        }
+        certificates
+    }
+}
+
+/// The page of `/metrics`.
+#[derive(Default)]
+struct Page {
+    observed: OnceLock<Arc<dyn Observed>>,
+    /// The last one, and when it was made by the monotonic clock.
+    last: Mutex<Option<(u64, String)>>,
+}
+
+impl Page {
+    fn at(&self, now_ms: u64) -> Option<String> {
+        let observed = self.observed.get()?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((made_ms, text)) if now_ms.saturating_sub(*made_ms) < PAGE_AGE_MS => {
+                Some(text.clone())
+            }
+            _ => {
+                let text = observed.metrics(Format::Text);
+                *last = Some((now_ms, text.clone()));
+                Some(text)
+            }
+        }
     }
 }
 
@@ -80,10 +125,11 @@ mod tests {
 
     #[test]
     fn a_page_is_made_once_a_second_at_most() {
-        let console = Console::new(Vec::new());
-        assert_eq!(console.page_at(5_000), None, "there is nothing to look at");
-        console.open(Arc::new(Looks::default()));
-        let page = |now_ms| console.page_at(now_ms).unwrap();
-        assert_eq!([page(5_000), page(5_999), page(6_000), page(6_500)], ["0", "0", "1", "1"]);
+        let page = Page::default();
+        assert_eq!(page.at(5_000), None, "there is nothing to look at");
+        let observed: Arc<dyn Observed> = Arc::new(Looks::default());
+        assert!(page.observed.set(observed).is_ok());
+        let at = |now_ms| page.at(now_ms).unwrap();
+        assert_eq!([at(5_000), at(5_999), at(6_000), at(6_500)], ["0", "0", "1", "1"]);
     }
 }

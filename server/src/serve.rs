@@ -246,7 +246,8 @@ async fn serve_doors(
     let (pool, replies) = (Arc::clone(&lines.pool), lines.replies.clone());
     // 9 the doors of the clients
     let of = (doors.frame, doors.epoch);
-    let console = Arc::new(Console::new(config.shown.clone()));
+    let console = Console::new(config.shown.clone(), Arc::clone(&identity), control.clone());
+    let console = Arc::new(console);
     let served = Served {
         keys: keys::open(config, of, settlement.as_ref())?,
         settled: entries::open(config, of, settlement.as_ref())?,

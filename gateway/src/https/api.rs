@@ -24,6 +24,7 @@ mod list;
 mod money;
 mod openapi;
 mod operation;
+mod overview;
 mod page;
 mod present;
 pub(crate) mod problem;
@@ -78,6 +79,7 @@ fn operations() -> Vec<Operation> {
     operations.push(socket::operation());
     operations.push(settlements::operation());
     operations.extend(shown::operations());
+    operations.extend(overview::operations());
     operations.extend(contract::operations());
     operations
 }

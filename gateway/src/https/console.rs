@@ -15,6 +15,8 @@ use axum::routing::any;
 use super::api::{may_look, no_method, no_route};
 use super::call::Caller;
 
+/// The style that all pages of a frame have in common: colors, verdicts, tables.
+pub const BASE_STYLE: &str = include_str!("console/base.css");
 /// What a browser may do with the page. Styles are files or set by modules, never in the markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -24,12 +26,14 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Address below `/console/`, kind, contents.
-static FILES: [(&str, &str, &str); 10] = [
+static FILES: [(&str, &str, &str); 12] = [
     ("", HTML, include_str!("console/index.html")),
+    ("base.css", CSS, BASE_STYLE),
     ("console.css", CSS, include_str!("console/console.css")),
     ("console.js", SCRIPT, include_str!("console/console.js")),
     ("figures.js", SCRIPT, include_str!("console/figures.js")),
     ("charts.js", SCRIPT, include_str!("console/charts.js")),
+    ("overview.js", SCRIPT, include_str!("console/overview.js")),
     ("story.js", SCRIPT, include_str!("console/story.js")),
     ("icon.svg", "image/svg+xml", include_str!("console/icon.svg")),
     ("uplot.js", SCRIPT, include_str!("console/vendor/uPlot.iife.min.js")),

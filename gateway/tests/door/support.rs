@@ -8,10 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use client::{Client, Connector, Expected, HeldSource, Options, TrustDomain};
-use gateway::{BatchHistory, Config, Feeds, FrameInfo, Gateway, KeyHistory, Lines, Setting, Shown};
+use gateway::{
+    BatchHistory, Certificate, Config, Feeds, FrameInfo, Gateway, KeyHistory, Lines, Setting, Shown,
+};
 use identity::{DevCa, Role, UnixTime};
 use protocol::answer::Answer;
+use protocol::cut::AccountRow;
 use protocol::frame::{FrameKind, HEAD_SIZE, Head};
+use protocol::overview::{DueHolds, Ranked, Ranking};
 use protocol::reply::{self, Outcome, Reply};
 use protocol::{Command, CommandId, Request, Status};
 use quinn::crypto::rustls::QuicClientConfig;
@@ -365,5 +369,34 @@ impl Shown for Exhibit {
             [Setting { key: "a.b", value: "1".into(), origin: "flag".into(), meaning: "what" }]
         });
         &*SETTINGS
+    }
+
+    fn ranking(&self) -> Option<Arc<Ranking>> {
+        let row = AccountRow {
+            owner: protocol::system::treasury(1),
+            asset: 1,
+            host: 1,
+            liquid: 1_500_000,
+            held: 500_000,
+            staked: 0,
+            bonded: 0,
+            minimum: 0,
+            credit_limit: 0,
+            flags: 0,
+        };
+        let accounts = vec![row];
+        let ranked = Ranked { asset: 1, scale: 6, name: "AVT".into(), accounts };
+        let assets = vec![ranked];
+        Some(Arc::new(Ranking { since: 1, sequence: 2, timestamp_ns: 3_000_000, assets }))
+    }
+
+    /// As an engine that does not answer.
+    fn due_holds(&self) -> Option<Arc<DueHolds>> {
+        None
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        let name = "frame-a.example".into();
+        vec![Certificate { name, is_authority: true, not_after_s: 7 }]
     }
 }

@@ -22,7 +22,7 @@ use super::operation::{Operation, Sort};
 use super::problem::{Own, Problem};
 use crate::shown::{Setting, Shown};
 
-const TAG: &str = "operation";
+pub(super) const TAG: &str = "operation";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Every setting of the process.
@@ -62,7 +62,8 @@ pub(crate) const fn may_look(role: Role) -> bool {
     matches!(role, Role::Admin | Role::Auditor)
 }
 
-fn shown(inbound: &Inbound) -> Result<Arc<dyn Shown>, Problem> {
+/// What is shown, to a caller that may look.
+pub(super) fn shown(inbound: &Inbound) -> Result<Arc<dyn Shown>, Problem> {
     let is_allowed = may_look(inbound.caller.peer().principal().role);
     let shown = inbound.caller.desk().info.shown.clone().filter(|_| is_allowed);
     let shown =

@@ -3,6 +3,7 @@
 
 import { Chart } from "./charts.js";
 import { Figures, Past } from "./figures.js";
+import { overlook } from "./overview.js";
 import { searching } from "./story.js";
 
 const ASK_EVERY_MS = 1000;
@@ -11,7 +12,7 @@ const STALE_MS = 10000;
 const RECENT = 10;
 const READINGS = 300;
 
-const part = (id) => document.getElementById(id);
+export const part = (id) => document.getElementById(id);
 const past = new Past(READINGS);
 let newsAt = performance.now();
 
@@ -57,7 +58,7 @@ function lasting(seconds) {
   return seconds < 1 ? `${(seconds * 1e3).toFixed(1)} ms` : `${seconds.toFixed(1)} s`;
 }
 
-function age(seconds) {
+export function age(seconds) {
   for (const [unit, length] of [["days", 86400], ["h", 3600], ["min", 60]]) {
     if (seconds >= 2 * length) return `${(seconds / length).toFixed(1)} ${unit}`;
   }
@@ -139,6 +140,10 @@ function showRest(figures) {
   const rows = (...heads) => figures.named(...heads).map((row) => described(figures, row));
   const settled = rows("bezant_settlement_lag", "bezant_settlement_interval", "bezant_settlement_batches",
     "bezant_settlement_rows", "bezant_settlement_failures", "bezant_settlement_alarm");
+  if (settled.length > 0) {
+    const commit = past.span(READINGS).below(0.99, "bezant_settlement_commit_seconds");
+    settled.push(["Commits of batches in the last five minutes, 99 % below", lasting(commit)]);
+  }
   table(part("settled"), settled.length > 0 ? settled : [["There is no database", "–"]]);
   table(part("kept"), rows("bezant_snapshot", "bezant_retention", "bezant_scrub", "bezant_journal_disk", "bezant_journal_first", "bezant_journal_size",
     "bezant_journal_segments", "bezant_journal_full"));
@@ -190,6 +195,7 @@ async function live() {
       if (!hasBegun) await begin();
       hasBegun = true;
       await look();
+      await overlook(performance.now());
     } catch {
       // What is wrong with it, its age will say.
     }

@@ -1,6 +1,11 @@
-// The search: everything that the frame tells of an owner, a command or a hold, in tables.
+// The search: everything that the frame tells of an owner, a command or a hold, in tables; of a
+// command also what it did.
 
 import { ask, make, table } from "./console.js";
+import { when } from "./overview.js";
+
+const PATIENCE_MS = 15000;
+const segment = encodeURIComponent;
 
 // What is not there, and what one may not see, is nothing.
 async function found(path) {
@@ -17,32 +22,118 @@ function flat(value, head = "") {
   return Object.entries(value).flatMap(([key, inner]) => flat(inner, head ? `${head}.${key}` : key));
 }
 
-function put(title, value) {
+function put(title, rows, heads = []) {
   const lines = make("table");
-  lines.append(make("caption", title), make("tbody"));
+  lines.append(make("caption", title));
+  if (heads.length > 0) {
+    const line = lines.createTHead().insertRow();
+    line.append(...heads.map((head) => make("th", head, { scope: "col" })));
+  }
+  lines.append(make("tbody"));
   const box = make("div", "", { class: "wide" });
   box.append(lines);
   document.getElementById("found").append(box);
-  table(lines, flat(value));
+  table(lines, rows);
+}
+
+// One server-sent event: its name, and its data as an object.
+function parsed(block) {
+  const field = (name) => block.split("\n").find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+  const data = field("data");
+  return { name: field("event"), data: data ? JSON.parse(data) : null };
+}
+
+// What happened at a sequence, from the feed that begins right before it.
+async function told(sequence) {
+  const enough = new AbortController();
+  const late = setTimeout(() => enough.abort(), PATIENCE_MS);
+  try {
+    const answer = await fetch(`/v1/events?after=${sequence - 1}`, { signal: enough.signal });
+    if (!answer.ok) throw new Error((await answer.json()).detail);
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    const events = [];
+    for (let text = ""; ;) {
+      const { done, value } = await reader.read();
+      if (done) throw new Error("the feed ended early");
+      const blocks = (text + value).split("\n\n");
+      text = blocks.pop();
+      for (const { name, data } of blocks.map(parsed)) {
+        if (name === "end") throw new Error(data.detail);
+        if (!data) continue;
+        if (data.sequence > sequence || (name === "progress" && data.sequence === sequence)) return events;
+        if (name !== "progress" && data.sequence === sequence) events.push(data);
+      }
+    }
+  } finally {
+    clearTimeout(late);
+    enough.abort();
+  }
+}
+
+// The same from what SQL and the journal know of one owner, where nobody is told of all.
+async function entered(sequence, owner) {
+  const path = `/v1/accounts/${segment(owner)}/entries?after=${sequence - 1}&before=${sequence + 1}`;
+  return (await ask(path)).entries;
+}
+
+const side = (account) => (account
+  ? [account.owner, account.bucket, account.after === undefined ? "" : `then ${account.after}`].filter(Boolean).join(", ")
+  : "–");
+
+// The record of a command and what it did.
+async function story(sequence, owner) {
+  let events;
+  try {
+    events = await told(sequence).catch((problem) => {
+      if (owner) return entered(sequence, owner);
+      throw problem;
+    });
+  } catch (problem) {
+    put("What it did cannot be told", [["Why", problem.message]]);
+    return;
+  }
+  const own = events.filter((event) => !event.timer);
+  if (own.length === 0) {
+    put("What it did", [["Nothing", "no balance, account or setting changed at this sequence"]]);
+    return;
+  }
+  const { id, epoch, time } = own[0];
+  put("Its record", [
+    ["Sequence", String(sequence)], ["Time", when(time)],
+    ...(epoch === undefined ? [] : [["Epoch", String(epoch)]]), ...(id ? [["Command", id]] : []),
+  ]);
+  const row = (event) => [
+    event.event, side(event.debit), side(event.credit), event.amount ?? "–", String(event.asset ?? "–"),
+    event.reference ?? event.parameter?.toString() ?? "–",
+  ];
+  put("What it did", own.map(row), ["Event", "Debit", "Credit", "Amount", "Asset", "Names"]);
 }
 
 async function search(id, owner) {
-  const segment = encodeURIComponent;
+  if (/^\d{1,15}$/.test(id)) {
+    await story(Number(id), owner);
+    return 1;
+  }
   const { assets } = await ask("/api/v1/projections/supply-audit");
   const wanted = [];
   for (const { asset, name } of assets) {
     wanted.push([`Account in ${name}`, `/v1/accounts/${segment(id)}/${asset}`]);
     if (owner) wanted.push([`Hold in ${name}`, `/v1/holds/${segment(owner)}/${asset}/${segment(id)}`]);
   }
-  const scope = owner ? `?owner=${segment(owner)}` : "";
-  wanted.push(["Command", `/v1/commands/${segment(id)}${scope}`]);
   let count = 0;
   for (const [title, path] of wanted) {
     const value = await found(path);
     if (value !== null) {
-      put(title, value);
+      put(title, flat(value));
       count += 1;
     }
+  }
+  const scope = owner ? `?owner=${segment(owner)}` : "";
+  const command = await found(`/v1/commands/${segment(id)}${scope}`);
+  if (command !== null) {
+    put("Command", flat(command));
+    await story(command.sequence, owner);
+    count += 1;
   }
   return count;
 }
