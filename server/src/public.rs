@@ -3,15 +3,18 @@
 //!
 //! It asks the frame nothing: what it tells is on the board, renewed once a second, and it runs on
 //! a thread of its own, so that visitors take no time from those who pay. It takes no commands and
-//! speaks no TLS. Invariant: connections, their time and their requests a second are bounded.
+//! speaks no TLS. Invariant: connections, their time and their requests a second are bounded, of
+//! all together and of each address.
 
 mod board;
+mod pace;
 mod page;
+mod shares;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -26,17 +29,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub(crate) use board::Board;
+use pace::Pace;
+use shares::{Share, Shares};
 
 use crate::exit::{Exit, Failure, OrExit as _};
 
 /// Visitors at once, each of whom keeps one connection; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 1_024;
+pub(crate) const CONNECTIONS_MAX: usize = 1_024;
+/// Of them from one address: a proxy in front has enough, and no three addresses take them all.
+const SHARE_MAX: usize = CONNECTIONS_MAX / 4;
 /// Requests a second of all visitors together: one of each, and the files of those who come.
 const REQUESTS_PER_S: u32 = 2_048;
-/// Requests that may be owed their time: who asks when more are is told to come back.
-const OWED_MAX: Duration = Duration::from_secs(1);
-/// Time that may be saved up while nobody asks.
-const SAVED_MAX: Duration = Duration::from_millis(250);
+/// Of them of one address.
+const SHARE_PER_S: u32 = REQUESTS_PER_S / 4;
 /// A request's head is whole, and a visitor has asked again, within this.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection is told to end at this age, however much it has left to read.
@@ -49,27 +54,6 @@ const HEAD_SIZE_MAX: usize = 8 << 10;
 const HEADERS_MAX: usize = 64;
 /// After a failure to accept, e.g. for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// When the next request of all visitors may be answered.
-struct Pace(Mutex<Instant>);
-
-impl Pace {
-    fn new(now: Instant) -> Self {
-        Self(Mutex::new(now))
-    }
-
-    /// When a request of `now` is answered; nothing: too many are before it.
-    fn turn(&self, now: Instant) -> Option<Instant> {
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let earliest = now.checked_sub(SAVED_MAX).unwrap_or(now);
-        let turn = (*next).max(earliest);
-        if turn > now + OWED_MAX {
-            return None;
-        }
-        *next = turn + Duration::from_secs(1) / REQUESTS_PER_S;
-        Some(turn)
-    }
-}
 
 /// What every connection needs.
 struct Door {
@@ -103,13 +87,19 @@ async fn accept(listener: std::net::TcpListener, board: Arc<Board>) {
             return;
         }
     };
-    let door = Arc::new(Door { board, pace: Pace::new(Instant::now()) });
+    let door = Arc::new(Door { board, pace: Pace::new(REQUESTS_PER_S, Instant::now()) });
+    let shares = Shares::new(SHARE_MAX, SHARE_PER_S);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;
         let place = place.expect("nobody closes the semaphore");
         match listener.accept().await {
-            Ok((socket, _)) => drop(tokio::spawn(serve(socket, Arc::clone(&door), place))),
+            // Who has its share is not told: that would take a place.
+            Ok((socket, remote)) => {
+                if let Some(share) = shares.enter(remote.ip(), Instant::now()) {
+                    tokio::spawn(serve(socket, Arc::clone(&door), share, place));
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "the public door cannot accept");
                 sleep(ACCEPT_PAUSE).await;
@@ -119,10 +109,11 @@ async fn accept(listener: std::net::TcpListener, board: Arc<Board>) {
 }
 
 /// Serves a connection until it ends; its place is free again then.
-async fn serve(socket: TcpStream, door: Arc<Door>, _place: OwnedSemaphorePermit) {
+async fn serve(socket: TcpStream, door: Arc<Door>, share: Share, _place: OwnedSemaphorePermit) {
     // Answers are written whole: nothing is gained by waiting for more.
     let _ = socket.set_nodelay(true);
-    let service = service_fn(move |request| answer(Arc::clone(&door), request));
+    let share = Arc::new(share);
+    let service = service_fn(move |request| answer(Arc::clone(&door), Arc::clone(&share), request));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -139,37 +130,17 @@ async fn serve(socket: TcpStream, door: Arc<Door>, _place: OwnedSemaphorePermit)
     }
 }
 
-async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let Some(turn) = door.pace.turn(Instant::now()) else {
+async fn answer(
+    door: Arc<Door>,
+    share: Arc<Share>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let now = Instant::now();
+    // One's own first, so that who asks too much takes no turn from others.
+    let turns = share.pace().turn(now).and_then(|own| Some(own.max(door.pace.turn(now)?)));
+    let Some(turn) = turns else {
         return Ok(page::busy());
     };
     sleep_until(turn).await;
     Ok(page::answer(&door.board, request.method(), request.uri().path(), request.headers()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_are_spread_over_time_and_too_many_are_told_so() {
-        let now = Instant::now();
-        let pace = Pace::new(now);
-        let turns: Vec<_> = std::iter::from_fn(|| pace.turn(now)).take(10_000).collect();
-        assert_eq!(turns.len(), REQUESTS_PER_S as usize + 1, "a second's worth may be owed");
-        assert_eq!(turns[0], now);
-        assert!(turns.is_sorted());
-        let later = now + OWED_MAX;
-        assert!(pace.turn(later).is_some(), "time has paid for what was owed");
-    }
-
-    #[test]
-    fn quiet_time_is_saved_up_but_not_for_ever() {
-        let begun = Instant::now();
-        let pace = Pace::new(begun);
-        let now = begun + Duration::from_secs(3_600);
-        let at_once = std::iter::from_fn(|| pace.turn(now)).take_while(|turn| *turn <= now);
-        let saved = REQUESTS_PER_S as usize / 4;
-        assert!((saved..=saved + 1).contains(&at_once.count()));
-    }
 }

@@ -50,6 +50,7 @@ mod monitoring;
 mod power;
 mod promql;
 mod public_page;
+mod public_places;
 mod quic;
 mod refusals;
 mod rotation;

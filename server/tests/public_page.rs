@@ -156,6 +156,30 @@ fn shows(browser: &mut Browser, books: &Value) {
 }
 
 #[test]
+fn before_anything_was_executed_the_page_says_so() {
+    let mut frame = Frame::with(&[], &["listen.public=127.0.0.1:0"]);
+    frame.start();
+    until("the engine was asked", || page(frame.public(), "/supply.json", "*/*").0 == 200);
+    let mut browser = Browser::start();
+    browser.open(&format!("http://{}/", frame.public()));
+    browser.until("it says OK", "document.querySelector('#verdict').dataset.status === 'ok'");
+    let checked = browser.text("#checked");
+    assert!(checked.ends_with("; nothing executed yet."), "{checked}");
+    let caption = "document.querySelector('#heads caption').textContent";
+    browser.until("no head", &format!("{caption}.startsWith('None: nothing executed yet.')"));
+    assert_eq!(browser.value("document.querySelectorAll('#heads tbody tr').length"), 0);
+    frame.stop();
+}
+
+/// Whether no amount is broken in its last group, which holds what is behind the point.
+const UNBROKEN: &str = "[...document.querySelectorAll('.amount')].every((cell) => {
+  const [text, end] = [cell.firstChild, document.createRange()];
+  end.setStart(text, text.data.lastIndexOf('\\u2009') + 1);
+  end.setEnd(text, text.length);
+  return end.getClientRects().length === 1;
+}) && document.documentElement.scrollWidth <= window.innerWidth";
+
+#[test]
 fn the_page_lives_in_a_browser_and_shows_a_breach() {
     let mut frame = frame();
     shell(&frame, "mint", "royal", &["issue", ALICE, "1234567"]);
@@ -186,6 +210,12 @@ fn the_page_lives_in_a_browser_and_shows_a_breach() {
         assert!(contrast[0].as_f64().unwrap() >= CONTRAST_MIN, "{name}: {contrast}");
         browser.picture(name);
     }
+    browser.view(PHONE);
+    shell(&frame, "mint", "royal", &["issue", ALICE, "9876543210987654"]);
+    let issued = "document.querySelector('[data-term=issued]').textContent.replace(/\\s/g, '') \
+                  === '9876543222222221.000000'";
+    browser.until("very much is seen", issued);
+    assert_eq!(browser.value(UNBROKEN), true, "a narrow page");
     // A unit too many in one term: the page finds it by itself, whatever it is told.
     browser.view(DESK);
     forger.is_forging.store(true, Ordering::Relaxed);

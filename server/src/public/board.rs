@@ -184,8 +184,11 @@ impl Board {
     pub(crate) fn take(&self, figures: &engine::Figures, now_ms: u64) {
         let head = Head::new(figures);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_due(&head, now_ms) {
+        let is_due = told.is_due(&head, now_ms);
+        if is_due {
             told.keep(head.clone(), now_ms);
+        }
+        if is_due || told.past.is_none() {
             told.past = Some(Text::json(&Heads {
                 since: self.since_ms,
                 every_s: HEAD_EVERY_MS / 1_000,
@@ -217,8 +220,12 @@ impl Board {
 }
 
 impl Told {
-    /// A head is kept after a while, and at once when the books begin or cease to agree.
+    /// A head is kept after a while, and at once when the books begin or cease to agree; none
+    /// before anything was executed.
     fn is_due(&self, head: &Head, now_ms: u64) -> bool {
+        if head.sequence == 0 {
+            return false;
+        }
         let Some(last) = self.heads.front() else {
             return true;
         };
@@ -318,6 +325,17 @@ pub(super) mod tests {
         let row = &json(board.supply())["assets"][0];
         assert_eq!((&row["circulating"], &row["delta"]), (&Value::Null, &Value::Null));
         assert_eq!(row["status"], "BREACH");
+    }
+
+    #[test]
+    fn before_anything_was_executed_there_is_no_head() {
+        let board = board();
+        board.take(&figures(0, 0), 2_000);
+        let (told, past) = (json(board.supply()), json(board.heads()));
+        assert_eq!((&told["sequence"], &told["kept"]), (&0.into(), &Value::Null));
+        assert_eq!((&past["heads"], &past["since"]), (&Value::Array(Vec::new()), &1_000.into()));
+        board.take(&figures(1, 0), 2_001);
+        assert_eq!(json(board.heads())["heads"][0]["sequence"], 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const CSS: &str = "text/css; charset=utf-8";
 const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain; charset=utf-8";
 /// A proxy may answer for the door this long: what is told changes once a second.
@@ -26,10 +27,11 @@ const FOR_A_SECOND: &str = "public, max-age=1";
 const ASK_AGAIN: &str = "no-cache";
 
 /// Files of the page: address, kind, contents.
-static FILES: LazyLock<[(&str, &str, Text); 4]> = LazyLock::new(|| {
+static FILES: LazyLock<[(&str, &str, Text); 5]> = LazyLock::new(|| {
     [
         ("/", "text/html; charset=utf-8", Text::new(include_str!("page/index.html"))),
-        ("/supply.css", "text/css; charset=utf-8", Text::new(include_str!("page/supply.css"))),
+        ("/base.css", CSS, Text::new(gateway::BASE_STYLE)),
+        ("/supply.css", CSS, Text::new(include_str!("page/supply.css"))),
         ("/supply.js", "text/javascript; charset=utf-8", Text::new(include_str!("page/supply.js"))),
         ("/icon.svg", "image/svg+xml", Text::new(include_str!("page/icon.svg"))),
     ]
@@ -127,8 +129,9 @@ mod tests {
 
     #[test]
     fn every_answer_says_what_a_browser_may_do_with_it() {
-        let paths = ["/", "/supply.css", "/supply.js", "/icon.svg", "/supply.json", "/heads.json"];
-        for (path, status) in paths.map(|path| (path, 200)).into_iter().chain([("/metrics", 404)]) {
+        let files = ["/", "/base.css", "/supply.css", "/supply.js", "/icon.svg"];
+        let paths = files.into_iter().chain(["/supply.json", "/heads.json"]);
+        for (path, status) in paths.map(|path| (path, 200)).chain([("/metrics", 404)]) {
             let response = ask(&Method::GET, path, None);
             assert_eq!(response.status(), status, "{path}");
             let said = |name: HeaderName| response.headers()[name].to_str().unwrap().to_owned();

@@ -24,7 +24,7 @@ const TERMS = [
 const part = (id) => document.getElementById(id);
 const cards = new Map();
 let told = null;
-let keptShown = null;
+let keptShown;
 let newsAt = performance.now();
 
 function put(element, text) {
@@ -61,7 +61,8 @@ function agrees(row) {
 function grouped(text) {
   if (text === null) return "beyond what can be reckoned with";
   const [whole, fraction] = text.split(".");
-  const spaced = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  // A long one may break between its groups, not in them nor in what is behind the point.
+  const spaced = whole.replace(/\B(?=(\d{3})+$)/g, "\u2009");
   return fraction === undefined ? spaced : `${spaced}.${fraction}`;
 }
 
@@ -95,7 +96,8 @@ function show() {
   put(part("frame"), told.frame);
   put(part("version"), told.version);
   const halted = told.mint_halted ? " Minting is halted." : "";
-  put(part("checked"), `Checked ${time(told.checked)} UTC at sequence ${told.sequence}.${halted}`);
+  const place = told.sequence === 0 ? "; nothing executed yet" : ` at sequence ${told.sequence}`;
+  put(part("checked"), `Checked ${time(told.checked)} UTC${place}.${halted}`);
   for (const row of told.assets) {
     if (!cards.has(row.asset)) cards.set(row.asset, card(row));
     const { state, cells } = cards.get(row.asset);
@@ -140,8 +142,9 @@ async function showHeads() {
     return line;
   });
   document.querySelector("#heads tbody").replaceChildren(...lines);
+  const none = lines.length === 0 ? "None: nothing executed yet. " : "";
   put(document.querySelector("#heads caption"),
-    `The newest first; one each ${past.every_s} s at most, the last ${past.heads_max}, ` +
+    `${none}The newest first; one each ${past.every_s} s at most, the last ${past.heads_max}, ` +
     `in memory since ${time(past.since)} UTC`);
 }
 
