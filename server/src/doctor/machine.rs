@@ -9,6 +9,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{Finding, size};
 use crate::config::Config;
+use crate::public;
 
 /// Descriptors beside those of clients: journal, snapshots, SQL, logs, doors.
 const FILES_OWN: u64 = 128;
@@ -50,8 +51,9 @@ pub(super) fn examine(config: &Config, machine: &Machine) -> Vec<Finding> {
         let found = machine.number(&format!("proc/sys/{}", name.replace('.', "/")));
         (name, found)
     });
+    let visitors = config.public.map_or(0, |_| public::CONNECTIONS_MAX);
     let mut findings = vec![
-        files(limit(Resource::Nofile), config.connections_max as u64),
+        files(limit(Resource::Nofile), config.connections_max as u64, visitors as u64),
         file_size(limit(Resource::Fsize), config.segment_bytes),
         locked(limit(Resource::Memlock)),
         sockets(&buffers, wanted),
@@ -61,16 +63,20 @@ pub(super) fn examine(config: &Config, machine: &Machine) -> Vec<Finding> {
     findings
 }
 
-fn files(limit: Option<u64>, connections: u64) -> Finding {
+fn files(limit: Option<u64>, connections: u64, visitors: u64) -> Finding {
     let check = "open files";
-    let needed = connections + FILES_OWN;
+    let needed = connections + visitors + FILES_OWN;
     let found = limit.map_or_else(|| "unlimited".to_owned(), |limit| format!("at most {limit}"));
     if limit.is_none_or(|limit| limit >= needed) {
         return Finding::ok(check, found);
     }
+    let public = match visitors {
+        0 => String::new(),
+        visitors => format!(" and {visitors} visitors (listen.public)"),
+    };
     let cure = format!(
-        "{connections} connections (gateway.connections) need {needed}: LimitNOFILE={needed} in \
-         the unit, ulimit -n in a shell"
+        "{connections} connections (gateway.connections){public} need {needed}: \
+         LimitNOFILE={needed} in the unit, ulimit -n in a shell"
     );
     Finding::fail(check, found, cure)
 }
@@ -152,9 +158,12 @@ mod tests {
 
     #[test]
     fn what_is_granted_is_held_against_what_is_needed() {
-        assert_eq!(files(None, 512).verdict, Verdict::Ok);
-        assert_eq!(files(Some(640), 512).verdict, Verdict::Ok);
-        let few = files(Some(639), 512);
+        assert_eq!(files(None, 512, 1_024).verdict, Verdict::Ok);
+        assert_eq!(files(Some(640), 512, 0).verdict, Verdict::Ok);
+        let public = files(Some(1_663), 512, 1_024);
+        assert_eq!(public.verdict, Verdict::Fail);
+        assert!(public.cure.contains("1024 visitors (listen.public) need 1664"), "{public:?}");
+        let few = files(Some(639), 512, 0);
         assert_eq!(few.verdict, Verdict::Fail);
         assert!(few.cure.contains("LimitNOFILE=640"), "{few:?}");
         assert_eq!(file_size(None, 1 << 27).verdict, Verdict::Ok);
