@@ -39,7 +39,7 @@ pub(crate) fn chaos(what: &str, rounds: Option<&str>) -> Result<(), String> {
     let rounds = rounds.map(|text| text.parse::<u64>().map_err(|e| format!("{text}: {e}")));
     let rounds = rounds.transpose()?;
     let chosen = chosen(what)?;
-    tools::ensure()?;
+    tools::ensure_some(&["strace"])?;
     postgres_install::ensure()?;
     let report = metadata::read(false)?.target.join("chaos.md");
     remove(&report)?;

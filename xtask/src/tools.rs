@@ -19,7 +19,13 @@ const TOOLS: [(&str, &str, &str); 4] = [
 
 /// Makes sure that the tools can be run.
 pub(crate) fn ensure() -> Result<(), String> {
-    TOOLS.into_iter().try_for_each(|(program, probe, package)| tool(program, probe, package))
+    ensure_some(&TOOLS.map(|(program, ..)| program))
+}
+
+/// Makes sure of those that `programs` names.
+pub(crate) fn ensure_some(programs: &[&str]) -> Result<(), String> {
+    let mut wanted = TOOLS.into_iter().filter(|(program, ..)| programs.contains(program));
+    wanted.try_for_each(|(program, probe, package)| tool(program, probe, package))
 }
 
 fn tool(program: &str, probe: &str, package: &str) -> Result<(), String> {
