@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use protocol::frame::Hello;
 use protocol::limits::REQUEST_SLOTS_MAX;
 use ring::{Envelope, Pool, Publisher};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::config::FrameInfo;
@@ -34,6 +34,7 @@ pub(crate) struct Desk {
     /// Gone after the shutdown, so that the ring can end.
     publisher: Mutex<Option<Publisher>>,
     released: Arc<Notify>,
+    is_closing: watch::Sender<bool>,
 }
 
 impl Desk {
@@ -55,6 +56,7 @@ impl Desk {
             info,
             publisher: Mutex::new(Some(publisher)),
             released,
+            is_closing: watch::Sender::new(false),
         })
     }
 
@@ -62,6 +64,17 @@ impl Desk {
     pub(crate) fn publisher(&self) -> Option<Publisher> {
         let publisher = self.publisher.lock();
         publisher.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks whoever tells without an end to end.
+    pub(crate) fn begin_close(&self) {
+        self.is_closing.send_replace(true);
+    }
+
+    /// Waits until it does.
+    pub(crate) async fn closing(&self) {
+        // It is sent from here, and so not gone.
+        let _ = self.is_closing.subscribe().wait_for(|is_closing| *is_closing).await;
     }
 
     /// Lets the ring end once every connection is gone.

@@ -155,6 +155,7 @@ impl Gateway {
     pub async fn shutdown(mut self, deadline: Duration) -> bool {
         let until = tokio::time::Instant::now() + deadline;
         self.closing.send_replace(true);
+        self.desk.begin_close();
         if let Some(feeds) = &self.desk.info.feeds {
             feeds.close();
         }

@@ -160,8 +160,8 @@ pub const HISTORY_TIMEOUT: Duration = Duration::from_secs(2);
 pub const HISTORY_QUESTIONS_MAX: usize = 128;
 /// Walks through entries that one identity may have under way at once; more wait.
 pub const HISTORY_WALKS_MAX: usize = 4;
-/// Walks of all identities together that are told from the journal.
-pub const JOURNAL_WALKS_MAX: usize = 64;
+/// Walks of all identities together that are told from the journal; agents have half of them.
+pub const JOURNAL_WALKS_MAX: usize = 256;
 /// A walk waits this long for one answer of the settled history.
 pub const HISTORY_READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// A walk waits this long for what is not settled yet to be settled, before it asks the journal:
@@ -185,7 +185,7 @@ pub const BATCH_FEEDS_OF_ONE_MAX: usize = 4;
 pub const BATCHES_AT_ONCE: u32 = 64;
 /// How often it looks whether something was settled: as often as that happens.
 pub const BATCHES_PAUSE: Duration = Duration::from_millis(100);
-/// The same, at most, while SQL does not answer: each time twice as long.
+/// How long it leaves SQL alone at most, while SQL does not answer: each time twice as long.
 pub const BATCHES_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A walk that has not come anywhere, or not to where it has to go, is given up after this.
 pub const HISTORY_WALK_TIMEOUT: Duration = Duration::from_secs(40);
@@ -236,7 +236,7 @@ pub const FEEDS_MAX: usize = 1_024;
 pub const FEEDS_OF_ONE_MAX: usize = 16;
 /// Feeds of one agent, which follows nobody but itself: one, and one that takes its place.
 pub const FEEDS_OF_AGENT_MAX: usize = 2;
-/// One in so many feeds, and walks, is kept for those who follow everybody: admins and auditors.
+/// One in so many feeds, and journal walks, is kept for those who follow everybody: admins and auditors.
 pub const FEEDS_KEPT_PART: usize = 8;
 /// Bytes of the latest history that are kept for all of them, unless it is set otherwise.
 pub const FEED_TAIL_SIZE: usize = 64 << 20;

@@ -148,10 +148,14 @@ impl Feeds {
         }
         match purpose {
             Purpose::Feed => state.enter(principal.id, max, of(followers_max))?,
-            Purpose::Walk if state.walking >= of(JOURNAL_WALKS_MAX) => {
-                return Err(FeedError::Unavailable);
+            Purpose::Walk => {
+                let walks_max =
+                    if is_agent { JOURNAL_WALKS_MAX / 2 } else { of(JOURNAL_WALKS_MAX) };
+                if state.walking >= walks_max {
+                    return Err(FeedError::Unavailable);
+                }
+                state.walking += 1;
             }
-            Purpose::Walk => state.walking += 1,
         }
         drop(state);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);

@@ -41,6 +41,8 @@ pub(crate) enum Right {
 /// What `principal` may of what it asks for; nothing named: everything.
 pub(crate) fn right(principal: Principal, account: Option<OwnerId>) -> Right {
     match (principal.role, account) {
+        // Nobody: the other side of what enters and ends.
+        (_, Some(0)) => Right::Nothing,
         (Role::Agent, None) => of_one(principal.id),
         (Role::Agent, Some(owner)) if owner == principal.id => of_one(owner),
         (Role::Registry, None) => Right::Unnamed,
@@ -83,6 +85,7 @@ mod tests {
             let granted = matches!(of(role, Some(other)), Right::Granted(..));
             assert_eq!(granted, everything, "{role:?}");
         }
+        assert!(Role::ALL.iter().all(|&role| of(role, Some(0)) == Right::Nothing));
         assert_eq!(of(Role::Agent, None), of_one(own));
         assert_eq!(of(Role::Agent, Some(own)), of_one(own));
         assert_eq!(of(Role::Agent, Some(other)), Right::Nothing);

@@ -4,7 +4,7 @@
 //! It judges by `feeds`, which says who may follow what.
 
 use identity::Role;
-use protocol::OwnerId;
+use protocol::{OwnerId, Status};
 
 use super::answer::Seen;
 use super::following::{not_found, query_invalid};
@@ -54,5 +54,5 @@ async fn ask(inbound: &Inbound, owner: OwnerId) -> Result<(Present, u16), Proble
     let answered = inbound.caller.read(&[question(owner)]).await?;
     let (head, answer) = (&answered.decoded.head, answered.decoded.answers.first());
     let present = Present { seen: Seen::of(head), executed: head.first_sequence };
-    Ok((present, answer.copied().unwrap_or_default().status))
+    Ok((present, answer.map_or(Status::NotFound.number(), |answer| answer.status)))
 }

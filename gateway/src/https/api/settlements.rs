@@ -122,8 +122,8 @@ async fn follow(inbound: Listener) -> Result<Response, Problem> {
     let places = (seats, Open::new(metrics));
     inbound.caller.stays();
     let (sender, receiver) = mpsc::channel(FEED_TEXTS);
-    let pause = BATCHES_PAUSE;
-    let teller = Teller { inbound, history, after, pause, sender, _places: places };
+    let (ask_at, pause) = (Instant::now(), BATCHES_PAUSE);
+    let teller = Teller { inbound, history, after, ask_at, pause, sender, _places: places };
     tokio::spawn(teller.run());
     let mut response = Response::new(Body::new(Stream(receiver)));
     response.headers_mut().insert(header::CONTENT_TYPE, EVENT_STREAM);
@@ -160,7 +160,8 @@ struct Teller {
     inbound: Inbound,
     history: Arc<dyn BatchHistory>,
     after: u64,
-    /// Until it looks again.
+    /// From when SQL is asked, and how long it was last left alone.
+    ask_at: Instant,
     pause: Duration,
     sender: mpsc::Sender<Bytes>,
     _places: (Seats, Open),
@@ -168,51 +169,56 @@ struct Teller {
 
 impl Teller {
     async fn run(mut self) {
+        let (caller, sender) = (self.inbound.caller.clone(), self.sender.clone());
         let mut text = String::from("retry: 1000\n\n");
-        let mut last_said = Instant::now();
-        loop {
-            if !text.is_empty() {
-                if !self.send(std::mem::take(&mut text)).await {
-                    return;
-                }
-                last_said = Instant::now();
-            }
-            if self.inbound.caller.desk().publisher().is_none() {
-                put_end(&Problem::own(Own::ShuttingDown), &mut text);
-                self.send(text).await;
-                return;
-            }
-            match self.next().await {
-                Ok(batches) => batches.iter().for_each(|batch| put(batch, &mut text)),
+        while self.send(text).await {
+            let told = tokio::select! {
+                biased;
+                () = caller.desk().closing() => Err(Problem::own(Own::ShuttingDown)),
+                () = sender.closed() => return,
+                told = self.next() => told,
+            };
+            match told {
+                Ok(told) => text = told,
                 Err(problem) => {
-                    put_end(&problem, &mut text);
-                    self.send(text).await;
+                    let mut last = String::new();
+                    put_end(&problem, &mut last);
+                    self.send(last).await;
                     return;
-                }
-            }
-            if text.is_empty() {
-                if last_said.elapsed() >= FEED_QUIET {
-                    text.push_str(": still here\n\n");
-                }
-                tokio::select! {
-                    () = sleep(self.pause) => {}
-                    () = self.sender.closed() => return,
                 }
             }
         }
     }
 
-    /// The batches that come next; none: nothing is settled, or SQL does not answer, for now.
-    async fn next(&mut self) -> Result<Vec<SettledBatch>, Problem> {
-        if self.history.has_ended() {
-            return Err(ended());
+    /// What is told next; waits for it. It may be dropped half way and asked again.
+    async fn next(&mut self) -> Result<String, Problem> {
+        let quiet_until = Instant::now() + FEED_QUIET;
+        loop {
+            if self.history.has_ended() {
+                return Err(ended());
+            }
+            let is_due = Instant::now() >= self.ask_at;
+            if is_due && self.history.settled() > self.after {
+                let batches = self.ask().await?;
+                if !batches.is_empty() {
+                    let mut text = String::new();
+                    batches.iter().for_each(|batch| put(batch, &mut text));
+                    return Ok(text);
+                }
+            }
+            if Instant::now() >= quiet_until {
+                return Ok(": still here\n\n".into());
+            }
+            sleep(BATCHES_PAUSE).await;
         }
-        if self.history.settled() <= self.after {
-            return Ok(Vec::new());
-        }
+    }
+
+    /// The batches that come next; none: SQL does not answer for now.
+    async fn ask(&mut self) -> Result<Vec<SettledBatch>, Problem> {
         let asked = self.history.batches(self.after, BATCHES_AT_ONCE);
         let Ok(Ok(batches)) = timeout(HISTORY_READ_TIMEOUT, asked).await else {
             self.pause = BATCHES_PAUSE_MAX.min(self.pause * 2);
+            self.ask_at = Instant::now() + self.pause;
             return Ok(Vec::new());
         };
         self.pause = BATCHES_PAUSE;

@@ -96,8 +96,11 @@ async fn a_past_time_was_past_before_the_engine_was_asked() {
     let early = ask(&http, &path).await;
     assert_eq!(early["detail"], "`at_time` is not past", "{early}");
     // Each read takes a second here.
+    let before = following.frame.switches.reads.load(Ordering::SeqCst);
     let now = ask(&http, &path).await;
     assert_eq!(now["at_time"], half, "{now}");
+    // The record of the first may hold what is later and as old.
+    assert_eq!(following.frame.switches.reads.load(Ordering::SeqCst), before + 2);
     drop(http);
     following.stop().await;
 }
@@ -221,6 +224,19 @@ async fn a_feed_of_batches_ends_with_settlement() {
     );
     drop((feed, http));
     frame.stop().await;
+}
+
+/// The frame waited for such a feed as long as it may wait, and then cut it off without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_of_batches_ends_with_the_frame() {
+    let (frame, _settlement) = settling().await;
+    let http = open(&frame, Role::Auditor, "reader").await;
+    let mut feed = http.begin(get("/v1/settlements")).await.unwrap().into_body();
+    until_said(&mut feed, "retry: 1000").await;
+    let read = tokio::spawn(async move { until_said(&mut feed, "event: end").await });
+    frame.stop().await;
+    assert!(read.await.unwrap().contains("shutting_down"));
+    drop(http);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
