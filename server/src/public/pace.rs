@@ -23,6 +23,11 @@ impl Pace {
         Self { requests_per_s, next: Mutex::new(now) }
     }
 
+    /// Whether nothing is owed.
+    pub(super) fn is_paid(&self, now: Instant) -> bool {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) <= now
+    }
+
     /// When a request of `now` is answered; nothing: too many are before it.
     pub(super) fn turn(&self, now: Instant) -> Option<Instant> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);

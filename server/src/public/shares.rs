@@ -1,7 +1,7 @@
 //! What one address may have of the door: connections, and requests a second.
 //!
-//! An address is an IPv4 address or an IPv6 /64, which is what one customer gets. Invariant: an
-//! address is remembered only while it has connections, so that there are never more than those.
+//! An address is an IPv4 address or an IPv6 /64, which is what one customer gets. Invariant: who
+//! comes again owes what it owed when it left; of no more than [`VISITORS_MAX`] anything is known.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::pace::Pace;
+
+/// Addresses that are remembered: those that are connected, and some that left and owe time.
+const VISITORS_MAX: usize = 8_192;
 
 /// See the module.
 pub(super) struct Shares {
@@ -21,6 +24,13 @@ pub(super) struct Shares {
 struct Visitor {
     connections: usize,
     pace: Arc<Pace>,
+}
+
+impl Visitor {
+    /// Whether it need not be remembered.
+    fn is_settled(&self, now: Instant) -> bool {
+        self.connections == 0 && self.pace.is_paid(now)
+    }
 }
 
 /// A connection of an address; dropped, its place is free again.
@@ -36,10 +46,16 @@ impl Shares {
         Arc::new(Self { connections_max, requests_per_s, visitors: Mutex::default() })
     }
 
-    /// One more connection from `remote`; nothing: it has its share.
+    /// One more connection from `remote`; nothing: it has its share, or too many have left owing.
     pub(super) fn enter(self: &Arc<Self>, remote: IpAddr, now: Instant) -> Option<Share> {
         let address = network(remote);
         let mut visitors = self.visitors();
+        if visitors.len() >= VISITORS_MAX && !visitors.contains_key(&address) {
+            visitors.retain(|_, visitor| !visitor.is_settled(now));
+            if visitors.len() >= VISITORS_MAX {
+                return None;
+            }
+        }
         let visitor = visitors.entry(address).or_insert_with(|| Visitor {
             connections: 0,
             pace: Arc::new(Pace::new(self.requests_per_s, now)),
@@ -72,7 +88,7 @@ impl Drop for Share {
             return;
         };
         visitor.connections -= 1;
-        if visitor.connections == 0 {
+        if visitor.is_settled(Instant::now()) {
             visitors.remove(&self.address);
         }
     }
@@ -90,6 +106,8 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -106,6 +124,26 @@ mod tests {
         assert!(enter("192.0.2.1").is_some());
         drop((second, one_net));
         assert!(all.visitors().is_empty(), "who is gone is forgotten");
+    }
+
+    /// Each connection had a pace of its own when the one before had ended.
+    #[test]
+    fn who_comes_again_owes_what_it_owed() {
+        let (all, now) = (Shares::new(2, 8), Instant::now());
+        let come = |now| all.enter("192.0.2.1".parse().unwrap(), now).unwrap().pace().turn(now);
+        let turns = (0..100).filter_map(|_| come(now)).count();
+        assert_eq!(turns, 8 + 1, "a second's worth may be owed");
+        let later = now + Duration::from_secs(3);
+        assert_eq!(all.visitors().len(), 1);
+        for number in 1..VISITORS_MAX as u32 {
+            let address = std::net::Ipv4Addr::from(number).into();
+            let share = all.enter(address, later).unwrap();
+            assert!((0..9).all(|_| share.pace().turn(later).is_some()));
+        }
+        assert_eq!(all.visitors().len(), VISITORS_MAX);
+        // The first one has paid by now, and makes room for one more.
+        assert!(all.enter("2001:db8::1".parse().unwrap(), later).is_some());
+        assert!(!all.visitors().contains_key(&"192.0.2.1".parse::<IpAddr>().unwrap()));
     }
 
     #[test]
