@@ -112,7 +112,6 @@ impl Engine {
         };
         DueHolds {
             sequence: self.executed,
-            timestamp_ns: self.timestamp_ns(),
             open: self.holds.len() as u64,
             holds: self.holds.soonest(holds_max).map(row).collect(),
         }

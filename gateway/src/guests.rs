@@ -20,6 +20,8 @@ pub(crate) struct Guest {
     pub(crate) connections: u32,
     /// When it connected last, journal time.
     pub(crate) connected_ns: u64,
+    /// Which of all leavings was its last.
+    left: u64,
 }
 
 /// See the module.
@@ -29,6 +31,9 @@ pub(crate) struct Guests(Mutex<Book>);
 #[derive(Debug, Default)]
 struct Book {
     rows: BTreeMap<Arc<str>, Guest>,
+    /// Connections that ended.
+    leavings: u64,
+    /// Times that somebody was forgotten, or not noted for want of room.
     forgotten: u64,
 }
 
@@ -40,6 +45,7 @@ impl Guests {
             not_after_s: peer.not_after().as_secs(),
             connections: 0,
             connected_ns: now_ns,
+            left: 0,
         };
         self.note(peer.spiffe_id().to_string().into(), guest)
     }
@@ -62,7 +68,7 @@ impl Guests {
         Presence { guests: Arc::clone(self), name: is_noted.then_some(name) }
     }
 
-    /// Everybody who is remembered, by name, and how many were forgotten.
+    /// Everybody who is remembered, by name, and how often somebody was forgotten.
     pub(crate) fn list(&self) -> (Vec<(Arc<str>, Guest)>, u64) {
         let book = self.book();
         let rows = book.rows.iter().map(|(name, guest)| (Arc::clone(name), *guest));
@@ -75,10 +81,10 @@ impl Guests {
 }
 
 impl Book {
-    /// Forgets who has been gone for longest, by when it came.
+    /// Forgets who has been gone for longest.
     fn forget_one(&mut self) {
         let gone = self.rows.iter().filter(|(_, guest)| guest.connections == 0);
-        let oldest = gone.min_by_key(|(_, guest)| guest.connected_ns);
+        let oldest = gone.min_by_key(|(_, guest)| guest.left);
         if let Some(name) = oldest.map(|(name, _)| Arc::clone(name)) {
             self.rows.remove(&name);
             self.forgotten += 1;
@@ -97,8 +103,11 @@ pub(crate) struct Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let mut book = self.guests.book();
+        book.leavings += 1;
+        let left = book.leavings;
         if let Some(guest) = self.name.as_ref().and_then(|name| book.rows.get_mut(name)) {
             guest.connections = guest.connections.saturating_sub(1);
+            guest.left = left;
         }
     }
 }
@@ -108,7 +117,8 @@ mod tests {
     use super::*;
 
     fn guest(now_ns: u64) -> Guest {
-        Guest { role: Role::Agent, not_after_s: now_ns + 9, connections: 0, connected_ns: now_ns }
+        let (role, not_after_s) = (Role::Agent, now_ns + 9);
+        Guest { role, not_after_s, connections: 0, connected_ns: now_ns, left: 0 }
     }
 
     #[test]
@@ -133,11 +143,13 @@ mod tests {
         drop(guests.note(name(GUESTS_MAX), at(GUESTS_MAX)));
         let (rows, forgotten) = guests.list();
         assert_eq!((rows.len(), forgotten), (GUESTS_MAX, 1), "everybody is connected");
-        drop(present.drain(3..5));
+        // The one that came first has left last.
+        drop(present.remove(4));
+        drop(present.remove(3));
         drop(guests.note(name(GUESTS_MAX), at(GUESTS_MAX)));
         let (rows, forgotten) = guests.list();
         assert_eq!((rows.len(), forgotten), (GUESTS_MAX, 2));
         let is_there = |number| rows.iter().any(|(known, _)| *known == name(number));
-        assert_eq!([3, 4, GUESTS_MAX].map(is_there), [false, true, true]);
+        assert_eq!([3, 4, GUESTS_MAX].map(is_there), [true, false, true]);
     }
 }

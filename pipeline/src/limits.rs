@@ -17,7 +17,7 @@ pub const CUT_ROWS_PER_STEP: usize = 4_096;
 
 /// Accounts of a survey that are looked at between two records, so that it never holds up the
 /// commands either; whoever asks pauses before the next step.
-pub const SURVEY_ROWS_PER_STEP: usize = 4_096;
+pub const SURVEY_ROWS_PER_STEP: usize = 1_024;
 
 /// A recount stops the commands while it walks every account, so that before another as many times
 /// its length passes: all of them together take at most 3 % of the time.

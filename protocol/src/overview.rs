@@ -43,8 +43,6 @@ pub struct Ranked {
 pub struct DueHolds {
     /// Last sequence executed.
     pub sequence: u64,
-    /// Journal time.
-    pub timestamp_ns: u64,
     /// How many are open in all.
     pub open: u64,
     /// The one that ends first before the others.

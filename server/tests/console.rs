@@ -121,6 +121,7 @@ fn stories(frame: &Frame, browser: &mut Browser) {
     assert!(whole.ends_with(&told) && told.contains(&paid), "{told}: {whole}");
     search(browser, "999999999", "");
     shows(browser, "#found", "What it did cannot be told");
+    shows(browser, "#found-text", "Nothing is found");
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::sink::Class;
 use crate::verdict::{Alarm, Stop};
 
 const NO_TIME: u64 = u64::MAX;
+/// Commits are told apart from 4 ms to 65 s: SQL that is in trouble takes many seconds.
+const COMMITS_FROM_NS: u64 = 4_000_000;
 
 /// Counters and the last trouble.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Default for Status {
             interval_ms: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             rows: AtomicU64::new(0),
-            commits: Durations::default(),
+            commits: Durations::with_first(COMMITS_FROM_NS),
             failures: AtomicU64::new(0),
             behind: AtomicU64::new(0),
             alarm: AtomicU8::new(0),

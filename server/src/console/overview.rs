@@ -23,8 +23,8 @@ const HOLDS_SHOWN: usize = 50;
 const RANKING_AGE_MS: u64 = 10_000;
 /// After this the holds are.
 const DUE_AGE_MS: u64 = 1_000;
-/// Between two steps of a walk, each of which takes the engine some ten microseconds.
-const PAUSE: Duration = Duration::from_millis(2);
+/// Between two steps of a walk.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Longest wait for the engine's answer.
 const ENGINE_PATIENCE: Duration = Duration::from_millis(1_000);
 
@@ -36,8 +36,24 @@ pub(super) struct Overview {
     due: Mutex<Aged<DueHolds>>,
 }
 
-/// When something was learned, by the monotonic clock, and what.
-type Aged<T> = Option<(u64, Arc<T>)>;
+/// What was learned last, and when it was asked for last, by the monotonic clock.
+struct Aged<T> {
+    asked_ms: Option<u64>,
+    known: Option<Arc<T>>,
+}
+
+impl<T> Default for Aged<T> {
+    fn default() -> Self {
+        Self { asked_ms: None, known: None }
+    }
+}
+
+impl<T> Aged<T> {
+    /// Whether it is to be asked for anew: a question that came to nothing is not repeated at once.
+    fn is_due(&self, now_ms: u64, age_ms: u64) -> bool {
+        self.asked_ms.is_none_or(|asked_ms| now_ms.saturating_sub(asked_ms) >= age_ms)
+    }
+}
 
 impl Overview {
     pub(super) fn new(control: ControlHandle) -> Self {
@@ -47,11 +63,14 @@ impl Overview {
 
     /// The last ranking, if there is one; begins to make another when that is old.
     pub(super) fn ranking(self: &Arc<Self>) -> Option<Arc<Ranking>> {
-        let last = self.ranking.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if !is_fresh(last.as_ref(), RANKING_AGE_MS) {
+        let last = self.ranking.lock().unwrap_or_else(PoisonError::into_inner);
+        let (is_due, known) =
+            (last.is_due(clock::monotonic_ms(), RANKING_AGE_MS), last.known.clone());
+        drop(last);
+        if is_due {
             self.begin_walk();
         }
-        last.map(|(_, ranking)| ranking)
+        known
     }
 
     fn begin_walk(self: &Arc<Self>) {
@@ -60,10 +79,14 @@ impl Overview {
         }
         let walking = Arc::clone(self);
         let begun = thread::Builder::new().name("ranking".into()).spawn(move || {
-            if let Some(ranking) = walking.walk() {
-                let found = Some((clock::monotonic_ms(), Arc::new(ranking)));
-                *walking.ranking.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            let found = walking.walk();
+            let mut last = walking.ranking.lock().unwrap_or_else(PoisonError::into_inner);
+            last.asked_ms = Some(clock::monotonic_ms());
+            match found {
+                Some(ranking) => last.known = Some(Arc::new(ranking)),
+                None => tracing::debug!("the engine did not go through all accounts"),
             }
+            drop(last);
             walking.is_walking.store(false, Ordering::Release);
         });
         if let Err(error) = begun {
@@ -87,17 +110,28 @@ impl Overview {
 
     /// The holds that end next; nothing when the engine does not answer.
     pub(super) fn due_holds(&self) -> Option<Arc<DueHolds>> {
-        // Whoever comes meanwhile waits for the same answer.
+        // Whoever comes meanwhile waits for the same answer, or learns that there was none.
         let mut last = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_fresh(last.as_ref(), DUE_AGE_MS) {
-            let answer = self.control.due_holds(HOLDS_SHOWN).ok()?;
-            let due = answer.recv_timeout(ENGINE_PATIENCE).ok()?;
-            *last = Some((clock::monotonic_ms(), Arc::new(due)));
+        if last.is_due(clock::monotonic_ms(), DUE_AGE_MS) {
+            let asked = self.control.due_holds(HOLDS_SHOWN).ok();
+            let due = asked.and_then(|answer| answer.recv_timeout(ENGINE_PATIENCE).ok());
+            last.known = due.map(Arc::new);
+            last.asked_ms = Some(clock::monotonic_ms());
         }
-        last.as_ref().map(|(_, due)| Arc::clone(due))
+        last.known.clone()
     }
 }
 
-fn is_fresh<T>(aged: Option<&(u64, T)>, age_ms: u64) -> bool {
-    aged.is_some_and(|(at_ms, _)| clock::monotonic_ms().saturating_sub(*at_ms) < age_ms)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_repeated_when_its_time_has_come() {
+        let mut aged = Aged::<u8>::default();
+        assert!(aged.is_due(0, 10), "nothing was asked yet");
+        aged.asked_ms = Some(5);
+        assert!(!aged.is_due(14, 10), "also when there was no answer");
+        assert!(aged.is_due(15, 10));
+    }
 }

@@ -67,7 +67,7 @@ pub(crate) struct LargestAccount {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ExpiringAnswer {
     sequence: u64,
-    /// Journal time, Unix milliseconds.
+    /// Journal time now, Unix milliseconds; that of what was executed last may be long ago.
     time: u64,
     /// How many are open in all.
     open: u64,
@@ -100,7 +100,7 @@ pub(crate) struct IdentitiesAnswer {
     /// Its own, its authorities, and those who are connected or were since the start.
     #[schema(max_items = 10_000)]
     identities: Vec<Identity>,
-    /// Clients that are not among them for want of room.
+    /// How often a client was left out or forgotten for want of room.
     forgotten: u64,
 }
 
@@ -186,7 +186,8 @@ async fn largest(inbound: Inbound) -> Result<Response, Problem> {
 
 async fn expiring(inbound: Inbound) -> Result<Response, Problem> {
     let due = looked(shown(&inbound)?, |shown| shown.due_holds()).await?;
-    Ok(answer::json(StatusCode::OK, &ExpiringAnswer::from(&*due)))
+    let now_ns = (inbound.caller.desk().info.journal_ns)();
+    Ok(answer::json(StatusCode::OK, &ExpiringAnswer::of(&due, now_ns)))
 }
 
 async fn identities_known(inbound: Inbound) -> Result<Response, Problem> {
@@ -241,8 +242,8 @@ impl From<&Ranked> for LargestOfAsset {
     }
 }
 
-impl From<&DueHolds> for ExpiringAnswer {
-    fn from(due: &DueHolds) -> Self {
+impl ExpiringAnswer {
+    fn of(due: &DueHolds, now_ns: u64) -> Self {
         let hold = |row: &HoldRow| ExpiringHold {
             debit: Owner(row.debit),
             asset: row.asset,
@@ -257,7 +258,7 @@ impl From<&DueHolds> for ExpiringAnswer {
         };
         Self {
             sequence: due.sequence,
-            time: due.timestamp_ns / NS_PER_MS,
+            time: now_ns / NS_PER_MS,
             open: due.open,
             holds: due.holds.iter().map(hold).collect(),
         }

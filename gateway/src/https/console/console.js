@@ -195,11 +195,12 @@ async function live() {
       if (!hasBegun) await begin();
       hasBegun = true;
       await look();
-      await overlook(performance.now());
     } catch {
       // What is wrong with it, its age will say.
     }
     judge();
+    // Never before the verdict: the engine may be slow to tell these.
+    if (hasBegun) await overlook(performance.now());
     await pause(ASK_EVERY_MS);
   }
 }

@@ -42,16 +42,21 @@ function showIdentities({ time, identities, forgotten }) {
   say("certificates-of", `${identities.length} known, ${more} of them not shown, ${forgotten} forgotten. Of a client, the certificate of its last connection.`);
 }
 
-// Shows all of it, if that is due. What does not come now is asked again.
+// Shows all of it, if that is due. What does not come now is asked again, and said where it is
+// missing.
 export async function overlook(now) {
   if (now - askedAt < ASK_EVERY_MS) return;
   askedAt = now;
-  const parts = [["/v1/largest", showLargest], ["/v1/expiring", showExpiring], ["/v1/identities", showIdentities]];
-  for (const [path, show] of parts) {
+  const parts = [
+    ["/v1/largest", showLargest, "largest-of"], ["/v1/expiring", showExpiring, "expiring-of"],
+    ["/v1/identities", showIdentities, "certificates-of"],
+  ];
+  for (const [path, show, caption] of parts) {
     try {
       show(await ask(path));
     } catch (problem) {
-      if (problem.status !== 503) throw problem;
+      // The first walk over all accounts takes a while.
+      if (path !== "/v1/largest" || problem.status !== 503) say(caption, `Not known now: ${problem.message}`);
     }
   }
 }

@@ -22,7 +22,11 @@ function flat(value, head = "") {
   return Object.entries(value).flatMap(([key, inner]) => flat(inner, head ? `${head}.${key}` : key));
 }
 
-function put(title, rows, heads = []) {
+// Each search has a number: what comes late of an older one is dropped.
+let searches = 0;
+
+function put(mine, title, rows, heads = []) {
+  if (mine !== searches) return;
   const lines = make("table");
   lines.append(make("caption", title));
   if (heads.length > 0) {
@@ -72,47 +76,58 @@ async function told(sequence) {
 
 // The same from what SQL and the journal know of one owner, where nobody is told of all.
 async function entered(sequence, owner) {
-  const path = `/v1/accounts/${segment(owner)}/entries?after=${sequence - 1}&before=${sequence + 1}`;
-  return (await ask(path)).entries;
+  const path = `/v1/accounts/${segment(owner)}/entries?before=${sequence + 1}`;
+  const entries = [];
+  for (let after = String(sequence - 1); after !== undefined;) {
+    const page = await ask(`${path}&after=${after}`);
+    entries.push(...page.entries);
+    after = page.next;
+  }
+  return entries;
 }
 
 const side = (account) => (account
   ? [account.owner, account.bucket, account.after === undefined ? "" : `then ${account.after}`].filter(Boolean).join(", ")
   : "–");
 
-// The record of a command and what it did.
-async function story(sequence, owner) {
-  let events;
+const HEADS = ["Event", "Debit", "Credit", "Amount", "Asset", "Names"];
+const row = (event) => [
+  event.event, side(event.debit), side(event.credit), event.amount ?? "–", String(event.asset ?? "–"),
+  event.reference ?? event.parameter?.toString() ?? "–",
+];
+
+// The record of a command and what it did, and the timers that ended before it; says whether that
+// could be told.
+async function story(mine, sequence, owner) {
+  let [events, did] = [[], "What it did"];
   try {
     events = await told(sequence).catch((problem) => {
-      if (owner) return entered(sequence, owner);
-      throw problem;
+      if (!owner) throw problem;
+      did = `What it did to ${owner}`;
+      return entered(sequence, owner);
     });
   } catch (problem) {
-    put("What it did cannot be told", [["Why", problem.message]]);
-    return;
+    put(mine, "What it did cannot be told", [["Why", problem.message]]);
+    return false;
   }
-  const own = events.filter((event) => !event.timer);
-  if (own.length === 0) {
-    put("What it did", [["Nothing", "no balance, account or setting changed at this sequence"]]);
-    return;
+  const [own, timers] = [events.filter((event) => !event.timer), events.filter((event) => event.timer)];
+  if (events.length > 0) {
+    const { epoch, time } = events[0];
+    const id = own[0]?.id;
+    put(mine, "Its record", [
+      ["Sequence", String(sequence)], ["Time", when(time)],
+      ...(epoch === undefined ? [] : [["Epoch", String(epoch)]]), ...(id ? [["Command", id]] : []),
+    ]);
   }
-  const { id, epoch, time } = own[0];
-  put("Its record", [
-    ["Sequence", String(sequence)], ["Time", when(time)],
-    ...(epoch === undefined ? [] : [["Epoch", String(epoch)]]), ...(id ? [["Command", id]] : []),
-  ]);
-  const row = (event) => [
-    event.event, side(event.debit), side(event.credit), event.amount ?? "–", String(event.asset ?? "–"),
-    event.reference ?? event.parameter?.toString() ?? "–",
-  ];
-  put("What it did", own.map(row), ["Event", "Debit", "Credit", "Amount", "Asset", "Names"]);
+  if (timers.length > 0) put(mine, "Timers that ended before it", timers.map(row), HEADS);
+  if (own.length > 0) put(mine, did, own.map(row), HEADS);
+  else put(mine, did, [["Nothing", "no balance, account or setting changed by the command of this sequence"]]);
+  return true;
 }
 
-async function search(id, owner) {
+async function search(mine, id, owner) {
   if (/^\d{1,15}$/.test(id)) {
-    await story(Number(id), owner);
-    return 1;
+    return (await story(mine, Number(id), owner)) ? 1 : 0;
   }
   const { assets } = await ask("/api/v1/projections/supply-audit");
   const wanted = [];
@@ -124,15 +139,15 @@ async function search(id, owner) {
   for (const [title, path] of wanted) {
     const value = await found(path);
     if (value !== null) {
-      put(title, flat(value));
+      put(mine, title, flat(value));
       count += 1;
     }
   }
   const scope = owner ? `?owner=${segment(owner)}` : "";
   const command = await found(`/v1/commands/${segment(id)}${scope}`);
   if (command !== null) {
-    put("Command", flat(command));
-    await story(command.sequence, owner);
+    put(mine, "Command", flat(command));
+    await story(mine, command.sequence, owner);
     count += 1;
   }
   return count;
@@ -146,12 +161,17 @@ export function searching() {
     event.preventDefault();
     const [id, owner] = ["id", "owner"].map((name) => form.elements[name].value.trim());
     document.getElementById("found").replaceChildren();
-    said.textContent = "Searching…";
+    searches += 1;
+    const mine = searches;
+    const say = (text) => {
+      if (mine === searches) said.textContent = text;
+    };
+    say("Searching…");
     try {
-      const count = await search(id, owner);
-      said.textContent = count === 0 ? "Nothing is found, or you may not see it." : `Found: ${count}.`;
+      const count = await search(mine, id, owner);
+      say(count === 0 ? "Nothing is found, or you may not see it." : `Found: ${count}.`);
     } catch (problem) {
-      said.textContent = `The frame does not answer: ${problem.message}`;
+      say(`The frame does not answer: ${problem.message}`);
     }
   });
 }
