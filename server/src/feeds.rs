@@ -13,7 +13,7 @@ use pipeline::{ControlHandle, Marks, Past, PastError, Retelling, Tap};
 use protocol::Sequence;
 use protocol::feed::{Followed, Interest};
 
-use crate::settle::make_way;
+use crate::threads::make_way;
 
 /// How often the tap is looked at while somebody follows.
 const PAUSE: Duration = Duration::from_millis(5);

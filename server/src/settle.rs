@@ -15,12 +15,8 @@ use crate::clock;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::history::JournalHistory;
 use crate::sinks::AnySink;
+use crate::threads::make_way;
 
-/// Niceness of the settler without a history: while the cores are full, its commits take longer and
-/// it settles more changes at a time; doors, journal and engine, whom clients wait for, do not make
-/// way for it. Postings do not become fewer by waiting, and those rebuilt from the journal hold a
-/// transaction open.
-const NICE: i32 = 10;
 /// Pause before a cut is asked for again when the engine has too many questions waiting.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -60,6 +56,9 @@ pub(crate) fn start(parts: Parts) -> Result<Settling, Failure> {
     let thread = std::thread::Builder::new()
         .name("settler".into())
         .spawn(move || {
+            // While the cores are full, its commits take longer and it settles more changes at a
+            // time. Postings do not become fewer by waiting, and those rebuilt from the journal
+            // hold a transaction open.
             if makes_way {
                 make_way();
             }
@@ -70,13 +69,6 @@ pub(crate) fn start(parts: Parts) -> Result<Settling, Failure> {
         })
         .or_exit(Exit::Io, "cannot start the thread settler")?;
     Ok(Settling { handle, thread, ended, status })
-}
-
-/// Lets the stages go before the calling thread; on Linux, it alone.
-pub(crate) fn make_way() {
-    if let Err(error) = rustix::process::nice(NICE) {
-        tracing::debug!(%error, "a thread is as important as the engine");
-    }
 }
 
 /// Hands each cut on to the settler.

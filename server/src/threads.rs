@@ -25,6 +25,9 @@ use crate::clock::SystemClock;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How long after a full disk the next segment is tried again.
 const PREPARE_RETRY: Duration = Duration::from_millis(200);
+/// Niceness of threads for which no client waits: doors, journal and engine do not make way for
+/// them while the cores are full.
+const NICE: i32 = 10;
 
 /// Why the process has to end.
 #[derive(Debug, thiserror::Error)]
@@ -411,6 +414,13 @@ fn run_housekeeping(shared: &Shared) {
         }
         was_skewed = is_skewed;
         shared.idle_gate.wait(is_ending, HOUSEKEEPING);
+    }
+}
+
+/// Lets the stages go before the calling thread; on Linux, it alone.
+pub(crate) fn make_way() {
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "a thread is as important as the engine");
     }
 }
 
