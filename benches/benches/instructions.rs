@@ -7,23 +7,33 @@
 use std::hint::black_box;
 
 use benches::{Random, transfers};
+use protocol::feed::Interest;
 use protocol::reply::{Outcome, Outcomes, Reply};
 use protocol::{Command, Request, Role, Status, request};
 
 #[path = "support/book.rs"]
 mod book;
 
-use book::{BATCH, Bench, REGISTRY};
+use book::{BATCH, Bench, REGISTRY, owner};
 
 /// Few, so that the setup is short: how many there are changes cache misses, not instructions.
 const ACCOUNTS: u64 = 2_000;
 
+/// Of the pairs without and with feeds, as the rows of the load have them.
+const PAYING: u64 = 10_000;
+/// Owners who are followed and to whom nothing happens.
+const FOLLOWED: u64 = 1_000;
+
 /// A name, and what is done so many rounds.
 type Work = (&'static str, fn(u64));
 
-const WORKS: [Work; 5] = [
+const WORKS: [Work; 9] = [
     ("engine_transfer", engine_transfer),
     ("engine_hold_capture", engine_hold_capture),
+    ("transfer_unfollowed", |rounds| transfer_beside(rounds, false)),
+    ("transfer_idle_feeds", |rounds| transfer_beside(rounds, true)),
+    ("hold_unfollowed", |rounds| hold_beside(rounds, false)),
+    ("hold_idle_feeds", |rounds| hold_beside(rounds, true)),
     ("request_check", request_check),
     ("outcomes_encode", outcomes_encode),
     ("reply_decode", reply_decode),
@@ -40,16 +50,41 @@ fn main() {
 }
 
 fn engine_transfer(rounds: u64) {
-    let mut bench = Bench::new(ACCOUNTS);
+    transfer(Bench::new(ACCOUNTS), rounds);
+}
+
+fn transfer(mut bench: Bench, rounds: u64) {
     for _ in 0..rounds {
         let slots = bench.transfers();
         bench.record(Role::Registry, REGISTRY, black_box(&slots));
     }
 }
 
-/// Half of the commands are holds, the other half capture them.
 fn engine_hold_capture(rounds: u64) {
-    let mut bench = Bench::new(ACCOUNTS);
+    hold_capture(Bench::new(ACCOUNTS), rounds);
+}
+
+/// The same batches, whether somebody follows or not: only the feeds differ.
+fn beside(has_feeds: bool) -> Bench {
+    let mut bench = Bench::new(PAYING);
+    bench.open(PAYING..PAYING + FOLLOWED);
+    if has_feeds {
+        let owners = (PAYING..PAYING + FOLLOWED).map(owner).collect();
+        bench.engine.follow(Some(Interest::Owners(owners)));
+    }
+    bench
+}
+
+fn transfer_beside(rounds: u64, has_feeds: bool) {
+    transfer(beside(has_feeds), rounds);
+}
+
+fn hold_beside(rounds: u64, has_feeds: bool) {
+    hold_capture(beside(has_feeds), rounds);
+}
+
+/// Half of the commands are holds, the other half capture them.
+fn hold_capture(mut bench: Bench, rounds: u64) {
     for _ in 0..rounds {
         let mut slots = bench.transfers();
         let (holds, captures) = slots.split_at_mut(BATCH as usize / 2);

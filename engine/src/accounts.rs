@@ -34,8 +34,10 @@ pub(crate) mod bits {
     pub(crate) const DIRTY_ODD: u8 = 1 << 4;
     /// Copied into the open complete cut before its turn.
     pub(crate) const COPIED: u8 = 1 << 5;
-    /// What belongs to the cuts and is never undone.
-    pub(crate) const CUTS: u8 = DIRTY_EVEN | DIRTY_ODD | COPIED;
+    /// Somebody follows its owner.
+    pub(crate) const FOLLOWED: u8 = 1 << 6;
+    /// What belongs to cuts and feeds, and is never undone.
+    pub(crate) const LOCAL: u8 = DIRTY_EVEN | DIRTY_ODD | COPIED | FOLLOWED;
 }
 
 /// What every payment needs of an account.

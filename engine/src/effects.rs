@@ -9,12 +9,16 @@ use alloc::vec::Vec;
 use protocol::cut::Effects as CutEffects;
 use protocol::effect::Effect;
 use protocol::feed::Interest;
+use protocol::{OwnerId, system};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Effects {
     /// Somebody wants effects.
     on: bool,
+    /// Somebody wants each of them.
+    takes_all: bool,
+    follows_system: bool,
     history: bool,
     max: usize,
     rows: Vec<Effect>,
@@ -35,6 +39,8 @@ impl Effects {
     pub(crate) const fn new(history: bool, max: usize) -> Self {
         Self {
             on: history,
+            takes_all: history,
+            follows_system: false,
             history,
             max,
             rows: Vec::new(),
@@ -50,20 +56,39 @@ impl Effects {
         self.on
     }
 
-    /// Whether effects are wanted of an account of any of these owners.
-    pub(crate) fn wants_any(&self, owners: impl IntoIterator<Item = u128>) -> bool {
-        self.history
-            || match &self.interest {
-                Some(Interest::All) => true,
-                Some(interest) => owners.into_iter().any(|owner| interest.wants(owner)),
-                None => false,
-            }
+    /// Whether every effect is kept or told, whoever it concerns.
+    #[inline]
+    pub(crate) const fn takes_all(&self) -> bool {
+        self.takes_all
     }
 
-    /// Tells what is followed from now on.
-    pub(crate) fn follow(&mut self, interest: Option<Interest>) {
-        self.on = self.history || interest.is_some();
-        self.interest = interest;
+    /// Whether everybody is followed.
+    pub(crate) const fn is_all_followed(&self) -> bool {
+        matches!(self.interest, Some(Interest::All))
+    }
+
+    /// Whether an owner of the frame's own accounts is among those that are followed.
+    #[inline]
+    pub(crate) const fn follows_system(&self) -> bool {
+        self.follows_system
+    }
+
+    /// Whether an owner is one of those that are followed.
+    pub(crate) fn is_of_followed(&self, owner: OwnerId) -> bool {
+        matches!(&self.interest, Some(Interest::Owners(owners)) if owners.holds(owner))
+    }
+
+    /// Tells what is followed from now on; returns what was before.
+    pub(crate) fn follow(&mut self, interest: Option<Interest>) -> Option<Interest> {
+        let before = core::mem::replace(&mut self.interest, interest);
+        self.on = self.history || self.interest.is_some();
+        self.takes_all = self.history || self.is_all_followed();
+        // Their ids are the lowest.
+        self.follows_system = match &self.interest {
+            Some(Interest::Owners(owners)) => owners.iter().next().is_some_and(system::is_system),
+            Some(Interest::All) | None => false,
+        };
+        before
     }
 
     /// What was followed and not taken yet.
@@ -76,9 +101,15 @@ impl Effects {
         self.followed.clear();
     }
 
-    /// Adds one.
+    /// Adds one to whatever wants it.
     pub(crate) fn push(&mut self, effect: Effect) {
-        if self.interest.as_ref().is_some_and(|interest| interest.wants_effect(&effect)) {
+        let is_followed = self.interest.as_ref().is_some_and(|it| it.wants_effect(&effect));
+        self.push_told(effect, is_followed);
+    }
+
+    /// Adds one of which it is known whether somebody follows it.
+    pub(crate) fn push_told(&mut self, effect: Effect, is_followed: bool) {
+        if is_followed {
             self.followed.push(effect);
         }
         if self.history {

@@ -7,8 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use protocol::cut::{AccountRow, SupplyRow};
-use protocol::effect::{Effect, TIMER_LEG};
-use protocol::feed::Interest;
+use protocol::effect::TIMER_LEG;
 use protocol::genesis::{Genesis, GenesisError};
 use protocol::ids::NATIVE;
 use protocol::limits::TIMERS_PER_RECORD;
@@ -104,6 +103,8 @@ pub struct Engine {
     pub(crate) caller: Caller,
     /// Liquid of debtor and creditor after the command that ran.
     pub(crate) after: (i128, i128),
+    /// Flags of the accounts that the posting at hand changes.
+    pub(crate) posted: u8,
     pub(crate) undo: Undo,
     pub(crate) changes: Changes,
     pub(crate) effects: Effects,
@@ -156,6 +157,7 @@ impl Engine {
             note: Note::default(),
             caller: Caller::default(),
             after: (0, 0),
+            posted: 0,
             undo: Undo::default(),
             changes: Changes::new(),
             effects: Effects::new(options.history, options.effects_max),
@@ -236,27 +238,6 @@ impl Engine {
         assert!(self.in_record, "a record begins before it ends");
         self.assets.assert_balanced();
         self.in_record = false;
-    }
-
-    /// Tells what is followed from the next record on; `None`: nothing. Nothing that the engine
-    /// decides depends on it.
-    ///
-    /// # Panics
-    ///
-    /// Inside a record: then it would be followed in part.
-    pub fn follow(&mut self, interest: Option<Interest>) {
-        assert!(!self.in_record, "what is followed changes between records");
-        self.effects.follow(interest);
-    }
-
-    /// Effects of what is followed, in order, since [`Self::clear_followed`].
-    pub fn followed(&self) -> &[Effect] {
-        self.effects.followed()
-    }
-
-    /// They were taken.
-    pub fn clear_followed(&mut self) {
-        self.effects.clear_followed();
     }
 
     /// Last sequence executed.

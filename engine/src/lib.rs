@@ -54,6 +54,7 @@ mod digest;
 mod effects;
 mod engine;
 mod figures;
+mod followed;
 mod hash;
 mod holds;
 mod hosts;

@@ -6,7 +6,7 @@
 use protocol::effect::{Bucket, Effect, Event};
 use protocol::{AssetId, OwnerId};
 
-use crate::accounts::{Hot, NONE};
+use crate::accounts::{Hot, NONE, bits};
 use crate::engine::Engine;
 use crate::supply::Shift;
 use crate::undo::Step;
@@ -101,43 +101,61 @@ impl Engine {
             let step = Step::Sums(place, self.assets.row(place).sums);
             self.undo.note(|| step);
         }
+        self.posted = 0;
         let debit_after = self.shift(place, debit, -units);
         let credit_after = self.shift(place, credit, units);
         if self.effects.is_on() {
-            let owner = |side: Side| match side.account {
-                NONE => 0,
-                number => self.accounts.hot(number).owner,
-            };
-            let effect = Effect {
-                event: event.number(),
-                asset: self.assets.row(place).id,
-                debit: owner(debit),
-                credit: owner(credit),
-                amount,
-                debit_after,
-                credit_after,
-                debit_bucket: debit.bucket as u8,
-                credit_bucket: credit.bucket as u8,
-                ..Effect::default()
-            };
-            self.push_effect(effect);
+            if self.effects.takes_all() || self.posted & bits::FOLLOWED != 0 {
+                let sides = ((debit, debit_after), (credit, credit_after));
+                self.tell_posting((event, place), sides, amount);
+            }
+            // Effects keep their numbers whether they are told or not.
+            self.leg += 1;
         }
     }
 
+    /// Tells of a posting that was made in the asset at a place.
+    fn tell_posting(
+        &mut self,
+        (event, place): (Event, u8),
+        ((debit, debit_after), (credit, credit_after)): ((Side, i128), (Side, i128)),
+        amount: u128,
+    ) {
+        let owner = |side: Side| match side.account {
+            NONE => 0,
+            number => self.accounts.hot(number).owner,
+        };
+        let effect = self.numbered(Effect {
+            event: event.number(),
+            asset: self.assets.row(place).id,
+            debit: owner(debit),
+            credit: owner(credit),
+            amount,
+            debit_after,
+            credit_after,
+            debit_bucket: debit.bucket as u8,
+            credit_bucket: credit.bucket as u8,
+            ..Effect::default()
+        });
+        let is_followed = self.posted & bits::FOLLOWED != 0 || self.effects.is_all_followed();
+        self.effects.push_told(effect, is_followed);
+    }
+
     /// Pays `to` and fees out of liquid of one account, a posting each; fees of nothing are left
-    /// out. Returns liquid of the debtor and of the creditor.
+    /// out. `flags` are those of the debtor and of whom it pays. Returns liquid of both.
     #[inline]
     pub(crate) fn pay<const N: usize>(
         &mut self,
         debtor: u32,
         to: (u32, u128),
         fees: [(u32, u128); N],
+        flags: u8,
     ) -> (i128, i128) {
         if self.effects.is_on() || self.undo.is_recording() {
-            if self.undo.is_recording() || self.is_told(debtor, to.0, &fees) {
+            if self.undo.is_recording() || self.is_told(flags, &fees) {
                 return self.pay_singly(debtor, to, fees);
             }
-            // Effects keep their numbers whether they are told or not.
+            // As if they were told.
             self.leg += fees.iter().fold(1, |legs, fee| legs + u16::from(fee.1 > 0));
         }
         let fees = fees.into_iter().filter(|fee| fee.1 > 0);
@@ -173,11 +191,13 @@ impl Engine {
         (liquid(debtor), liquid(to.0))
     }
 
-    /// Whether somebody wants to be told of a payment.
-    #[inline(never)]
-    fn is_told(&self, debtor: u32, creditor: u32, fees: &[(u32, u128)]) -> bool {
-        let numbers = fees.iter().map(|fee| fee.0).chain([debtor, creditor]);
-        self.effects.wants_any(numbers.map(|number| self.accounts.hot(number).owner))
+    /// Whether somebody wants to be told of a payment between accounts with these `flags`.
+    #[inline(always)]
+    fn is_told(&self, flags: u8, fees: &[(u32, u128)]) -> bool {
+        let is_followed = |fee: &(u32, u128)| self.accounts.hot(fee.0).has(bits::FOLLOWED);
+        self.effects.takes_all()
+            || flags & bits::FOLLOWED != 0
+            || self.effects.follows_system() && fees.iter().any(is_followed)
     }
 
     /// Changes liquid of an account.
@@ -204,15 +224,18 @@ impl Engine {
             Bucket::Liquid => {
                 let hot = self.change(side.account);
                 assert!(hot.asset == place, "both sides are of one asset");
+                let flags = hot.flags;
                 let before = hot.liquid;
                 let after = before + units;
                 hot.liquid = after;
+                self.posted |= flags;
                 self.assets.row_mut(place).sums.add(Shift::new(before, after));
                 after
             }
             Bucket::Held => {
                 let hot = self.change(side.account);
                 assert!(hot.asset == place, "both sides are of one asset");
+                self.posted |= hot.flags;
                 let held = &mut self.accounts.cold_mut(side.account).held;
                 *held =
                     held.checked_add_signed(units).expect("a hold releases no more than it holds");
@@ -246,16 +269,14 @@ impl Engine {
 
     /// Adds an effect of the command that runs, with its note.
     pub(crate) fn push_effect(&mut self, effect: Effect) {
-        let Note { reference, user_data, rate } = self.note;
-        self.effects.push(Effect {
-            sequence: self.sequence,
-            leg: self.leg,
-            reference,
-            user_data,
-            rate,
-            ..effect
-        });
+        self.effects.push(self.numbered(effect));
         self.leg += 1;
+    }
+
+    /// An effect of the command that runs, with its note.
+    fn numbered(&self, effect: Effect) -> Effect {
+        let Note { reference, user_data, rate } = self.note;
+        Effect { sequence: self.sequence, leg: self.leg, reference, user_data, rate, ..effect }
     }
 
     /// What the digest says of the two accounts of a command.

@@ -102,7 +102,7 @@ impl Engine {
         match step {
             Step::Account(number, hot, cold) => {
                 let place = self.accounts.hot_mut(number);
-                let flags = (hot.flags & !bits::CUTS) | (place.flags & bits::CUTS);
+                let flags = (hot.flags & !bits::LOCAL) | (place.flags & bits::LOCAL);
                 *place = Hot { flags, ..hot };
                 self.accounts.set_cold(number, cold);
             }

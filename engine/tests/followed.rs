@@ -3,7 +3,7 @@
 
 use engine::{Engine, Options};
 use protocol::effect::{Effect, Event, TIMER_LEG};
-use protocol::feed::{Interest, Owners, Place};
+use protocol::feed::{Interest, Place};
 use protocol::genesis::Mode;
 use protocol::parameter::{Parameter, Parameters};
 use protocol::system::fee_collector;
@@ -24,9 +24,7 @@ fn following(interest: Option<Interest>) -> Frame {
 }
 
 fn of(owners: &[OwnerId]) -> Interest {
-    let mut set = Owners::default();
-    owners.iter().for_each(|&owner| set.insert(owner));
-    Interest::Owners(set)
+    Interest::Owners(owners.iter().copied().collect())
 }
 
 /// Payments, a chain that stands and one that falls, a hold that expires before a payment.
@@ -87,6 +85,45 @@ fn following_some_owners_tells_their_part_under_the_same_numbers() {
             told.iter().filter(|effect| interest.wants_effect(effect)).copied().collect();
         assert_eq!(frame.engine.followed(), part, "{owners:?}");
         assert_eq!((frame.engine.run_digest(), frame.engine.image_digest()), (run, image));
+    }
+}
+
+/// What is told of one payment of each to the next.
+fn heard(frame: &mut Frame) -> Vec<Effect> {
+    frame.engine.clear_followed();
+    for (debit, credit) in [(ALICE, BOB), (BOB, CAROL), (CAROL, ALICE)] {
+        let pay = frame.pay(debit, credit, 10_000);
+        frame.must(Role::Agent, debit, pay);
+    }
+    frame.engine.followed().to_vec()
+}
+
+#[test]
+fn who_is_followed_changes_between_records() {
+    let mut frame = following(Some(Interest::All));
+    live(&mut frame);
+    let collector = fee_collector(1);
+    for interest in [
+        Some(of(&[ALICE])),
+        Some(of(&[ALICE, BOB])),
+        Some(of(&[CAROL, BOB, collector])),
+        Some(of(&[collector])),
+        Some(Interest::All),
+        Some(of(&[MINT])),
+        None,
+        Some(of(&[BOB])),
+    ] {
+        frame.engine.follow(Some(Interest::All));
+        let all = heard(&mut frame);
+        frame.engine.follow(interest.clone());
+        let told = heard(&mut frame);
+        frame.engine.follow(None);
+        assert!(heard(&mut frame).is_empty());
+        // The same three payments, between the same accounts.
+        let sides = |effect: &Effect| (effect.event, effect.leg, effect.debit, effect.credit);
+        let wants = |effect: &&Effect| interest.as_ref().is_some_and(|it| it.wants_effect(effect));
+        let expected: Vec<_> = all.iter().filter(wants).map(sides).collect();
+        assert_eq!(told.iter().map(sides).collect::<Vec<_>>(), expected, "{interest:?}");
     }
 }
 

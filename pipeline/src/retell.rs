@@ -119,10 +119,9 @@ impl Retelling {
         self.replay.go_on(until)
     }
 
-    /// Tells this too from the next record on; for those who want nothing before it.
-    pub fn follow(&mut self, interest: &Interest) {
-        let before = std::mem::replace(&mut self.interest, Interest::All);
-        self.interest = before.and(interest);
+    /// Tells this from the next record on.
+    pub fn follow(&mut self, interest: Interest) {
+        self.interest = interest;
         self.listen();
     }
 

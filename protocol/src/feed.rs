@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -113,28 +114,40 @@ impl fmt::Display for Place {
 /// Bits of an [`Owners`]; a power of two. A thousand owners set one in sixty-five of them.
 const BITS: usize = 1 << 16;
 
-/// A set of owners that may hold more than were put in, and never fewer.
+/// A set of owners: 8 KiB, and 16 bytes for each. Most of those who are not in it are told from
+/// the others by one bit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owners(Box<[u64]>);
+pub struct Owners {
+    bits: Box<[u64]>,
+    /// Rising.
+    owners: Box<[OwnerId]>,
+}
 
-impl Default for Owners {
-    fn default() -> Self {
-        Self(vec![0; BITS / 64].into_boxed_slice())
+impl FromIterator<OwnerId> for Owners {
+    fn from_iter<T: IntoIterator<Item = OwnerId>>(owners: T) -> Self {
+        let mut owners: Vec<OwnerId> = owners.into_iter().collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let mut bits = vec![0; BITS / 64].into_boxed_slice();
+        for &owner in &owners {
+            let (word, bit) = Self::bit(owner);
+            bits[word] |= bit;
+        }
+        Self { bits, owners: owners.into_boxed_slice() }
     }
 }
 
 impl Owners {
-    /// Puts one in.
-    pub fn insert(&mut self, owner: OwnerId) {
+    /// Whether it is in.
+    #[inline]
+    pub fn holds(&self, owner: OwnerId) -> bool {
         let (word, bit) = Self::bit(owner);
-        self.0[word] |= bit;
+        self.bits[word] & bit != 0 && self.owners.binary_search(&owner).is_ok()
     }
 
-    /// Whether it may be in.
-    #[inline]
-    pub fn may_hold(&self, owner: OwnerId) -> bool {
-        let (word, bit) = Self::bit(owner);
-        self.0[word] & bit != 0
+    /// Each once, rising.
+    pub fn iter(&self) -> impl Iterator<Item = OwnerId> {
+        self.owners.iter().copied()
     }
 
     /// Where the bit of an owner is. Whoever makes owners collide makes work, never an error.
@@ -153,7 +166,7 @@ impl Owners {
 pub enum Interest {
     /// Every one.
     All,
-    /// Those that concern one of these, and some others.
+    /// Those that concern one of these.
     Owners(Owners),
 }
 
@@ -163,7 +176,7 @@ impl Interest {
     pub fn wants(&self, owner: OwnerId) -> bool {
         match self {
             Self::All => true,
-            Self::Owners(owners) => owners.may_hold(owner),
+            Self::Owners(owners) => owners.holds(owner),
         }
     }
 
@@ -172,20 +185,6 @@ impl Interest {
     pub fn wants_effect(&self, effect: &Effect) -> bool {
         effect.event != Event::KeyUsed.number()
             && (self.wants(effect.debit) || self.wants(effect.credit))
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(self, other: &Self) -> Self {
-        match (self, other) {
-            (Self::Owners(mut owners), Self::Owners(others)) => {
-                for (word, other) in owners.0.iter_mut().zip(&others.0) {
-                    *word |= other;
-                }
-                Self::Owners(owners)
-            }
-            _ => Self::All,
-        }
     }
 }
 
@@ -220,30 +219,31 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_owners_misses_none_and_takes_few_others() {
-        let mut owners = Owners::default();
+    fn a_set_holds_what_was_put_in_and_nothing_else() {
         let owner = |n: u128| (0x0190_0000_0000_7000 << 64) + n * 0x10_0001;
-        (0..1_000).for_each(|n| owners.insert(owner(n)));
-        assert!((0..1_000).all(|n| owners.may_hold(owner(n))));
-        let others = (1_000..11_000).filter(|&n| owners.may_hold(owner(n))).count();
-        assert!(others < 400, "{others} of 10 000 that were not put in");
-        let system = (0..100).filter(|&n| owners.may_hold(n)).count();
-        assert!(system < 20, "{system} of 100 accounts of the frame");
+        let owners: Owners = (0..1_000).rev().chain([7, 7]).map(owner).collect();
+        assert!(owners.iter().eq((0..1_000).map(owner)));
+        assert!((0..1_000).all(|n| owners.holds(owner(n))));
+        // Some of them have the bit of one that is in.
+        let is_set = |owner| {
+            let (word, bit) = Owners::bit(owner);
+            owners.bits[word] & bit != 0
+        };
+        let others = (1_000..11_000).map(owner).chain(0..100);
+        assert!(others.clone().any(is_set));
+        assert!(others.clone().filter(|&other| is_set(other)).count() < 400);
+        assert!(!others.into_iter().any(|other| owners.holds(other)));
+        let nobody: Owners = [].into_iter().collect();
+        assert!(!nobody.holds(0) && nobody.iter().next().is_none());
     }
 
     #[test]
-    fn interests_add_up() {
-        let of = |owner| {
-            let mut owners = Owners::default();
-            owners.insert(owner);
-            Interest::Owners(owners)
-        };
-        let both = of(1).and(&of(2));
-        assert!(both.wants(1) && both.wants(2) && !both.wants(3));
-        assert_eq!(of(1).and(&Interest::All), Interest::All);
+    fn an_effect_is_wanted_by_either_side() {
+        let two = Interest::Owners([1, 2].into_iter().collect());
         let effect = Effect { debit: 5, credit: 2, ..Effect::default() };
-        assert!(both.wants_effect(&effect));
+        assert!(two.wants_effect(&effect) && Interest::All.wants_effect(&effect));
+        assert!(!two.wants_effect(&Effect { credit: 3, ..effect }));
         let used = Effect { event: Event::KeyUsed.number(), ..effect };
-        assert!(!Interest::All.wants_effect(&used));
+        assert!(!Interest::All.wants_effect(&used) && !two.wants_effect(&used));
     }
 }

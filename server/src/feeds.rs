@@ -132,8 +132,8 @@ fn tell(
         match retelling.next(&mut events)? {
             Some(executed) => {
                 round.tell(&events, executed.0);
-                if let Some(more) = round.take_in() {
-                    retelling.follow(&more);
+                if let Some(interest) = round.take_in() {
+                    retelling.follow(interest);
                 }
             }
             None => {

@@ -2,9 +2,11 @@
 //! by callgrind and compared with `benches/limits.toml`. A gate that noise cannot fool: time drifts
 //! with the machine, this does not.
 //!
-//! It says nothing of caches and waiting. Invariant: work without a limit fails, as does a limit
-//! without work.
+//! Two works may have a limit for what one takes of the other: the same batches with and without
+//! something that is to cost little. It says nothing of caches and waiting. Invariant: work without
+//! a limit fails, as does a limit without work.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,7 +29,7 @@ pub(crate) fn check() -> Result<(), String> {
     let metadata = metadata::read(false)?;
     let text = std::fs::read_to_string(metadata.root.join(LIMITS))
         .map_err(|error| format!("{LIMITS}: {error}"))?;
-    let limits = limits(&text)?;
+    let Limits { each, ratios } = limits(&text)?;
     if let Err(why) = ensure() {
         println!("instructions: NOT RUN: {why}");
         return Ok(());
@@ -35,9 +37,9 @@ pub(crate) fn check() -> Result<(), String> {
     let program = build()?;
     let counts = metadata.target.join("callgrind");
     std::fs::create_dir_all(&counts).map_err(|e| format!("{}: {e}", counts.display()))?;
-    let mut over = Vec::new();
+    let (mut over, mut counted) = (Vec::new(), BTreeMap::new());
     println!("{:22} {:>10} {:>10}", "instructions a command", "counted", "limit");
-    for (work, limit) in limits {
+    for (work, limit) in each {
         let [few, many] = ROUNDS.map(|rounds| count(&program, &counts, &work, rounds));
         let each = (many? - few?) / ((ROUNDS[1] - ROUNDS[0]) as f64 * COMMANDS);
         let verdict = match each {
@@ -48,7 +50,15 @@ pub(crate) fn check() -> Result<(), String> {
         println!("{work:22} {each:10.1} {limit:10.1} {verdict}");
         // Work that the program does not know would cost nothing.
         if !(1.0..=limit).contains(&each) {
-            over.push(work);
+            over.push(work.clone());
+        }
+        counted.insert(work, each);
+    }
+    for (pair, limit) in ratios {
+        let ratio = ratio(&pair, &counted)?;
+        println!("{pair}: {ratio:.4}, limit {limit}");
+        if ratio > limit {
+            over.push(pair);
         }
     }
     if over.is_empty() {
@@ -58,18 +68,43 @@ pub(crate) fn check() -> Result<(), String> {
     Err(format!("{}: not within {LIMITS}; {why}", over.join(", ")))
 }
 
-/// `name = number` below `[instructions]`.
-fn limits(text: &str) -> Result<Vec<(String, f64)>, String> {
+/// What is in the file of limits, in its order.
+#[derive(Debug, Default, PartialEq)]
+struct Limits {
+    /// Of works, below `[instructions]`.
+    each: Vec<(String, f64)>,
+    /// Of one work to another, as `one/other`, below `[ratios]`.
+    ratios: Vec<(String, f64)>,
+}
+
+/// Lines `name = number` below the two heads.
+fn limits(text: &str) -> Result<Limits, String> {
+    let mut limits = Limits::default();
+    let mut is_ratio = false;
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    lines
-        .filter(|line| !line.is_empty() && !line.starts_with('['))
-        .map(|line| {
-            let parsed = line.split_once('=').and_then(|(name, limit)| {
-                Some((name.trim().to_owned(), limit.trim().parse::<f64>().ok()?))
-            });
-            parsed.ok_or_else(|| format!("{LIMITS}: `{line}` is not a name and a number"))
-        })
-        .collect()
+    for line in lines.filter(|line| !line.is_empty()) {
+        if line.starts_with('[') {
+            is_ratio = line == "[ratios]";
+            continue;
+        }
+        let parsed = line.split_once('=').and_then(|(name, limit)| {
+            let name = name.trim().trim_matches('"').to_owned();
+            Some((name, limit.trim().parse::<f64>().ok()?))
+        });
+        let limit =
+            parsed.ok_or_else(|| format!("{LIMITS}: `{line}` is not a name and a number"))?;
+        if is_ratio { limits.ratios.push(limit) } else { limits.each.push(limit) }
+    }
+    Ok(limits)
+}
+
+/// What one work takes of what another takes.
+fn ratio(pair: &str, counted: &BTreeMap<String, f64>) -> Result<f64, String> {
+    let ratio = pair.split_once('/').and_then(|(one, other)| {
+        let of = |work: &str| counted.get(work.trim());
+        Some(of(one)? / of(other)?)
+    });
+    ratio.ok_or_else(|| format!("{LIMITS}: `{pair}` is not two works that have limits"))
 }
 
 fn ensure() -> Result<(), String> {
@@ -119,9 +154,20 @@ mod tests {
     #[test]
     fn limits_are_names_and_numbers() {
         let text = "# why\n[instructions]\na = 12.5 # and\n\nb=3\n";
-        let expected = vec![("a".to_owned(), 12.5), ("b".to_owned(), 3.0)];
-        assert_eq!(limits(text), Ok(expected));
+        let each = vec![("a".to_owned(), 12.5), ("b".to_owned(), 3.0)];
+        assert_eq!(limits(text), Ok(Limits { each: each.clone(), ratios: Vec::new() }));
+        let text = format!("{text}[ratios]\n\"a/b\" = 1.02\n");
+        let ratios = vec![("a/b".to_owned(), 1.02)];
+        assert_eq!(limits(&text), Ok(Limits { each, ratios }));
         assert!(limits("a = many\n").is_err());
+    }
+
+    #[test]
+    fn a_ratio_is_that_of_two_works_that_were_counted() {
+        let counted = [("a", 3.0), ("b", 2.0)].map(|(name, each)| (name.to_owned(), each));
+        let counted = counted.into_iter().collect();
+        assert_eq!(ratio("a/b", &counted), Ok(1.5));
+        assert!(ratio("a/c", &counted).is_err() && ratio("a", &counted).is_err());
     }
 
     #[test]

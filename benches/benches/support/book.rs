@@ -1,6 +1,8 @@
 //! An engine with funded accounts, and full requests of transfers for it. Seeded: the same calls
 //! execute the same commands. Invariant: a refusal stops the benchmark.
 
+use std::ops::Range;
+
 use engine::{Engine, Options, RecordStart};
 use protocol::genesis::{Genesis, Mode};
 use protocol::parameter::{Parameter, Parameters};
@@ -22,7 +24,8 @@ pub(crate) struct Bench {
     accounts: u64,
 }
 
-fn owner(number: u64) -> OwnerId {
+/// The owner of an account.
+pub(crate) fn owner(number: u64) -> OwnerId {
     // As scattered as UUIDs are.
     let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (u128::from(mixed) << 64) | u128::from(number)
@@ -51,15 +54,20 @@ impl Bench {
             random: 1,
             accounts,
         };
-        for first in (0..accounts).step_by(BATCH as usize) {
-            let owners = || (first..accounts.min(first + BATCH)).map(owner);
-            let opens: Vec<_> = owners().map(|owner| Command::open(bench.id(), owner, 1)).collect();
-            bench.record(Role::Registry, REGISTRY, &opens);
-            let issues: Vec<_> =
-                owners().map(|owner| Command::issue(bench.id(), owner, 1, 1 << 60)).collect();
-            bench.record(Role::Mint, MINT, &issues);
-        }
+        bench.open(0..accounts);
         bench
+    }
+
+    /// Opens and funds accounts. Transfers are between those of [`Self::new`] alone.
+    pub(crate) fn open(&mut self, numbers: Range<u64>) {
+        for first in numbers.clone().step_by(BATCH as usize) {
+            let owners = || (first..numbers.end.min(first + BATCH)).map(owner);
+            let opens: Vec<_> = owners().map(|owner| Command::open(self.id(), owner, 1)).collect();
+            self.record(Role::Registry, REGISTRY, &opens);
+            let issues: Vec<_> =
+                owners().map(|owner| Command::issue(self.id(), owner, 1, 1 << 60)).collect();
+            self.record(Role::Mint, MINT, &issues);
+        }
     }
 
     pub(crate) fn id(&mut self) -> CommandId {

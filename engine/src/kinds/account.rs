@@ -40,6 +40,9 @@ impl Engine {
             next_of_owner = before.first_account;
             flags = if before.agent_only { bits::AGENT_ONLY } else { 0 };
         }
+        if self.effects.is_of_followed(owner) {
+            flags |= bits::FOLLOWED;
+        }
         let hot = Hot {
             liquid: 0,
             floor: 0,

@@ -51,6 +51,8 @@ struct Plan {
     base: u128,
     /// The fee on top.
     extra: u128,
+    /// Of both accounts.
+    flags: u8,
 }
 
 /// What a transfer would cost.
@@ -214,6 +216,7 @@ impl Engine {
             pair: Pair::default(),
             base: 0,
             extra: 0,
+            flags: debit.flags | credit.flags,
         };
         if is_charged {
             (plan.pair, plan.rate) = self.price(hint, (debtor, creditor));
@@ -246,9 +249,9 @@ impl Engine {
         // Point of no return.
         self.count_host(command);
         self.money_moved = true;
-        let Plan { debtor, creditor, base, extra, .. } = plan;
+        let Plan { debtor, creditor, base, extra, flags, .. } = plan;
         if !plan.is_charged {
-            self.after = self.pay(debtor, (creditor, command.amount), []);
+            self.after = self.pay(debtor, (creditor, command.amount), [], flags);
             return Ok(0);
         }
         self.note.rate = plan.rate;
@@ -256,10 +259,11 @@ impl Engine {
         let row = self.assets.row(plan.asset);
         let collector = row.collectors[usize::from(plan.host)];
         if plan.host == plan.payee_host {
-            self.after = self.pay(debtor, gets, [(collector, base + extra)]);
+            self.after = self.pay(debtor, gets, [(collector, base + extra)], flags);
         } else {
             let treasury = row.treasuries[usize::from(plan.payee_host)];
-            self.after = self.pay(debtor, gets, [(treasury, base), (collector, extra)]);
+            let fees = [(treasury, base), (collector, extra)];
+            self.after = self.pay(debtor, gets, fees, flags);
             let event = Event::CrossRegistryTransferCompleted;
             self.tell(event, command.asset, command.debit, command.credit);
         }

@@ -163,7 +163,7 @@ fn retell(journal: &Shared, round: &mut Round) {
         at = through;
         round.tell(&record, at);
         if let Some(more) = round.take_in() {
-            interest = interest.and(&more);
+            interest = more;
         }
     }
 }

@@ -4,7 +4,7 @@
 //! among what its interest has the engine tell.
 
 use protocol::effect::Event;
-use protocol::feed::{Followed, Interest, Owners};
+use protocol::feed::{Followed, Interest};
 use protocol::{AssetId, OwnerId};
 
 /// Whose effects.
@@ -67,14 +67,14 @@ impl Filter {
 
 /// What the engine has to tell so that all of `whose` are served; nothing: nothing.
 pub(super) fn interest(whose: impl IntoIterator<Item = Whose>) -> Option<Interest> {
-    let mut owners: Option<Owners> = None;
+    let mut owners = Vec::new();
     for one in whose {
         match one {
             Whose::All => return Some(Interest::All),
-            Whose::Owner(owner) => owners.get_or_insert_default().insert(owner),
+            Whose::Owner(owner) => owners.push(owner),
         }
     }
-    owners.map(Interest::Owners)
+    (!owners.is_empty()).then(|| Interest::Owners(owners.into_iter().collect()))
 }
 
 #[cfg(test)]

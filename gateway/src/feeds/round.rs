@@ -118,7 +118,7 @@ impl Round {
     #[must_use]
     pub fn interest(&self) -> Interest {
         let whose = self.runners.iter().map(|runner| runner.filter.whose);
-        interest(whose).unwrap_or_else(|| Interest::Owners(protocol::feed::Owners::default()))
+        interest(whose).unwrap_or_else(|| Interest::Owners([].into_iter().collect()))
     }
 
     /// Whether nobody is left.
@@ -147,8 +147,8 @@ impl Round {
         }
     }
 
-    /// Takes in those who have come meanwhile and whose place the replay has not passed; what has
-    /// to be told for them too.
+    /// Takes in those who have come meanwhile and whose place the replay has not passed; if there
+    /// are any, what has to be told from now on, to everybody who is here.
     pub fn take_in(&mut self) -> Option<Interest> {
         let mut state = self.feeds.state();
         if state.waiting.is_empty() {
@@ -156,9 +156,9 @@ impl Round {
         }
         let fits = state.take_waiting(Instant::now(), |it| it.place >= self.reached);
         drop(state);
-        let added = interest(fits.iter().map(|runner| runner.filter.whose));
+        let has_come = !fits.is_empty();
         self.runners.extend(begun(fits));
-        added
+        has_come.then(|| self.interest())
     }
 
     /// Tells everybody that it cannot be told more.

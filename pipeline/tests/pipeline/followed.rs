@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::feed::{Followed, Interest, Owners, Place};
+use protocol::feed::{Followed, Interest, Place};
 use protocol::{Command, Role, Sequence};
 use snapshot::MemoryFiles;
 
@@ -50,9 +50,8 @@ fn go_on(rig: &mut Rig, count: u128) {
 fn a_replay_tells_what_the_tap_told() {
     let mut rig = Rig::new();
     rig.open_accounts();
-    let mut owners = Owners::default();
-    owners.insert(agent(1));
-    for interest in [Interest::All, Interest::Owners(owners)] {
+    let one = Interest::Owners([agent(1)].into_iter().collect());
+    for interest in [Interest::All, one] {
         let since = follow(&mut rig, Some(interest.clone()));
         go_on(&mut rig, 20);
         let live = heard(&rig);
