@@ -261,7 +261,7 @@ pub const SOCKET_BUFFER_MAX: usize = 64 << 10;
 /// Frames of a client, pings mostly, between two pings of this side.
 pub const SOCKET_HEARD_MAX: u32 = 64;
 /// Pings that a client leaves unanswered before it counts as gone.
-pub const SOCKET_SILENCE_TICKS: u32 = 3;
+pub const SOCKET_UNANSWERED_MAX: u32 = 3;
 /// What nobody follows any more is told for this much longer, for those who come back.
 pub const FEED_LINGER: Duration = Duration::from_secs(30);
 /// A feed begins within this, or is refused.

@@ -33,7 +33,7 @@ use crate::feeds::News;
 use crate::https::upgrade::Upgrade;
 use crate::limits::{
     FAREWELL_TIMEOUT, FEED_QUIET, FEED_WRITE_TIMEOUT, SOCKET_BUFFER_MAX, SOCKET_BUFFER_OUT,
-    SOCKET_HEARD_MAX, SOCKET_MESSAGE_MAX, SOCKET_SILENCE_TICKS,
+    SOCKET_HEARD_MAX, SOCKET_MESSAGE_MAX, SOCKET_UNANSWERED_MAX,
 };
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -162,8 +162,7 @@ async fn tell(mut telling: Telling, upgrade: OnUpgrade, leaving: Arc<Notify>) {
             }
             Next::Heard(heard) => line.hear(heard).err(),
             Next::Tick => {
-                let is_there = line.tick();
-                is_sent = is_there && line.ping().await;
+                is_sent = line.presence.is_pinged() && line.ping().await;
                 None
             }
             Next::Leave => Some((CloseCode::Away, "the frame ends the connection; connect again")),
@@ -174,13 +173,31 @@ async fn tell(mut telling: Telling, upgrade: OnUpgrade, leaving: Arc<Notify>) {
     }
 }
 
+/// What shows that a client is there.
+#[derive(Default)]
+struct Presence {
+    /// Frames heard since the last ping.
+    heard: u32,
+    /// Pings since anything was heard.
+    unanswered: u32,
+}
+
+impl Presence {
+    /// Whether the client, for whom a ping is due, has not left too many of them unanswered.
+    fn is_pinged(&mut self) -> bool {
+        if std::mem::take(&mut self.heard) > 0 {
+            self.unanswered = 0;
+        }
+        let is_there = self.unanswered < SOCKET_UNANSWERED_MAX;
+        self.unanswered += 1;
+        is_there
+    }
+}
+
 /// The socket, and what was heard on it.
 struct Line {
     socket: WebSocketStream<TokioIo<Upgraded>>,
-    /// Frames heard since the last tick.
-    heard: u32,
-    /// Ticks since anything was heard.
-    silent_ticks: u32,
+    presence: Presence,
     /// The client has said goodbye, or is gone.
     is_over: bool,
 }
@@ -194,7 +211,7 @@ impl Line {
             .max_write_buffer_size(SOCKET_BUFFER_MAX);
         let io = TokioIo::new(upgraded);
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        Self { socket, heard: 0, silent_ticks: 0, is_over: false }
+        Self { socket, presence: Presence::default(), is_over: false }
     }
 
     /// Whether the client goes on taking what it is told.
@@ -213,23 +230,15 @@ impl Line {
         matches!(timeout(FEED_WRITE_TIMEOUT, ping).await, Ok(Ok(())))
     }
 
-    /// Whether the client has shown lately that it is there.
-    fn tick(&mut self) -> bool {
-        self.silent_ticks = if self.heard == 0 { self.silent_ticks + 1 } else { 0 };
-        self.heard = 0;
-        self.silent_ticks < SOCKET_SILENCE_TICKS
-    }
-
     /// Takes note of a frame; errors with how the feed ends for it. Pings are answered underneath.
     fn hear(
         &mut self,
         heard: Option<Result<Message, Error>>,
     ) -> Result<(), (CloseCode, &'static str)> {
-        self.heard += 1;
+        self.presence.heard += 1;
+        let is_modest = self.presence.heard <= SOCKET_HEARD_MAX;
         match heard {
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) if self.heard <= SOCKET_HEARD_MAX => {
-                Ok(())
-            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) if is_modest => Ok(()),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
                 Err((CloseCode::Policy, "too many pings"))
             }
@@ -336,6 +345,23 @@ mod tests {
         assert_eq!(with(header::SEC_WEBSOCKET_KEY, "short"), Err("field_invalid"));
         assert_eq!(with(header::CONTENT_LENGTH, "1"), Err("body_invalid"));
         assert_eq!(with(header::TRANSFER_ENCODING, "chunked"), Err("body_invalid"));
+    }
+
+    /// Once a client was gone after two unanswered pings when its feed had just begun, because the
+    /// time before the first one counted as silence too.
+    #[test]
+    fn a_client_is_gone_when_it_has_left_three_pings_unanswered() {
+        let mut presence = Presence::default();
+        for _ in 0..3 {
+            for _ in 0..3 {
+                assert!(presence.is_pinged());
+            }
+            presence.heard += 1;
+        }
+        for _ in 0..3 {
+            assert!(presence.is_pinged());
+        }
+        assert!(!presence.is_pinged());
     }
 
     #[test]
