@@ -108,7 +108,8 @@ impl Reader {
     }
 
     /// Shows the records through `until` too, which are durable by now, without looking at those
-    /// before them again.
+    /// before them again. It is for a reader that has come to the end that was named: one that has
+    /// met the end of what there was, or an error, shows nothing more.
     ///
     /// # Errors
     /// When the segments cannot be listed, or one between others is missing.

@@ -166,7 +166,8 @@ impl Scanner {
         Ok(true)
     }
 
-    /// The segments through `newest` are there by now, and what was read ahead may have changed.
+    /// The segments through `newest` are there by now, and what was read ahead may have changed. An
+    /// end that was met stays one.
     pub(crate) fn extend(&mut self, newest: u64) {
         let known = self.numbers.last().map_or(0, |last| last.saturating_add(1));
         self.numbers.extend(known..=newest);

@@ -70,6 +70,31 @@ fn a_reader_goes_on_without_reading_anything_twice() {
     assert!(last_segment > 2);
 }
 
+/// It once said that it showed what came behind any end.
+#[test]
+fn a_reader_that_has_met_the_end_of_what_there_is_stays_there() {
+    let disk = MemoryStorage::new();
+    let mut bench = create(disk.clone());
+    bench.append(3_000).unwrap();
+    let durable = bench.syncer.sync().unwrap();
+    let open = |until| Reader::open_range(Arc::new(disk.clone()), durable, until).unwrap();
+    let mut to_the_end = open(u64::MAX);
+    let mut beyond = open(durable + 1);
+    for reader in [&mut to_the_end, &mut beyond] {
+        assert_eq!(reader.next().unwrap().unwrap().0.index, durable);
+    }
+    assert!(to_the_end.next().unwrap().is_none());
+    assert!(beyond.next().is_err());
+    for _ in 0..3 {
+        bench.append(3_000).unwrap();
+    }
+    let durable = bench.syncer.sync().unwrap();
+    for mut reader in [to_the_end, beyond] {
+        reader.extend(durable).unwrap();
+        assert!(reader.next().unwrap().is_none());
+    }
+}
+
 #[test]
 fn summaries_agree() {
     let (disk, all) = small(40);
