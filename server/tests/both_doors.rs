@@ -1,73 +1,34 @@
 //! What `bezant client` prints is what the HTTPS door answers: the same names, the same values.
 
-use std::io::Read as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
 
+use crate::feeds::{ALICE, BOB, Reader, effects};
 use crate::frame::Frame;
-
-const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
-const BOB: &str = "01900000-0000-7000-8000-00000000000b";
 
 /// One identity that speaks through both doors.
 struct Speaker<'a> {
     frame: &'a Frame,
-    identity: std::path::PathBuf,
+    reader: Reader,
 }
 
 impl<'a> Speaker<'a> {
     fn new(frame: &'a Frame, role: &str, name: &str) -> Self {
-        Self { frame, identity: frame.identity(role, name) }
+        Self { frame, reader: Reader::new(frame, role, name) }
     }
 
     /// What the shell prints, whether it is refused or not.
     fn shell(&self, arguments: &[&str]) -> Value {
         let server = self.frame.quic().to_string();
-        let identity = self.identity.display().to_string();
+        let identity = self.reader.identity.display().to_string();
         let start = ["client", "--json", "--server", &server, "--identity", &identity];
         let finished = self.frame.run(&[&start, arguments].concat());
         let printed = serde_json::from_str(&finished.stdout);
         printed.unwrap_or_else(|_| panic!("{arguments:?}: {}{}", finished.stdout, finished.stderr))
     }
 
-    /// What asks the HTTPS door for `path`.
-    fn curl(&self, path: &str) -> Command {
-        let file = |name: &str| Path::new(&self.identity).join(name);
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--max-time", "60"]).stdin(Stdio::null());
-        curl.arg("--cacert").arg(file("bundle.pem"));
-        curl.arg("--cert").arg(file("svid.pem")).arg("--key").arg(file("svid.key"));
-        curl.arg(format!("https://localhost:{}{path}", self.frame.https().port()));
-        curl
-    }
-
-    /// A feed of the HTTPS door, until it has told so many events.
-    fn stream(&self, path: &str, events: usize) -> String {
-        let mut child = self.curl(path).arg("--no-buffer").stdout(Stdio::piped()).spawn().unwrap();
-        let mut out = child.stdout.take().unwrap();
-        let (mut text, mut piece) = (String::new(), [0; 4_096]);
-        while text.matches("\ndata: ").count() < events + 1 || !text.ends_with("\n\n") {
-            let count = out.read(&mut piece).unwrap();
-            assert!(count > 0, "the feed ended behind:\n{text}");
-            text += std::str::from_utf8(&piece[..count]).unwrap();
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        text
-    }
-
     /// What the HTTPS door answers, whether it is refused or not.
     fn https(&self, path: &str, body: Option<&Value>) -> Value {
-        let mut curl = self.curl(path);
-        if let Some(body) = body {
-            curl.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
-        }
-        let output = curl.output().expect("curl is installed (`cargo xtask test` does it)");
-        let printed = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{path}: {printed}{errors}"))
+        body.map_or_else(|| self.reader.get(path), |body| self.reader.post(path, body))
     }
 }
 
@@ -161,7 +122,7 @@ fn the_history_is_followed_through_both_doors() {
     let (last, reader) = (paid["sequence"].to_string(), Speaker::new(&frame, "auditor", "reader"));
     let server = frame.quic().to_string();
     for (speaker, more) in [(&reader, &[][..]), (&north, &["--account", ALICE])] {
-        let identity = speaker.identity.display().to_string();
+        let identity = speaker.reader.identity.display().to_string();
         let start = ["client", "--json", "--server", &server, "--identity", &identity];
         let follow = ["follow", "--after", "0", "--until", &last];
         let told = frame.ends_with(0, &[&start[..], &follow, more].concat());
@@ -169,16 +130,11 @@ fn the_history_is_followed_through_both_doors() {
             told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.pop().unwrap(), json!({ "place": last }));
         let account = more.last().map_or(String::new(), |owner| format!("&account={owner}"));
-        let text = speaker.stream(&format!("/v1/events?after=0{account}"), lines.len());
-        let events = text.split("\n\n").filter(|event| event.contains("\nevent: "));
-        let events = events.filter(|event| !event.contains("event: progress"));
-        let field = |event: &str, name: &str| {
-            event.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned()
-        };
-        let events = events.map(|event| (field(event, "id: "), field(event, "data: ")));
-        let expected: Vec<Value> = events
-            .map(|(place, data)| {
-                let mut data: Value = serde_json::from_str(&data).unwrap();
+        let is_enough = |text: &str| effects(text).len() >= lines.len();
+        let text = speaker.reader.read(&format!("/v1/events?after=0{account}"), is_enough);
+        let expected: Vec<Value> = effects(&text)
+            .into_iter()
+            .map(|(place, mut data)| {
                 data["place"] = place.into();
                 data
             })

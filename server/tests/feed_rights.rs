@@ -3,12 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Stdio};
 
-use crate::feeds::{Curl, data, shell};
+use crate::feeds::{ALICE, BOB, CAROL, Reader, data, shell};
 use crate::frame::Frame;
-
-const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
-const BOB: &str = "01900000-0000-7000-8000-00000000000b";
-const CAROL: &str = "01900000-0000-7000-8000-00000000000c";
 
 /// A feed that is open.
 struct Open {
@@ -19,8 +15,8 @@ struct Open {
 
 impl Open {
     /// Follows from now on.
-    fn new(curl: &Curl<'_>, path: &str) -> Self {
-        let mut child = curl.command(path).stdout(Stdio::piped()).spawn().unwrap();
+    fn new(reader: &Reader, path: &str) -> Self {
+        let mut child = reader.command(path).stdout(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let mut open = Self { child, out, text: String::new() };
         open.until("event: progress");
@@ -61,7 +57,7 @@ fn a_registry_hears_nothing_of_an_owner_that_has_moved() {
     shell(&frame, "registry", "north", &["open", ALICE]);
     shell(&frame, "registry", "north", &["open", BOB]);
     shell(&frame, "mint", "royal", &["issue", ALICE, "1000"]);
-    let north = Curl::new(&frame, "registry", "north");
+    let north = Reader::new(&frame, "registry", "north");
     let path = |more: &str| format!("/v1/events?account={ALICE}{more}");
     let filters = ["", "&event=TokensTransferred", "&asset=1"];
     let mut feeds = filters.map(|more| Open::new(&north, &path(more)));
@@ -79,7 +75,7 @@ fn a_registry_hears_nothing_of_an_owner_that_has_moved() {
         assert_eq!(refused, (404, "not_found".to_owned()), "{more}");
     }
     // The new host has the owner's whole past.
-    let south = Curl::new(&frame, "registry", "south");
+    let south = Reader::new(&frame, "registry", "south");
     let text = south.until(&path("&after=0"), "\"1.990000\"");
     assert_eq!(data(&text, "TokensTransferred").len(), 2);
     // An owner is hosted with or without an account in the native asset.

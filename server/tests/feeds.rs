@@ -17,6 +17,7 @@ use crate::frame::{Frame, PATIENCE, until};
 
 pub(crate) const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
 pub(crate) const BOB: &str = "01900000-0000-7000-8000-00000000000b";
+pub(crate) const CAROL: &str = "01900000-0000-7000-8000-00000000000c";
 /// Deaths of the consumer.
 const KILLS: u64 = 100;
 /// Lives in which it must at least have got on: in the others it dies before its first byte.
@@ -157,48 +158,73 @@ fn a_consumer_killed_a_hundred_times_has_the_engines_balances() {
     });
 }
 
-/// One identity with curl.
-pub(crate) struct Curl<'a> {
-    frame: &'a Frame,
-    identity: PathBuf,
+/// One identity with curl, as long as the frame runs.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) identity: PathBuf,
+    port: u16,
 }
 
-impl<'a> Curl<'a> {
-    pub(crate) fn new(frame: &'a Frame, role: &str, name: &str) -> Self {
-        Self { frame, identity: frame.identity(role, name) }
+impl Reader {
+    pub(crate) fn new(frame: &Frame, role: &str, name: &str) -> Self {
+        Self { identity: frame.identity(role, name), port: frame.https().port() }
     }
 
     pub(crate) fn command(&self, path: &str) -> Command {
         let file = |name: &str| self.identity.join(name);
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--no-buffer", "--max-time", "60"]).stdin(Stdio::null());
-        curl.arg("--cacert").arg(file("bundle.pem"));
+        curl.args(["--silent", "--show-error", "--no-buffer", "--max-time", "90"]);
+        curl.arg("--cacert").arg(file("bundle.pem")).stdin(Stdio::null());
         curl.arg("--cert").arg(file("svid.pem")).arg("--key").arg(file("svid.key"));
-        curl.arg(format!("https://localhost:{}{path}", self.frame.https().port()));
+        curl.arg(format!("https://localhost:{}{path}", self.port));
         curl
+    }
+
+    /// What is answered, whether it is refused or not.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        answer(self.command(path))
+    }
+
+    /// The same of a POST.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
+        let mut curl = self.command(path);
+        curl.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
+        answer(curl)
     }
 
     /// A refusal: its status and its title.
     pub(crate) fn refused(&self, path: &str) -> (u64, String) {
-        let output = self.command(path).output().unwrap();
-        let problem: Value = serde_json::from_slice(&output.stdout).unwrap();
-        (problem["status"].as_u64().unwrap(), problem["title"].as_str().unwrap().to_owned())
+        let problem = self.get(path);
+        let title = problem["title"].as_str().unwrap_or_else(|| panic!("{path}: {problem}"));
+        (problem["status"].as_u64().unwrap(), title.to_owned())
+    }
+
+    /// Reads a feed until it has said enough; the whole text.
+    pub(crate) fn read(&self, path: &str, is_enough: impl Fn(&str) -> bool) -> String {
+        let mut child = self.command(path).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let (mut text, mut piece) = (String::new(), [0; 65_536]);
+        while !text.ends_with("\n\n") || !is_enough(&text) {
+            let count = out.read(&mut piece).unwrap();
+            assert!(count > 0, "the feed ended behind:\n{text}");
+            text.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        text
     }
 
     /// Reads a feed until it has said `last`; the whole text.
     pub(crate) fn until(&self, path: &str, last: &str) -> String {
-        let mut child = self.command(path).stdout(Stdio::piped()).spawn().unwrap();
-        let mut out = child.stdout.take().unwrap();
-        let (mut text, mut piece) = (Vec::new(), [0; 4_096]);
-        while !String::from_utf8_lossy(&text).contains(last) {
-            let count = out.read(&mut piece).unwrap();
-            assert!(count > 0, "no {last} in:\n{}", String::from_utf8_lossy(&text));
-            text.extend_from_slice(&piece[..count]);
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        String::from_utf8(text).unwrap()
+        self.read(path, |text| text.contains(last))
     }
+}
+
+fn answer(mut curl: Command) -> Value {
+    let output = curl.output().expect("curl is installed (`cargo xtask test` does it)");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{curl:?}: {printed}{errors}"))
 }
 
 /// One command by the command line; returns what it printed.
@@ -217,6 +243,28 @@ pub(crate) fn data(text: &str, name: &str) -> Vec<Value> {
     data.map(|(_, json)| serde_json::from_str(json).unwrap()).collect()
 }
 
+/// The effects in a feed, each with its id: what tells of progress alone is none.
+pub(crate) fn effects(text: &str) -> Vec<(String, Value)> {
+    let events = text.split("\n\n").filter(|event| event.contains("event: "));
+    let events = events.filter(|event| !event.contains("event: progress\n"));
+    let field = |event: &str, name: &str| {
+        event.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned()
+    };
+    let parsed = |event: &str| serde_json::from_str(&field(event, "data: ")).unwrap();
+    events.map(|event| (field(event, "id: "), parsed(event))).collect()
+}
+
+/// Once progress between two effects was counted as one, so that the last was not waited for.
+#[test]
+fn progress_is_no_effect() {
+    let progress = "id: 3\nevent: progress\ndata: {\"sequence\":3}\n\n";
+    let effect = |n: u64| format!("id: {n}.0\nevent: TokensIssued\ndata: {{\"sequence\":{n}}}\n\n");
+    let text = ["retry: 1000\n\n", progress, &effect(4), progress, &effect(5)].concat();
+    let found = effects(&text);
+    assert_eq!(found.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["4.0", "5.0"]);
+    assert_eq!(found[1].1["sequence"], 5);
+}
+
 #[test]
 fn everybody_follows_what_it_may_see_and_nothing_else() {
     let mut frame = Frame::new();
@@ -227,7 +275,7 @@ fn everybody_follows_what_it_may_see_and_nothing_else() {
     shell(&frame, "agent", ALICE, &["pay", ALICE, BOB, "12.5"]);
     shell(&frame, "mint", "royal", &["issue", BOB, "1"]);
     let paid = |text: &str| data(text, "TokensTransferred");
-    let reader = Curl::new(&frame, "auditor", "reader");
+    let reader = Reader::new(&frame, "auditor", "reader");
     let all = reader.until("/v1/events?after=0", "\"1.000000\"");
     let issued = data(&all, "TokensIssued");
     assert_eq!((issued.len(), paid(&all).len()), (2, 1));
@@ -238,12 +286,12 @@ fn everybody_follows_what_it_may_see_and_nothing_else() {
     assert!(transfer["debit"]["after"].is_string() && transfer["credit"]["after"].is_string());
     assert!(transfer["id"].is_string() && transfer["time"].as_u64() > Some(1_600_000_000_000));
     // An agent hears of its own account, and no balance of another.
-    let alice = Curl::new(&frame, "agent", ALICE);
+    let alice = Reader::new(&frame, "agent", ALICE);
     let hers = alice.until("/v1/events?after=0", "TransactionFeeCollected");
     assert!(paid(&hers)[0]["debit"]["after"].is_string());
     assert_eq!(paid(&hers)[0]["credit"]["after"], Value::Null);
     assert_eq!(data(&hers, "TokensIssued").len(), 1);
-    let bob = Curl::new(&frame, "agent", BOB);
+    let bob = Reader::new(&frame, "agent", BOB);
     let his = bob.until("/v1/events?after=0", "\"1.000000\"");
     assert!(data(&his, "TransactionFeeCollected").is_empty(), "{his}");
     assert_eq!(paid(&his)[0]["debit"]["after"], Value::Null);
@@ -252,14 +300,14 @@ fn everybody_follows_what_it_may_see_and_nothing_else() {
     let path = format!("/v1/events?after={place}&event=TokensIssued,TokensTransferred&asset=1");
     let rest = reader.until(&path, "\"1.000000\"");
     assert_eq!((paid(&rest).len(), data(&rest, "TokensIssued").len()), (0, 1));
-    let north = Curl::new(&frame, "registry", "north");
+    let north = Reader::new(&frame, "registry", "north");
     let hosted = format!("/v1/events?after=0&account={ALICE}");
     assert_eq!(paid(&north.until(&hosted, "TransactionFeeCollected")).len(), 1);
     let not_found = (404, "not_found".to_owned());
     let invalid = (400, "query_invalid".to_owned());
     assert_eq!(alice.refused(&format!("/v1/events?account={BOB}")), not_found);
-    assert_eq!(Curl::new(&frame, "registry", "south").refused(&hosted), not_found);
-    assert_eq!(Curl::new(&frame, "mint", "royal").refused("/v1/events"), not_found);
+    assert_eq!(Reader::new(&frame, "registry", "south").refused(&hosted), not_found);
+    assert_eq!(Reader::new(&frame, "mint", "royal").refused("/v1/events"), not_found);
     assert_eq!(north.refused("/v1/events"), invalid);
     for query in ["after=x", "after=999999999", "event=Nothing", "event=KeyUsed", "asset=a", "b=1"]
     {
@@ -276,7 +324,7 @@ fn everybody_follows_what_it_may_see_and_nothing_else() {
     // A frame that serves none says so.
     frame.set("feeds.enabled=false");
     frame.start();
-    let off = Curl::new(&frame, "auditor", "reader").refused("/v1/events");
+    let off = Reader::new(&frame, "auditor", "reader").refused("/v1/events");
     assert_eq!(off, (501, "feeds_off".to_owned()));
     frame.stop();
 }

@@ -2,9 +2,6 @@
 //! settled when, past balances are the model's, and nobody reads what it may not see.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use loadgen::{Driver, Load};
@@ -12,73 +9,22 @@ use serde_json::Value;
 
 use crate::books;
 use crate::cluster::Cluster;
+use crate::feeds::{ALICE, BOB, Reader, data, effects, shell};
 use crate::frame::Frame;
 
-const ALICE: &str = "01900000-0000-7000-8000-00000000000a";
-const BOB: &str = "01900000-0000-7000-8000-00000000000b";
 /// A load that leaves the machine to others.
 const LIGHT: Load = Load { accounts: 20, batch: 8, connections: 1, in_flight: 1, ..books::SMALL };
 
-/// One identity with curl.
-#[derive(Clone)]
-struct Reader {
-    identity: PathBuf,
-    port: u16,
-}
-
-impl Reader {
-    fn new(frame: &Frame, role: &str, name: &str) -> Self {
-        Self { identity: frame.identity(role, name), port: frame.https().port() }
-    }
-
-    fn command(&self, path: &str) -> Command {
-        let file = |name: &str| self.identity.join(name);
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--no-buffer", "--max-time", "90"]).stdin(Stdio::null());
-        curl.arg("--cacert").arg(file("bundle.pem"));
-        curl.arg("--cert").arg(file("svid.pem")).arg("--key").arg(file("svid.key"));
-        curl.arg(format!("https://localhost:{}{path}", self.port));
-        curl
-    }
-
-    fn get(&self, path: &str) -> Value {
-        let output = self.command(path).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
-    }
-
-    /// A refusal: its status and its title.
-    fn refused(&self, path: &str) -> (u64, String) {
-        let problem = self.get(path);
-        let title = problem["title"].as_str().unwrap_or_else(|| panic!("{path}: {problem}"));
-        (problem["status"].as_u64().unwrap(), title.to_owned())
-    }
-
-    /// The engine's own word: what a feed tells through a sequence.
-    fn told(&self, filter: &str, executed: u64) -> Vec<Value> {
-        let path = format!("/v1/events?after=0{filter}");
-        let mut child = self.command(&path).stdout(Stdio::piped()).spawn().unwrap();
-        let mut out = child.stdout.take().unwrap();
-        let (mut text, mut piece) = (Vec::new(), [0; 65_536]);
-        let is_through = |text: &[u8]| {
-            let text = String::from_utf8_lossy(text);
-            let last = text.rsplit("event: progress\ndata: {\"sequence\":").next();
-            let number = last.and_then(|rest| rest.split('}').next()?.parse::<u64>().ok());
-            number.is_some_and(|number| number >= executed)
-        };
-        while !is_through(&text) {
-            let count = out.read(&mut piece).unwrap();
-            assert!(count > 0, "the feed ended:\n{}", String::from_utf8_lossy(&text));
-            text.extend_from_slice(&piece[..count]);
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let text = String::from_utf8(text).unwrap();
-        let events = text.split("\n\n").filter(|event| !event.contains("event: progress"));
-        let data = events.filter_map(|event| event.split_once("data: "));
-        let told = data.map(|(_, json)| bare(serde_json::from_str(json).unwrap()));
-        told.filter(|event| event["sequence"].as_u64().unwrap() <= executed).collect()
-    }
+/// The engine's own word: what a feed tells through a sequence.
+fn told(reader: &Reader, filter: &str, executed: u64) -> Vec<Value> {
+    let path = format!("/v1/events?after=0{filter}");
+    let text = reader.read(&path, |text| {
+        let last = text.rsplit("event: progress\ndata: {\"sequence\":").next();
+        let number = last.and_then(|rest| rest.split('}').next()?.parse::<u64>().ok());
+        number.is_some_and(|number| number >= executed)
+    });
+    let told = effects(&text).into_iter().map(|(_, data)| bare(data));
+    told.filter(|event| event["sequence"].as_u64().unwrap() <= executed).collect()
 }
 
 /// Without what SQL does not keep, or keeps by batches.
@@ -229,7 +175,7 @@ async fn pages_joined(settings: &[&str]) {
     let executed = frame.figure("bezant_executed_sequence") as u64;
     for reading in &mut readings {
         while reading.page(&reader, "") {}
-        let told = reader.told(&format!("&account={}", reading.owner), executed);
+        let told = told(&reader, &format!("&account={}", reading.owner), executed);
         let read: Vec<Value> = reading.entries.iter().cloned().map(bare).collect();
         let upto = read.iter().filter(|entry| entry["sequence"].as_u64() <= Some(executed));
         let upto: Vec<&Value> = upto.collect();
@@ -239,7 +185,7 @@ async fn pages_joined(settings: &[&str]) {
         check_balances(&reader, &reading.owner, &told, &ats[..owners + 1]);
         check_totals(&reader, &format!("&account={}", reading.owner), &told, executed);
     }
-    check_totals(&reader, "", &reader.told("", executed), executed);
+    check_totals(&reader, "", &told(&reader, "", executed), executed);
     if is_settled {
         frame.wait_settled();
         // Ranges of time that meet part the entries.
@@ -281,13 +227,6 @@ fn pages_joined_are_the_engines_entries_from_postgres() {
     books::run(pages_joined(&settings));
 }
 
-fn shell(frame: &Frame, role: &str, name: &str, words: &[&str]) {
-    let (server, identity) = (frame.quic().to_string(), frame.identity(role, name));
-    let identity = identity.display().to_string();
-    let start = ["client", "--server", &server, "--identity", &identity];
-    frame.ends_with(0, &[&start, words].concat());
-}
-
 fn seed(frame: &Frame) {
     shell(frame, "registry", "north", &["open", ALICE]);
     shell(frame, "registry", "north", &["open", BOB]);
@@ -319,7 +258,7 @@ fn everybody_reads_the_history_that_it_may_see_and_nothing_else() {
     let auditor = Reader::new(&frame, "auditor", "reader");
     let all = entries(&auditor);
     let bares: Vec<Value> = all.iter().cloned().map(bare).collect();
-    assert_eq!(bares, auditor.told(&format!("&account={ALICE}"), executed));
+    assert_eq!(bares, told(&auditor, &format!("&account={ALICE}"), executed));
     let every: Vec<u64> = (0..=executed).collect();
     check_balances(&auditor, ALICE, &bares, &every);
     check_balances(&Reader::new(&frame, "agent", ALICE), ALICE, &bares, &every);
@@ -408,19 +347,9 @@ fn what_cannot_be_asked_of_the_history_is_refused() {
 
 /// The batches that a feed tells from a place on, until one ends with `through`.
 fn batches(reader: &Reader, after: u64, through: u64) -> Vec<Value> {
-    let mut child = reader.command(&format!("/v1/settlements?after={after}"));
-    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
-    let mut out = child.stdout.take().unwrap();
-    let (mut text, mut piece) = (String::new(), [0; 4_096]);
-    while !text.contains(&format!("id: {through}\nevent: batch\n")) || !text.ends_with("\n\n") {
-        let count = out.read(&mut piece).unwrap();
-        assert!(count > 0, "the feed ended:\n{text}");
-        text.push_str(std::str::from_utf8(&piece[..count]).unwrap());
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let data = text.split("\n\n").filter_map(|event| event.split_once("data: "));
-    data.map(|(_, json)| serde_json::from_str(json).unwrap()).collect()
+    let last = format!("id: {through}\nevent: batch\n");
+    let text = reader.until(&format!("/v1/settlements?after={after}"), &last);
+    data(&text, "batch")
 }
 
 fn batches_follow_one_another(settings: &[&str]) {
