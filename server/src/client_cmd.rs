@@ -90,7 +90,7 @@ impl Speaker {
         let timeout = Duration::from_secs(args.timeout);
         let mut options = Options::default();
         options.request_timeout = options.request_timeout.min(timeout);
-        options.connect_timeout = options.connect_timeout.min(timeout);
+        options.connect_timeout = timeout;
         options.retry_deadline = timeout;
         let connector = loadgen::run::connector(args.server, &args.identity, options);
         let session = Session::new(connector.map_err(unusable)?);
