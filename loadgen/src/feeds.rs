@@ -1,10 +1,12 @@
 //! Feeds that are held open beside a load: each on a connection of its own, each of an owner to
-//! whom nothing happens. What they cost is what the load is slower by.
+//! whom nothing happens. What they cost is what the load is slower by. They are opened one after
+//! the other, with more patience than a client has whom somebody waits for.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use client::{Client, Connector, Follow, OwnerId, Told};
 use tokio::task::JoinSet;
@@ -13,6 +15,8 @@ use crate::run::{RunError, connector};
 
 /// Connections that a frame lets one auditor have.
 const OF_ONE_MAX: usize = 16;
+/// How long one may take to begin, on a machine that others keep busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Owners whom no load has.
 const FIRST_OWNER: OwnerId = 0xfeed << 112;
 
@@ -40,9 +44,11 @@ impl IdleFeeds {
         }
         let mut open =
             Self { feeds: JoinSet::new(), events: Arc::default(), connectors: Vec::new() };
+        let mut options = client::Options::default();
+        (options.connect_timeout, options.request_timeout) = (PATIENCE, PATIENCE);
         let mut owner = FIRST_OWNER;
         for directory in directories.iter().take(count.div_ceil(OF_ONE_MAX)) {
-            let connector = connector(addr, directory, client::Options::default())?;
+            let connector = connector(addr, directory, options.clone())?;
             for _ in 0..OF_ONE_MAX.min(count - open.feeds.len()) {
                 owner += 1;
                 let wrong = |error| RunError::Client("following", error);

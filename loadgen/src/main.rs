@@ -39,10 +39,10 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = Door::Quic)]
     door: Door,
     /// Identity directory of the registry that will host the accounts.
-    #[arg(long, value_name = "DIR", required_unless_present = "null")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["null", "hold"])]
     registry: Option<PathBuf>,
     /// Identity directory of the mint role, which funds the accounts.
-    #[arg(long, value_name = "DIR", required_unless_present = "null")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["null", "hold"])]
     mint: Option<PathBuf>,
     /// Plans, encodes and books without a frame, as if everything were executed: what the harness
     /// itself costs.
@@ -102,6 +102,10 @@ struct Arguments {
     /// Directory of identity directories of auditors, one for each 16 feeds.
     #[arg(long, value_name = "DIR")]
     auditors: Option<PathBuf>,
+    /// Holds the feeds alone, for loads of other processes: says when all are open, and closes them
+    /// when its standard input ends.
+    #[arg(long, requires = "auditors", conflicts_with_all = ["null", "payments"])]
+    hold: bool,
     /// Threads of the harness.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -141,7 +145,6 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     if let Some(path) = &arguments.payments {
         return pay(&target, path, arguments.batch.unwrap_or(BATCH) as usize).await;
     }
-    let load = load(arguments)?;
     let feeds = match &arguments.auditors {
         Some(auditors) if arguments.feeds > 0 => {
             let opened = IdleFeeds::open(target.addr, auditors, arguments.feeds).await;
@@ -149,14 +152,17 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         }
         _ => None,
     };
-    let report = if arguments.null { null(load).await } else { drive(&target, load).await? };
-    if let Some(feeds) = feeds {
-        let counts = feeds.close().await;
-        if counts != (arguments.feeds, 0) {
-            let (open, events) = counts;
-            return Err(format!("of the feeds {open} were open at the end, told {events} events"));
-        }
+    if arguments.hold {
+        println!("feeds are open");
+        // A wait that is no load; what it reads says nothing.
+        let input = || std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        tokio::task::spawn_blocking(input).await.map_err(|error| error.to_string())?.ok();
+        close(feeds, arguments.feeds).await?;
+        return Ok(true);
     }
+    let load = load(arguments)?;
+    let report = if arguments.null { null(load).await } else { drive(&target, load).await? };
+    close(feeds, arguments.feeds).await?;
     let holds = report.agreement.as_ref().is_some_and(Agreement::holds);
     if let Some(dir) = &arguments.plots {
         plots::write(&report, dir)
@@ -172,6 +178,19 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         None => println!("{}", report.table()),
     }
     Ok(holds)
+}
+
+/// Closes the feeds, of which so many were opened and are to be open still, and told nothing.
+async fn close(feeds: Option<IdleFeeds>, count: usize) -> Result<(), String> {
+    let Some(feeds) = feeds else {
+        return Ok(());
+    };
+    match feeds.close().await {
+        (open, 0) if open == count => Ok(()),
+        (open, events) => {
+            Err(format!("of the feeds {open} were open at the end, told {events} events"))
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {

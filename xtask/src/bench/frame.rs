@@ -123,6 +123,14 @@ impl Frame {
         Ok(report)
     }
 
+    /// What holds so many idle feeds open by itself, until its input ends.
+    pub(super) fn holder(&self, server: &Server, feeds: usize, auditors: &Path) -> Command {
+        let mut holder = self.harness("--hold", None);
+        holder.args(["--server", &server.quic, "--feeds", &feeds.to_string()]);
+        holder.arg("--auditors").arg(auditors);
+        holder
+    }
+
     /// The same without a frame.
     pub(super) fn drive_null(&self, load: &str) -> Result<Value, String> {
         self.report(self.harness(load, None).arg("--null"))
