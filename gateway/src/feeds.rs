@@ -12,6 +12,7 @@
 //! Invariant: a follower is given every effect that its filter takes behind the place where it
 //! began, once, in order.
 
+mod feed;
 mod filter;
 mod follower;
 mod right;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use protocol::feed::{Followed, Interest, Place};
 
 use crate::limits::FEED_CARRY_MAX;
+pub(crate) use feed::{Asks, Denied, Feed, Open, Wish};
 pub use filter::{Filter, Whose};
 pub(crate) use follower::{Follower, News, Purpose};
 pub(crate) use right::{Right, Sight, is_granted, question, right};

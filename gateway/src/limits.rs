@@ -250,6 +250,9 @@ pub const FEED_TEXTS: usize = 1;
 pub const FEED_QUIET: Duration = Duration::from_secs(10);
 /// After the last of some events a feed says this soon how far the history is complete.
 pub const FEED_SETTLE: Duration = Duration::from_secs(1);
+/// A registry that follows an owner is told effects this long before it is asked anew whether it
+/// still hosts the owner.
+pub const FEED_JUDGED_FOR: Duration = Duration::from_secs(1);
 /// A feed whose client takes nothing for this long is ended.
 pub const FEED_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest message that a WebSocket reads: a client has nothing to say.

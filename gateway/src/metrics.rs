@@ -86,7 +86,7 @@ counters! {
     http_responses_5xx,
     /// Feeds that are open now.
     feeds_open,
-    /// Feeds refused: too many, too far back, not now.
+    /// Feeds refused at either door: too many, too far back, not now, or without the right.
     feeds_refused,
     /// Events told to feeds.
     feed_events,

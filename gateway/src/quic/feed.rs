@@ -1,18 +1,18 @@
 //! A stream that has become a feed: what the client follows, as records of the wire.
 //!
-//! Who may follow what, `feeds` says; for a registry the engine is asked. Nobody waits for a client
-//! that does not read but this task. Invariant: no balance of an account that the client may not
+//! Who may follow what, `feeds` says, and asks the engine through this door. Nobody waits for a
+//! client that does not read but this task. Invariant: no balance of an account that the client may not
 //! read is ever sent.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use protocol::feed::{Followed, Place};
 use protocol::follow::{EVENTS_MAX, FOLLOW_SIZE, Follow, Progress, UNTOLD, Unfollowed};
 use protocol::frame::{CloseCode, FrameKind, HEAD_SIZE, Head};
 use protocol::request::{self, flags};
-use protocol::{Command, OwnerId, Request, reply};
+use protocol::{Command, Request, reply};
 use quinn::{RecvStream, SendStream};
 use ring::{Publisher, Ticket};
 use tokio::sync::watch;
@@ -22,13 +22,13 @@ use zerocopy::IntoBytes;
 use super::connection::Served;
 use super::stream::{code, farewell_text, told, write_whole};
 use crate::audit::{self, Door};
-use crate::feeds::{FeedError, Filter, Follower, News, Right, Sight, Whose};
-use crate::feeds::{is_granted, question, right};
+use crate::feeds::{Asks, Denied, Feed, FeedError, News, Sight, Wish};
 use crate::framing::{Framing, Misframed, Step};
+use crate::limiter::Pass;
 use crate::limits::{
-    FAREWELL_TIMEOUT, FEED_BLOCK_MAX, FEED_QUIET, FEED_WRITE_TIMEOUT, READ_CHUNKS, REPLY_TIMEOUT,
+    FAREWELL_TIMEOUT, FEED_BLOCK_MAX, FEED_WRITE_TIMEOUT, READ_CHUNKS, REPLY_TIMEOUT,
 };
-use crate::metrics::{Metrics, add};
+use crate::metrics::add;
 
 const _: () = assert!(FEED_BLOCK_MAX <= EVENTS_MAX);
 
@@ -59,31 +59,32 @@ enum Next {
     Heard(End),
 }
 
-/// Counts a feed as long as it is open.
-struct Open<'a>(&'a Metrics);
-
-impl<'a> Open<'a> {
-    fn count(metrics: &'a Metrics) -> Self {
-        metrics.feeds_open.fetch_add(1, Ordering::Relaxed);
-        Self(metrics)
-    }
+/// The client's side of the stream, and what its connection is told.
+struct Ear {
+    served: Arc<Served>,
+    phase: watch::Receiver<Option<CloseCode>>,
+    recv: RecvStream,
+    framing: Framing,
 }
 
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.feeds_open.fetch_sub(1, Ordering::Relaxed);
-    }
+/// What asks the engine.
+struct Asker {
+    served: Arc<Served>,
+    ticket: Ticket,
+    publisher: Publisher,
 }
 
 impl FeedLine {
     /// Tells what is followed until the feed ends; gives back what to close the stream with.
     pub(super) async fn serve(
-        mut self,
+        self,
         follow: Follow,
         send: &mut SendStream,
     ) -> Option<(CloseCode, String)> {
-        let served = Arc::clone(&self.served);
-        let end = self.run(&follow, send).await;
+        let Self { served, phase, ticket, publisher, recv, framing } = self;
+        let mut asker = Asker { served: Arc::clone(&served), ticket, publisher };
+        let mut ear = Ear { served: Arc::clone(&served), phase, recv, framing };
+        let end = run(&mut ear, &mut asker, &follow, send).await;
         let metrics = &served.desk.metrics;
         let (reason, text) = match end {
             End::ByClient => return None,
@@ -105,134 +106,85 @@ impl FeedLine {
             }
         };
         // It may have been reset by the client just now.
-        let _ = self.recv.stop(code(reason));
+        let _ = ear.recv.stop(code(reason));
         Some((reason, text))
     }
+}
 
-    async fn run(&mut self, follow: &Follow, send: &mut SendStream) -> End {
-        let served = Arc::clone(&self.served);
-        let metrics = &served.desk.metrics;
-        // As long as it is open it takes a place in flight of its identity.
-        let pass = served.seat.request(FOLLOW_SIZE, &served.desk.info.monotonic_ns);
-        let _pass = tokio::select! {
-            pass = pass => pass,
-            reason = told(&mut self.phase) => return End::Told(reason),
-        };
-        let (mut follower, sight) = match self.begin(follow).await {
+/// Begins, and tells what is followed; says why it ends.
+async fn run(ear: &mut Ear, asker: &mut Asker, follow: &Follow, send: &mut SendStream) -> End {
+    let served = Arc::clone(&ear.served);
+    let mut stopped = pin!(send.stopped());
+    // It takes as long as the engine and the journal take; the client need not wait for it.
+    let (_pass, mut feed) = tokio::select! {
+        begun = begin(asker, follow) => match begun {
             Ok(begun) => begun,
             Err(reason) => {
-                add(&metrics.feeds_refused, 1);
+                add(&served.desk.metrics.feeds_refused, 1);
                 return End::Unfollowed(reason);
             }
+        },
+        end = ear.heard() => return end,
+        _ = &mut stopped => return End::ByClient,
+    };
+    let mut bytes = progress(feed.place());
+    loop {
+        if let Err(end) = ear.write(send, bytes).await {
+            return end;
+        }
+        let next = tokio::select! {
+            news = feed.next() => Next::News(news),
+            end = ear.heard() => Next::Heard(end),
+            _ = &mut stopped => Next::Heard(End::ByClient),
         };
-        let _open = Open::count(metrics);
-        let mut bytes = progress(follower.place());
-        loop {
-            if let Err(end) = self.write(send, bytes).await {
-                return end;
-            }
-            let next = tokio::select! {
-                news = follower.next() => Next::News(news),
-                end = self.heard() => Next::Heard(end),
-            };
-            bytes = match next {
-                Next::Heard(end) => return end,
-                Next::News(News::Events(events)) => {
-                    match self.shown(events, &follower, sight).await {
-                        (shown, None) => events_of(&shown),
-                        (shown, Some(reason)) => {
-                            if let Err(end) = self.write(send, events_of(&shown)).await {
-                                return end;
-                            }
-                            return End::Unfollowed(reason);
-                        }
-                    }
+        bytes = match next {
+            Next::Heard(end) => return end,
+            Next::News(News::Events(events)) => match feed.told(events, asker).await {
+                (events, None) => events_of(events, feed.sight()),
+                (events, Some(reason)) => {
+                    let last = events_of(events, feed.sight());
+                    let written = ear.write(send, last).await;
+                    return written.err().unwrap_or_else(|| End::Unfollowed(denial(reason)));
                 }
-                Next::News(News::Progress(_) | News::Quiet) => progress(follower.place()),
-                Next::News(News::Ended(error)) => return End::Unfollowed(refusal(error)),
-            };
-        }
-    }
-
-    /// Joins those who follow, if the client may.
-    async fn begin(&mut self, follow: &Follow) -> Result<(Follower, Sight), Unfollowed> {
-        let feeds = self.served.desk.info.feeds.clone().ok_or(Unfollowed::Off)?;
-        if !follow.is_readable() {
-            return Err(Unfollowed::Invalid);
-        }
-        let principal = self.served.peer.principal();
-        let account = (follow.account != 0).then_some(follow.account);
-        let (whose, sight, moves) = match right(principal, account) {
-            Right::Granted(whose, sight) => (whose, sight, false),
-            Right::Hosted(owner) => {
-                self.may_read(owner).await?;
-                (Whose::Owner(owner), Sight::Of(owner), true)
-            }
-            Right::Unnamed => return Err(Unfollowed::Invalid),
-            Right::Nothing => return Err(Unfollowed::NotFound),
+            },
+            Next::News(News::Progress(_) | News::Quiet) => progress(feed.place()),
+            Next::News(News::Ended(error)) => return End::Unfollowed(refusal(error)),
         };
-        let asset = (follow.asset != 0).then_some(follow.asset);
-        let filter = Filter { whose, events: follow.wanted_events(), asset, moves };
-        let joined = feeds.join(principal, filter, follow.after(), FEED_QUIET).await;
-        let follower = joined.map_err(refusal)?;
-        // A move before the feed began is not among what it is told.
-        if let (true, Whose::Owner(owner)) = (moves, whose) {
-            self.may_read(owner).await?;
-        }
-        Ok((follower, sight))
     }
+}
 
-    /// What the client gets to see of some effects, and why the feed ends behind them.
-    async fn shown(
-        &mut self,
-        mut events: Vec<Followed>,
-        follower: &Follower,
-        sight: Sight,
-    ) -> (Vec<Followed>, Option<Unfollowed>) {
-        let filter = *follower.filter();
-        // A registry may follow an owner only as long as it is its host.
-        let moves: Vec<(usize, OwnerId)> = events
-            .iter()
-            .enumerate()
-            .filter(|(_, followed)| filter.is_move(followed))
-            .map(|(at, followed)| (at, followed.effect.debit))
-            .collect();
-        let mut end = None;
-        for (at, owner) in moves {
-            if let Err(reason) = self.may_read(owner).await {
-                events.truncate(at + 1);
-                end = Some(reason);
-                break;
-            }
-        }
-        events.retain(|followed| filter.shows(followed));
-        for followed in &mut events {
-            let effect = &mut followed.effect;
-            for (owner, after) in
-                [(effect.debit, &mut effect.debit_after), (effect.credit, &mut effect.credit_after)]
-            {
-                // Nobody stands for a supply counter.
-                if owner != 0 && !sight.covers(owner) {
-                    *after = UNTOLD;
-                }
-            }
-        }
-        add(&self.served.desk.metrics.feed_events, events.len());
-        (events, end)
+/// Joins those who follow, if the client may; as long as it follows it takes a place in flight of
+/// its identity.
+async fn begin(asker: &mut Asker, follow: &Follow) -> Result<(Pass, Feed), Unfollowed> {
+    let served = Arc::clone(&asker.served);
+    let desk = &served.desk;
+    let pass = served.seat.request(FOLLOW_SIZE, &desk.info.monotonic_ns).await;
+    let feeds = desk.info.feeds.as_ref().ok_or(Unfollowed::Off)?;
+    if !follow.is_readable() {
+        return Err(Unfollowed::Invalid);
     }
+    let wish = Wish {
+        account: (follow.account != 0).then_some(follow.account),
+        after: follow.after(),
+        events: follow.wanted_events(),
+        asset: (follow.asset != 0).then_some(follow.asset),
+    };
+    let principal = served.peer.principal();
+    let begun = Feed::begin((feeds, &desk.metrics), principal, wish, asker).await;
+    Ok((pass, begun.map_err(denial)?))
+}
 
-    /// Asks the engine whether the client, a registry, hosts the owner.
-    async fn may_read(&mut self, owner: OwnerId) -> Result<(), Unfollowed> {
-        let status = timeout(REPLY_TIMEOUT, self.ask(question(owner))).await;
-        match status.ok().flatten() {
-            Some(status) if is_granted(status) => Ok(()),
-            Some(_) => Err(Unfollowed::NotFound),
-            None => Err(Unfollowed::Unavailable),
-        }
+impl Asks for Asker {
+    type Unanswered = ();
+
+    async fn ask(&mut self, read: Command) -> Result<u16, ()> {
+        timeout(REPLY_TIMEOUT, self.read(read)).await.ok().flatten().ok_or(())
     }
+}
 
+impl Asker {
     /// The status of the answer to one read, if it comes.
-    async fn ask(&mut self, read: Command) -> Option<u16> {
+    async fn read(&mut self, read: Command) -> Option<u16> {
         let served = Arc::clone(&self.served);
         let desk = &served.desk;
         let principal = served.peer.principal();
@@ -251,7 +203,9 @@ impl FeedLine {
         let decoded = reply::decode(&bytes).ok().filter(|decoded| decoded.refused.is_none())?;
         decoded.answers.first().map(|answer| answer.status)
     }
+}
 
+impl Ear {
     /// Writes `bytes`, as long as the client takes them; when the connection is told to end it has
     /// little time left for it.
     async fn write(&mut self, send: &mut SendStream, bytes: Bytes) -> Result<(), End> {
@@ -313,12 +267,31 @@ fn progress(place: Place) -> Bytes {
     frame_of(FrameKind::Progress, Progress::at(place).as_bytes())
 }
 
-/// Nothing of no events.
-fn events_of(events: &[Followed]) -> Bytes {
+/// Effects without the balances that the client may not see; nothing of no effects.
+fn events_of(mut events: Vec<Followed>, sight: Sight) -> Bytes {
     if events.is_empty() {
         return Bytes::new();
     }
+    for Followed { effect, .. } in &mut events {
+        for (owner, after) in
+            [(effect.debit, &mut effect.debit_after), (effect.credit, &mut effect.credit_after)]
+        {
+            // Nobody stands for a supply counter.
+            if owner != 0 && !sight.covers(owner) {
+                *after = UNTOLD;
+            }
+        }
+    }
     frame_of(FrameKind::Events, events.as_bytes())
+}
+
+const fn denial(reason: Denied<()>) -> Unfollowed {
+    match reason {
+        Denied::Unnamed => Unfollowed::Invalid,
+        Denied::NotFound => Unfollowed::NotFound,
+        Denied::Feed(error) => refusal(error),
+        Denied::Unanswered(()) => Unfollowed::Unavailable,
+    }
 }
 
 const fn refusal(error: FeedError) -> Unfollowed {

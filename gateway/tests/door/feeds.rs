@@ -139,6 +139,7 @@ async fn refusals_are_typed() {
         let client = connect(&following, source).await;
         assert_eq!(refusal(client.follow(follow).await), expected, "{follow:?}");
     }
+    assert_eq!(frame.metric("feeds_refused"), 7);
     let of = |name| following.frame.identity(Role::Auditor, name);
     let first = connect(&following, &of("first")).await;
     let second = connect(&following, &of("first")).await;
@@ -296,6 +297,43 @@ async fn a_follow_is_the_one_frame_of_its_stream() {
     send.finish().unwrap();
     assert_eq!(next_frame(&mut recv).await, None);
     until(|| following.frame.metric("feeds_open") == 0).await;
+    drop(connection);
+    following.stop().await;
+}
+
+/// Once a feed that had not begun yet heard neither its client, which had long gone, nor the frame,
+/// which ended the connection: it took its seconds, and then told why it had not begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_has_not_begun_ends_when_either_side_ends_it() {
+    let age = |config: &mut gateway::Config| {
+        config.connection_age_max = Duration::from_millis(500);
+        config.check_interval = Duration::from_millis(10);
+    };
+    let following = Following::start(8).await;
+    following.told.history().is_deaf = true;
+    let (_endpoint, connection) = following.frame.raw().await;
+    let now = follow::Follow::default().behind(None);
+    let (mut send, mut recv) = raw_follow(&connection, now.as_bytes()).await;
+    send.reset(0_u32.into()).unwrap();
+    assert_eq!(next_frame(&mut recv).await, None);
+    let (mut send, mut recv) = raw_follow(&connection, now.as_bytes()).await;
+    send.finish().unwrap();
+    assert_eq!(next_frame(&mut recv).await, None);
+    let (send, mut recv) = raw_follow(&connection, now.as_bytes()).await;
+    recv.stop(0_u32.into()).unwrap();
+    send.stopped().await.unwrap();
+    assert_eq!(following.frame.metric("feeds_refused"), 0);
+    following.told.history().is_deaf = false;
+    drop(connection);
+    following.stop().await;
+    let following = Following::with(8, age).await;
+    following.told.history().is_deaf = true;
+    let (_endpoint, connection) = following.frame.raw().await;
+    let (_send, mut recv) = raw_follow(&connection, now.as_bytes()).await;
+    let (kind, body) = next_frame(&mut recv).await.unwrap();
+    assert_eq!(kind, FrameKind::Close);
+    assert_eq!(decode_close(&body).unwrap().0, CloseCode::IdentityEnded);
+    following.told.history().is_deaf = false;
     drop(connection);
     following.stop().await;
 }

@@ -26,6 +26,8 @@ pub(crate) struct History {
     told: VecDeque<Vec<Followed>>,
     /// What the journal no longer holds.
     pub(crate) forgotten: u64,
+    /// The engine does not take note of what is followed.
+    pub(crate) is_deaf: bool,
 }
 
 #[derive(Clone, Default)]
@@ -87,7 +89,7 @@ impl Present for Told {
     fn follow(&mut self, interest: Option<Interest>) -> Option<u64> {
         let mut history = self.history();
         history.interest = interest;
-        Some(history.executed)
+        (!history.is_deaf).then_some(history.executed)
     }
 
     fn executed(&mut self) -> u64 {

@@ -1,36 +1,31 @@
-//! What the feeds of this door have in common: what is asked for, whether the caller may, and
-//! effects as JSON, in whatever form the feed has.
+//! What the feeds of this door have in common: what is asked for, how it is refused, and effects as
+//! JSON, in whatever form the feed has.
 //!
-//! Who may follow what, `feeds` says; for a registry the engine is asked. Invariant: no balance of
+//! Who may follow what, `feeds` says, and asks the engine through this door. Invariant: no balance of
 //! an account that the caller may not read is ever written.
 
 use std::borrow::Cow;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::http::HeaderName;
-use identity::Role;
 use protocol::effect::Event;
 use protocol::feed::{Followed, Place};
-use protocol::{AssetId, OwnerId, Status};
+use protocol::{AssetId, Command, Status};
 use serde::Deserialize;
 
 use super::answer;
 use super::event::Shown;
 use super::inbound::Inbound;
-use super::present::granted;
 use super::problem::{Own, Problem};
 use super::values::Owner;
-use crate::feeds::{FeedError, Filter, Follower, News, Sight, Whose, is_granted, question};
-use crate::limits::FEED_QUIET;
-use crate::metrics::{Metrics, add};
+use crate::feeds::{Asks, Denied, Feed, FeedError, News, Wish};
+use crate::metrics::add;
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The query of a feed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+struct Asked {
     after: Option<String>,
     account: Option<Owner>,
     event: Option<String>,
@@ -52,71 +47,42 @@ pub(super) trait Form {
 /// A feed that has begun.
 pub(super) struct Telling {
     inbound: Inbound,
-    follower: Follower,
-    sight: Sight,
-    open: Open,
+    feed: Feed,
 }
 
-/// Counts a feed as long as it is open.
-pub(super) struct Open(Arc<Metrics>);
+impl Asks for &Inbound {
+    type Unanswered = Problem;
 
-impl Open {
-    pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
-        metrics.feeds_open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(metrics))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.feeds_open.fetch_sub(1, Ordering::Relaxed);
+    async fn ask(&mut self, read: Command) -> Result<u16, Problem> {
+        let answered = self.caller.read(&[read]).await?;
+        let answer = answered.decoded.answers.first();
+        Ok(answer.map_or(Status::NotFound.number(), |answer| answer.status))
     }
 }
 
 impl Telling {
     /// Begins what the query asks for, if the caller may follow it.
     pub(super) async fn begin(inbound: Inbound) -> Result<Self, Problem> {
-        let wish: Wish = inbound.query()?;
-        let feeds = inbound.caller.desk().info.feeds.clone();
-        let feeds = feeds.ok_or_else(|| Problem::own(Own::FeedsOff))?;
-        let after = place(&inbound, wish.after.as_deref())?;
-        let events = wish.event.as_deref().map_or(Ok(u128::MAX), numbers)?;
-        let account = wish.account.map(|owner| owner.0);
-        let (whose, sight, _) = granted(&inbound, account).await?;
-        let principal = inbound.caller.peer().principal();
-        // A registry may follow an owner only as long as it is its host.
-        let moves = principal.role == Role::Registry;
-        let filter = Filter { whose, events, asset: wish.asset, moves };
-        let metrics = Arc::clone(&inbound.caller.desk().metrics);
-        let joined = feeds.join(principal, filter, after, FEED_QUIET).await;
-        let follower = joined.map_err(|error| {
-            add(&metrics.feeds_refused, 1);
-            refusal(error)
-        })?;
-        // A move before the feed began is not among what it is told.
-        if let (true, Whose::Owner(owner)) = (moves, whose)
-            && !may_read(&inbound, owner).await?
-        {
-            return Err(not_found());
-        }
+        let begun = begin(&inbound).await;
+        let feed = begun.inspect_err(|_| add(&inbound.caller.desk().metrics.feeds_refused, 1))?;
         inbound.caller.stays();
-        Ok(Self { inbound, follower, sight, open: Open::new(&metrics) })
+        Ok(Self { inbound, feed })
     }
 
     /// Where it stands.
     pub(super) const fn place(&self) -> Place {
-        self.follower.place()
+        self.feed.place()
     }
 
     /// What comes next; waits for it. It may be dropped half way and asked again.
     pub(super) async fn hear(&mut self) -> News {
-        self.follower.next().await
+        self.feed.next().await
     }
 
     /// Writes what was heard; says whether the feed ends with it.
-    pub(super) async fn put(&self, news: News, out: &mut impl Form) -> bool {
+    pub(super) async fn put(&mut self, news: News, out: &mut impl Form) -> bool {
         match news {
-            News::Events(events) => match self.put_events(&events, out).await {
+            News::Events(events) => match self.put_events(events, out).await {
                 Ok(()) => return false,
                 Err(problem) => out.put_end(&problem),
             },
@@ -133,19 +99,17 @@ impl Telling {
         true
     }
 
-    /// Writes effects; errors with why the feed ends among them.
-    async fn put_events(&self, events: &[Followed], out: &mut impl Form) -> Result<(), Problem> {
-        let filter = self.follower.filter();
-        for followed in events {
-            if filter.shows(followed) {
-                self.put_event(followed, out).await?;
-                add(&self.open.0.feed_events, 1);
-            }
-            if filter.is_move(followed) && !may_read(&self.inbound, followed.effect.debit).await? {
-                return Err(not_found());
-            }
+    /// Writes effects; errors with why the feed ends behind them.
+    async fn put_events(
+        &mut self,
+        events: Vec<Followed>,
+        out: &mut impl Form,
+    ) -> Result<(), Problem> {
+        let (events, denied) = self.feed.told(events, &mut &self.inbound).await;
+        for followed in &events {
+            self.put_event(followed, out).await?;
         }
-        Ok(())
+        denied.map_or(Ok(()), |reason| Err(denial(reason)))
     }
 
     async fn put_event(&self, followed: &Followed, out: &mut impl Form) -> Result<(), Problem> {
@@ -153,10 +117,35 @@ impl Telling {
             0 => 0,
             asset => self.inbound.scale(asset).await?,
         };
-        let data = answer::to_bytes(&Shown { followed, scale, sight: self.sight });
+        let data = answer::to_bytes(&Shown { followed, scale, sight: self.feed.sight() });
         let data = std::str::from_utf8(&data).expect("JSON is text");
         out.put_event(followed.place(), Event::name(followed.effect.event), data);
         Ok(())
+    }
+}
+
+/// Joins those who follow with what the query asks for.
+async fn begin(inbound: &Inbound) -> Result<Feed, Problem> {
+    let asked: Asked = inbound.query()?;
+    let desk = inbound.caller.desk();
+    let feeds = desk.info.feeds.as_ref().ok_or_else(|| Problem::own(Own::FeedsOff))?;
+    let wish = Wish {
+        account: asked.account.map(|owner| owner.0),
+        after: place(inbound, asked.after.as_deref())?,
+        events: asked.event.as_deref().map_or(Ok(u128::MAX), numbers)?,
+        asset: asked.asset,
+    };
+    let principal = inbound.caller.peer().principal();
+    let begun = Feed::begin((feeds, &desk.metrics), principal, wish, &mut &*inbound).await;
+    begun.map_err(denial)
+}
+
+fn denial(reason: Denied<Problem>) -> Problem {
+    match reason {
+        Denied::Unnamed => query_invalid("a registry names an account that it hosts"),
+        Denied::NotFound => not_found(),
+        Denied::Feed(error) => refusal(error),
+        Denied::Unanswered(problem) => problem,
     }
 }
 
@@ -188,13 +177,6 @@ pub(super) fn numbers(names: &str) -> Result<u128, Problem> {
             1 << number.ok_or_else(|| query_invalid(format!("no event has this name: {name}")))?;
     }
     Ok(bits)
-}
-
-/// Asks the engine whether the caller, a registry, hosts the owner.
-async fn may_read(inbound: &Inbound, owner: OwnerId) -> Result<bool, Problem> {
-    let answered = inbound.caller.read(&[question(owner)]).await?;
-    let answer = answered.decoded.answers.first().copied().unwrap_or_default();
-    Ok(is_granted(answer.status))
 }
 
 pub(super) fn refusal(error: FeedError) -> Problem {

@@ -21,14 +21,14 @@ use tokio::time::{Instant, sleep, timeout};
 use super::answer;
 use super::event::NS_PER_MS;
 use super::events::{EVENT_STREAM, Listener, Stream, put_end};
-use super::following::{LAST_EVENT_ID, Open, query_invalid, refusal};
+use super::following::{LAST_EVENT_ID, query_invalid, refusal};
 use super::inbound::Inbound;
 use super::operation::{Operation, Sort};
 use super::present::{Present, for_watchers};
 use super::problem::{Own, Problem};
 use super::values::Large;
 use crate::entries::BatchHistory;
-use crate::feeds::FeedError;
+use crate::feeds::{FeedError, Open};
 use crate::limits::{
     BATCH_FEEDS_OF_ONE_MAX, BATCHES_AT_ONCE, BATCHES_PAUSE, BATCHES_PAUSE_MAX, FEED_QUIET,
     FEED_TEXTS, FEED_WRITE_TIMEOUT, HISTORY_READ_TIMEOUT,

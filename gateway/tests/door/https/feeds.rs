@@ -139,6 +139,8 @@ async fn nobody_follows_what_it_may_not_see() {
         let (status, title, ..) = refused(&http, path).await;
         assert_eq!((status, title.as_str()), expected, "{role:?} {path}");
     }
+    // Each, as at the other door.
+    assert_eq!(frame.metric("feeds_refused"), 9);
     assert_eq!(following.open(), 0);
     following.stop().await;
 }
