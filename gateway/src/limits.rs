@@ -253,6 +253,8 @@ pub const FEED_SETTLE: Duration = Duration::from_secs(1);
 /// A registry that follows an owner is told effects this long before it is asked anew whether it
 /// still hosts the owner.
 pub const FEED_JUDGED_FOR: Duration = Duration::from_secs(1);
+/// The same while the frame is too busy to answer; then the feed ends.
+pub const FEED_UNJUDGED_MAX: Duration = Duration::from_secs(10);
 /// A feed whose client takes nothing for this long is ended.
 pub const FEED_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest message that a WebSocket reads: a client has nothing to say.

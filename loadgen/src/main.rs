@@ -104,7 +104,7 @@ struct Arguments {
     auditors: Option<PathBuf>,
     /// Holds the feeds alone, for loads of other processes: says when all are open, and closes them
     /// when its standard input ends.
-    #[arg(long, requires = "auditors", conflicts_with_all = ["null", "payments"])]
+    #[arg(long, requires_all = ["auditors", "feeds"], conflicts_with_all = ["null", "payments"])]
     hold: bool,
     /// Threads of the harness.
     #[arg(long, default_value_t = 1)]

@@ -4,7 +4,7 @@
 //! Who may follow what, `right` says; for a registry the engine is asked, through the door. It
 //! frames nothing. Invariant: of an owner that a registry has lost it is told nothing behind the
 //! move by which it lost it, and, once the engine has executed that for [`FEED_JUDGED_FOR`],
-//! nothing but what lies just before such a move.
+//! nothing but what lies just before such a move, or what comes while the engine does not answer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::right::{Right, is_granted, question, right};
 use super::{FeedError, Feeds, Filter, Follower, News, Sight, Whose};
-use crate::limits::{FEED_JUDGED_FOR, FEED_QUIET};
+use crate::limits::{FEED_JUDGED_FOR, FEED_QUIET, FEED_UNJUDGED_MAX};
 use crate::metrics::{Metrics, add};
 
 /// A door, which asks the engine for one of its callers.
@@ -74,7 +74,7 @@ impl Drop for Open {
 pub(crate) struct Feed {
     follower: Follower,
     sight: Sight,
-    /// When the engine last said that it may go on.
+    /// When the engine was asked, as far as it said that the feed may go on.
     judged: Instant,
     open: Open,
 }
@@ -148,7 +148,15 @@ impl Feed {
         let first_move = events.iter().position(|followed| filter.is_move(followed));
         // What is told may be of long ago, and the move that ends it not come to yet.
         let is_due = first_move.is_some() || self.judged.elapsed() >= FEED_JUDGED_FOR;
-        let judged = if is_due { self.judge(door).await } else { Ok(()) };
+        let judged = match if is_due { self.judge(door).await } else { Ok(()) } {
+            // Were all of them ended while the frame is busy, all would come again at once.
+            Err(Denied::Unanswered(_))
+                if first_move.is_none() && self.judged.elapsed() < FEED_UNJUDGED_MAX =>
+            {
+                Ok(())
+            }
+            judged => judged,
+        };
         if judged.is_err() {
             events.truncate(first_move.map_or(0, |at| at + 1));
         }
@@ -159,10 +167,11 @@ impl Feed {
 
     /// Asks whether it may still be told, if that can end.
     async fn judge<D: Asks>(&mut self, door: &mut D) -> Result<(), Denied<D::Unanswered>> {
+        let asked = Instant::now();
         if let Filter { moves: true, whose: Whose::Owner(owner), .. } = *self.follower.filter() {
             is_host(owner, door).await?;
         }
-        self.judged = Instant::now();
+        self.judged = asked;
         Ok(())
     }
 }

@@ -92,6 +92,7 @@ async fn the_move_that_loses_an_owner_ends_a_feed_whether_it_is_told_or_not() {
     use Status::{NotFound, Ok};
     let mut door = Door::of(&[Ok, Ok, Ok, NotFound]);
     let mut feed = begin(Role::Registry, &mut door).await.unwrap();
+    feed.judged = Instant::now();
     assert_eq!(told(&mut feed, 1..=1, &mut door).await, (vec![1], None));
     assert_eq!(door.0.len(), 2, "nothing has moved");
     assert_eq!(told(&mut feed, 1..=3, &mut door).await, (vec![1, 3], None));
@@ -106,11 +107,25 @@ async fn what_is_told_of_long_ago_ends_soon_after_the_owner_is_lost() {
     use Status::{NotFound, Ok};
     let mut door = Door::of(&[Ok, Ok, Ok, NotFound]);
     let mut feed = begin(Role::Registry, &mut door).await.unwrap();
-    for expected in [(vec![1], None), (vec![], Some(Denied::NotFound))] {
-        feed.judged -= FEED_JUDGED_FOR;
-        assert_eq!(told(&mut feed, 1..=1, &mut door).await, expected);
-        assert_eq!(told(&mut feed, 1..=1, &mut door).await.0, expected.0, "it was just judged");
-    }
+    feed.judged -= FEED_JUDGED_FOR;
+    assert_eq!(told(&mut feed, 1..=1, &mut door).await, (vec![1], None));
+    feed.judged = Instant::now();
+    assert_eq!(told(&mut feed, 1..=1, &mut door).await, (vec![1], None));
+    assert_eq!(door.0.len(), 1, "it was just judged");
+    feed.judged -= FEED_JUDGED_FOR;
+    assert_eq!(told(&mut feed, 1..=1, &mut door).await, (vec![], Some(Denied::NotFound)));
+}
+
+/// A short overload ended the feeds of all registries, which then came again all at once.
+#[tokio::test]
+async fn a_frame_that_is_busy_for_a_moment_ends_no_feed() {
+    let mut door = Door::of(&[Status::Ok, Status::Ok]);
+    let mut feed = begin(Role::Registry, &mut door).await.unwrap();
+    feed.judged -= FEED_JUDGED_FOR;
+    assert_eq!(told(&mut feed, 1..=1, &mut door).await, (vec![1], None));
+    feed.judged -= FEED_UNJUDGED_MAX;
+    let ended = told(&mut feed, 1..=1, &mut door).await;
+    assert_eq!(ended, (vec![], Some(Denied::Unanswered(()))));
 }
 
 #[tokio::test]

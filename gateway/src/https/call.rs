@@ -204,6 +204,14 @@ impl Caller {
         answered(&bytes)
     }
 
+    /// The same, for an answer without an end: what is read goes into none that it is owed.
+    pub(crate) async fn look(&self, reads: &[Command]) -> Result<Answered, NotAnswered> {
+        let (head, received) = (head_of(reads, flags::READ), self.now_ns());
+        let _room = self.room(reply_units(request::reply_slots(&head, reads), true)).await?;
+        let fill = |room: &mut Vec<Command>| room.extend_from_slice(reads);
+        answered(&self.dispatch((head, received), 0, reads, fill).await?)
+    }
+
     /// Number of the HTTP request at this gateway.
     pub(crate) const fn number(&self) -> u64 {
         self.number
@@ -226,12 +234,31 @@ impl Caller {
         if head.slots > REQUEST_SLOTS_MAX {
             return Err(StructureError::TooManySlots(head.slots).into());
         }
-        let Inner { desk, peer, .. } = &*self.inner;
-        let received = (desk.info.monotonic_ns)();
+        let received = self.now_ns();
         let is_read = head.flags & flags::READ != 0;
+        let units = reply_units(request::reply_slots(&head, first), is_read);
+        let permit = self.room(units).await?;
+        if self.inner.activity.owe(self.number, units) {
+            permit.forget();
+        }
+        self.dispatch((head, received), history_checked, first, fill).await
+    }
+
+    fn now_ns(&self) -> u64 {
+        (self.inner.desk.info.monotonic_ns)()
+    }
+
+    /// Has a request that was received then answered; there is room for its reply.
+    async fn dispatch(
+        &self,
+        (head, received): (Request, u64),
+        history_checked: u64,
+        first: &[Command],
+        fill: impl FnOnce(&mut Vec<Command>),
+    ) -> Result<Vec<u8>, NotAnswered> {
+        let Inner { desk, peer, .. } = &*self.inner;
         let room = request::reply_slots(&head, first);
-        self.owe(reply_units(room, is_read)).await?;
-        if !is_read {
+        if head.flags & flags::READ == 0 {
             self.identify().await?;
         }
         let lease = timeout(CALL_PATIENCE, desk.envelope(room.max(head.slots)));
@@ -272,16 +299,11 @@ impl Caller {
     }
 
     /// Waits until the connection may be owed a reply of `units` more.
-    async fn owe(&self, units: usize) -> Result<(), NotAnswered> {
-        let Inner { room, activity, .. } = &*self.inner;
+    async fn room(&self, units: usize) -> Result<SemaphorePermit<'_>, NotAnswered> {
         let wanted = u32::try_from(units).unwrap_or(u32::MAX);
-        let permit = timeout(CALL_PATIENCE, room.acquire_many(wanted)).await;
+        let permit = timeout(CALL_PATIENCE, self.inner.room.acquire_many(wanted)).await;
         let permit = permit.map_err(|_| NotAnswered::TooManyInFlight)?;
-        let permit = permit.expect("the semaphore is never closed");
-        if activity.owe(self.number, units) {
-            permit.forget();
-        }
-        Ok(())
+        Ok(permit.expect("the semaphore is never closed"))
     }
 
     /// Makes sure that the engine knows the peer.

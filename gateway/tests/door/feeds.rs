@@ -306,7 +306,7 @@ async fn a_follow_is_the_one_frame_of_its_stream() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_that_has_not_begun_ends_when_either_side_ends_it() {
     let age = |config: &mut gateway::Config| {
-        config.connection_age_max = Duration::from_millis(500);
+        config.connection_age_max = Duration::from_secs(2);
         config.check_interval = Duration::from_millis(10);
     };
     let following = Following::start(8).await;

@@ -29,6 +29,8 @@ const SETTINGS: [&str; 3] =
     ["gateway.connections=1200", "gateway.receive_budget_mib=2048", "feeds.connections=1024"];
 /// What says how many connections the frame has.
 const OPEN: &str = "bezant_gateway_connections_open ";
+/// How long the engine goes on telling of owners whom nobody follows any more, and a little.
+const LINGER: Duration = Duration::from_secs(31);
 /// How long the frame may have connections that were closed.
 const CLOSED_WITHIN: Duration = Duration::from_secs(60);
 const LOAD: &str = "--accounts 10000 --commands 10000000";
@@ -109,7 +111,7 @@ impl Held {
         }
     }
 
-    /// The frame has forgotten them then.
+    /// The frame has forgotten them then, and whom they followed.
     fn close(mut self, server: &Server) -> Result<(), String> {
         drop(self.0.stdin.take());
         let status = self.0.wait().map_err(|error| error.to_string())?;
@@ -119,6 +121,7 @@ impl Held {
         let begun = Instant::now();
         while begun.elapsed() < CLOSED_WITHIN {
             if connections(&metrics(&server.admin)?) == Some(0) {
+                std::thread::sleep(LINGER);
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));

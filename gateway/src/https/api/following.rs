@@ -54,7 +54,7 @@ impl Asks for &Inbound {
     type Unanswered = Problem;
 
     async fn ask(&mut self, read: Command) -> Result<u16, Problem> {
-        let answered = self.caller.read(&[read]).await?;
+        let answered = self.caller.look(&[read]).await?;
         let answer = answered.decoded.answers.first();
         Ok(answer.map_or(Status::NotFound.number(), |answer| answer.status))
     }
