@@ -236,7 +236,8 @@ pub const FEEDS_MAX: usize = 1_024;
 pub const FEEDS_OF_ONE_MAX: usize = 16;
 /// Feeds of one agent, which follows nobody but itself: one, and one that takes its place.
 pub const FEEDS_OF_AGENT_MAX: usize = 2;
-/// One in so many feeds, and journal walks, is kept for those who follow everybody: admins and auditors.
+/// One in so many feeds, and journal walks, is kept for those who follow everybody: admins and
+/// auditors.
 pub const FEEDS_KEPT_PART: usize = 8;
 /// Bytes of the latest history that are kept for all of them, unless it is set otherwise.
 pub const FEED_TAIL_SIZE: usize = 64 << 20;

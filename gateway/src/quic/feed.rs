@@ -1,8 +1,8 @@
 //! A stream that has become a feed: what the client follows, as records of the wire.
 //!
 //! Who may follow what, `feeds` says, and asks the engine through this door. Nobody waits for a
-//! client that does not read but this task. Invariant: no balance of an account that the client may not
-//! read is ever sent.
+//! client that does not read but this task. Invariant: no balance of an account that the client may
+//! not read is ever sent.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! What the feeds of this door have in common: what is asked for, how it is refused, and effects as
 //! JSON, in whatever form the feed has.
 //!
-//! Who may follow what, `feeds` says, and asks the engine through this door. Invariant: no balance of
-//! an account that the caller may not read is ever written.
+//! Who may follow what, `feeds` says, and asks the engine through this door. Invariant: no balance
+//! of an account that the caller may not read is ever written.
 
 use std::borrow::Cow;
 
