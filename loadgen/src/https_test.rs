@@ -37,8 +37,8 @@ async fn echo(
     Ok(response.body(Full::new(body)).unwrap())
 }
 
-/// A server with an identity in `dir` where a client finds one too.
-async fn serve(dir: &std::path::Path) -> (SocketAddr, Arc<AtomicU32>) {
+/// A listener, and an identity for it in `dir` where a client finds one too.
+async fn door(dir: &std::path::Path) -> (TcpListener, TlsAcceptor) {
     let (domain, hour) = (TrustDomain::parse("frame.test").unwrap(), Duration::from_secs(3_600));
     let ca = DevCa::in_memory(&domain, UnixTime::now()).unwrap();
     for (role, name) in [(Role::Peer, "engine"), (Role::Registry, "north")] {
@@ -48,7 +48,12 @@ async fn serve(dir: &std::path::Path) -> (SocketAddr, Arc<AtomicU32>) {
     let patterns = RolePatterns::default();
     let tls = identity::server_config(&source, patterns, &[b"h2", b"http/1.1"]);
     let acceptor = TlsAcceptor::from(Arc::new(tls));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (TcpListener::bind("127.0.0.1:0").await.unwrap(), acceptor)
+}
+
+/// A server for a client of `dir`.
+async fn serve(dir: &std::path::Path) -> (SocketAddr, Arc<AtomicU32>) {
+    let (listener, acceptor) = door(dir).await;
     let addr = listener.local_addr().unwrap();
     let connections = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&connections);
@@ -96,4 +101,30 @@ async fn answers_of_any_length_come_back_and_ended_connections_are_replaced() {
         assert_eq!((answer.status, answer.body.len()), (201, at * 10_000));
     }
     assert_eq!(connections.load(Ordering::Relaxed), 4, "all on one connection");
+}
+
+/// A request that was sent, and that the server's goodbye left out, counted as lost: it depended on
+/// which of the two threads of the client was faster.
+#[tokio::test]
+async fn a_request_that_a_goodbye_leaves_out_goes_over_the_next_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let (listener, acceptor) = door(dir.path()).await;
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let accept =
+            || async { acceptor.accept(listener.accept().await.unwrap().0).await.unwrap() };
+        let stream = accept().await;
+        // The request is on its way by then, and nobody looks at it.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut leaving = h2::server::handshake(stream).await.unwrap();
+        leaving.abrupt_shutdown(h2::Reason::NO_ERROR);
+        std::future::poll_fn(|context| leaving.poll_closed(context)).await.unwrap();
+        let service = service_fn(|request| echo(request, Arc::default()));
+        let stream = TokioIo::new(accept().await);
+        auto::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await.unwrap();
+    });
+    let connector = Arc::new(HttpsConnector::open(addr, &dir.path().join("north")).unwrap());
+    let shared = Http2::new(connector);
+    let answer = shared.exchange("POST", "/echo", "x/y", Bytes::from_static(b"yes")).await.unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (201, &b"yes"[..]));
 }

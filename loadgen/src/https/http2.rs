@@ -1,6 +1,7 @@
 //! One HTTP/2 connection with many requests under way. A request that the frame has not taken,
 //! because it was saying goodbye, goes over the next connection; no other is sent twice.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,14 +23,21 @@ const ATTEMPTS_MAX: usize = 4;
 #[derive(Debug)]
 pub struct Http2 {
     connector: Arc<HttpsConnector>,
-    open: Mutex<Option<SendRequest<Full<Bytes>>>>,
+    open: Mutex<Open>,
+}
+
+/// The connection that requests go over, and its number.
+#[derive(Debug, Default)]
+struct Open {
+    number: u64,
+    sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Http2 {
     /// Over `connector`, not connected yet.
     #[must_use]
     pub fn new(connector: Arc<HttpsConnector>) -> Self {
-        Self { connector, open: Mutex::new(None) }
+        Self { connector, open: Mutex::default() }
     }
 
     /// Connects, unless it is.
@@ -41,10 +49,10 @@ impl Http2 {
         self.sender().await.map(drop)
     }
 
-    async fn sender(&self) -> Result<SendRequest<Full<Bytes>>, HttpsError> {
+    async fn sender(&self) -> Result<(u64, SendRequest<Full<Bytes>>), HttpsError> {
         let mut open = self.open.lock().await;
-        if let Some(sender) = open.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(sender.clone());
+        if let Some(sender) = open.sender.as_ref().filter(|sender| !sender.is_closed()) {
+            return Ok((open.number, sender.clone()));
         }
         let stream = TokioIo::new(self.connector.connect_http2().await?);
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
@@ -55,8 +63,16 @@ impl Http2 {
             .map_err(HttpsError::Http2)?;
         // How it ends is told to each request that it ends with.
         tokio::spawn(connection);
-        *open = Some(sender.clone());
-        Ok(sender)
+        *open = Open { number: open.number + 1, sender: Some(sender.clone()) };
+        Ok((open.number, sender))
+    }
+
+    /// Sends nothing more over a connection that takes nothing more.
+    async fn leave(&self, number: u64) {
+        let mut open = self.open.lock().await;
+        if open.number == number {
+            open.sender = None;
+        }
     }
 
     /// Sends a request and waits for its answer.
@@ -71,25 +87,35 @@ impl Http2 {
         content_type: &str,
         body: Bytes,
     ) -> Result<Answer, HttpsError> {
-        let mut request = Request::builder()
+        let request = Request::builder()
             .method(method)
             .uri(format!("https://frame{path}"))
             .header("content-type", content_type)
             .body(Full::new(body))
             .map_err(|_| HttpsError::Unreadable("a request that is none"))?;
         for _ in 0..ATTEMPTS_MAX {
-            let mut sender = self.sender().await?;
-            match tokio::time::timeout(ANSWER_TIMEOUT, sender.try_send_request(request)).await {
+            let (number, mut sender) = self.sender().await?;
+            let sending = sender.try_send_request(request.clone());
+            match tokio::time::timeout(ANSWER_TIMEOUT, sending).await {
                 Ok(Ok(response)) => return read(response).await,
-                Ok(Err(mut error)) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(HttpsError::Http2(error.into_error())),
-                },
+                Ok(Err(error)) if error.message().is_some() || is_left_out(error.error()) => {
+                    self.leave(number).await;
+                }
+                Ok(Err(error)) => return Err(HttpsError::Http2(error.into_error())),
                 Err(_) => return Err(HttpsError::TimedOut),
             }
         }
         Err(HttpsError::Connect(std::io::ErrorKind::ConnectionRefused.into()))
     }
+}
+
+/// Whether the frame has said goodbye without having taken the request (RFC 9113, 6.8): a GOAWAY is
+/// the error of those streams alone that lie behind the last one that it names, or were not begun.
+fn is_left_out(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    source.is_some_and(|error| {
+        error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 async fn read(response: Response<Incoming>) -> Result<Answer, HttpsError> {
