@@ -127,6 +127,34 @@ fn who_is_followed_changes_between_records() {
     }
 }
 
+/// An owner has an account in each asset, and may open another while it is followed.
+#[test]
+fn an_owner_is_followed_in_every_asset() {
+    let mut frame = following(Some(Interest::All));
+    live(&mut frame);
+    assert_eq!(frame.create_asset(2), Status::Ok);
+    let hold = |frame: &mut Frame, host, owner| {
+        let open = Command::open(frame.id(), owner, 2);
+        frame.must(Role::Registry, host, open);
+        let issue = Command::issue(frame.id(), owner, 2, GIVEN);
+        frame.must(Role::Mint, MINT, issue);
+    };
+    hold(&mut frame, NORTH, ALICE);
+    hold(&mut frame, SOUTH, CAROL);
+    frame.engine.follow(Some(of(&[ALICE, BOB])));
+    frame.engine.clear_followed();
+    hold(&mut frame, NORTH, BOB);
+    let paid = [(1, ALICE, CAROL), (2, ALICE, CAROL), (2, CAROL, BOB), (1, CAROL, BOB)];
+    for (asset, debit, credit) in paid {
+        let pay = Command { asset, ..frame.pay(debit, credit, 10_000) };
+        frame.must(Role::Agent, debit, pay);
+    }
+    let told = frame.engine.followed().iter();
+    let told = told.filter(|effect| effect.event == Event::TokensTransferred.number());
+    let told: Vec<_> = told.map(|effect| (effect.asset, effect.debit, effect.credit)).collect();
+    assert_eq!(told, paid);
+}
+
 #[test]
 fn what_was_taken_is_not_told_again_and_nothing_is_told_to_nobody() {
     let mut frame = following(Some(Interest::All));
