@@ -13,6 +13,7 @@ use settlement::{EntryReader, EntrySource, PostgresEntries, SqliteEntries};
 
 use crate::config::{Config, SinkConfig};
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::settled;
 
 /// The settled entries of one frame.
 #[derive(Debug)]
@@ -52,27 +53,20 @@ pub(crate) fn open(
     Ok(Settled { entries, batches: Some(settled) })
 }
 
-/// The desk's thread ends when the gateway has let go of its reader.
 fn start(
     source: impl EntrySource + 'static,
     frame: u128,
     epoch: u64,
 ) -> Result<EntryReader, Failure> {
     let (reader, desk) = entries::desk(source, frame, epoch);
-    std::thread::Builder::new()
-        .name("entries".into())
-        .spawn(move || desk.run())
-        .or_exit(Exit::Io, "cannot start the thread entries")?;
+    settled::start("entries", move || desk.run())?;
     Ok(reader)
 }
 
 impl SettledEntries {
     /// Through which sequence the database may be believed.
     fn confirmed(&self) -> Result<u64, EntryHistoryError> {
-        if let Some(stop) = self.settlement.stopped() {
-            let cause = format!("settlement has ended ({stop:?}); see docs/settlement.md");
-            return Err(EntryHistoryError(cause.into()));
-        }
+        settled::unless(self.settlement.stopped()).map_err(EntryHistoryError)?;
         Ok(self.settlement.settled().0)
     }
 }

@@ -13,6 +13,7 @@ use settlement::{KeyReader, KeySource, PostgresKeys, SqliteKeys, Stop};
 
 use crate::config::{Config, SinkConfig};
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::settled;
 
 /// The settled keys of one frame.
 #[derive(Debug)]
@@ -42,13 +43,9 @@ pub(crate) fn open(
     Ok(Some(Arc::new(SettledKeys { reader, settlement: Arc::clone(settlement) })))
 }
 
-/// The desk's thread ends when the gateway has let go of its reader.
 fn start(source: impl KeySource + 'static, frame: u128, epoch: u64) -> Result<KeyReader, Failure> {
     let (reader, desk) = keys::desk(source, frame, epoch);
-    std::thread::Builder::new()
-        .name("keys".into())
-        .spawn(move || desk.run())
-        .or_exit(Exit::Io, "cannot start the thread keys")?;
+    settled::start("keys", move || desk.run())?;
     Ok(reader)
 }
 
@@ -70,10 +67,7 @@ fn confirm(
     confirmed: Sequence,
     stopped: Option<Stop>,
 ) -> Result<KeyAnswer, KeyHistoryError> {
-    if let Some(stop) = stopped {
-        let cause = format!("settlement has ended ({stop:?}); see docs/settlement.md");
-        return Err(KeyHistoryError(cause.into()));
-    }
+    settled::unless(stopped).map_err(KeyHistoryError)?;
     let settled_through = answer.settled_through.min(confirmed).0;
     let found = answer.found.filter(|found| found.sequence <= confirmed).map(row).transpose()?;
     Ok(KeyAnswer { settled_through, found })

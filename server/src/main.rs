@@ -42,6 +42,7 @@ mod retention;
 mod serve;
 mod settings;
 mod settle;
+mod settled;
 mod sinks;
 mod snapshot_cmd;
 mod threads;
