@@ -310,6 +310,7 @@ impl Appender {
         writer.write(offset, header.as_bytes())?;
         writer.finish();
         self.shared.note_appended(self.segment, &self.live.sync, offset, end, header.index);
+        self.shared.set_room(self.live.len - end);
         self.end = end;
         self.tip.header = header;
         let (index, segment, hash) = (header.index, header.segment, header.hash);

@@ -28,8 +28,8 @@ const IN_PREPARATION: &str = ".preparing";
 const TRIAL: &str = "direct.preparing";
 /// Digits of a segment's number in its name.
 const DIGITS: usize = 20;
-/// One write of zeros.
-const ZERO_LEN: u64 = 4 * 1024 * 1024;
+/// One write of zeros: a write of the live segment waits behind it.
+const ZERO_LEN: u64 = 256 * 1024;
 /// Zeros written between two syncs, so that a preparation does not pile up dirty pages in front
 /// of the live segment's syncs.
 const SYNC_EVERY: u64 = 16 * 1024 * 1024;
@@ -167,7 +167,13 @@ impl Storage for FileStorage {
         Ok(self.entries()?.iter().filter_map(|name| number_of(name)).collect())
     }
 
-    fn prepare(&self, number: u64, len: u64, head: &[u8]) -> Result<(), StorageError> {
+    fn prepare(
+        &self,
+        number: u64,
+        len: u64,
+        head: &[u8],
+        pause: &dyn Fn(u64),
+    ) -> Result<(), StorageError> {
         let path = self.path(number);
         let name = self.name(number);
         if path.exists() {
@@ -175,7 +181,8 @@ impl Storage for FileStorage {
         }
         let beside = path.with_extension(&IN_PREPARATION[1..]);
         let can_direct = self.state().can_direct;
-        let made = fill(&beside, len, head, can_direct).and_then(|()| fs::rename(&beside, &path));
+        let made = fill(&beside, len, head, (can_direct, pause));
+        let made = made.and_then(|()| fs::rename(&beside, &path));
         if let Err(source) = made {
             let _the_next_start_removes_it = fs::remove_file(&beside);
             return Err(match Errno::from_io_error(&source) {
@@ -226,9 +233,9 @@ impl Storage for FileStorage {
         let (file, name, len) = self.open_file(number, true)?;
         let is_direct = self.state().can_direct && self.backend != Backend::Mapped;
         let wiped = if is_direct {
-            direct::open_past_cache(&self.path(number)).and_then(|file| zero(&file, from, len))
+            direct::open_past_cache(&self.path(number)).and_then(|f| zero(&f, from, len, &|_| ()))
         } else {
-            zero(&file, from, len)
+            zero(&file, from, len, &|_| ())
         };
         wiped.and_then(|()| file.sync_all()).map_err(|e| StorageError::io("wiping", &name, from, e))
     }
@@ -259,7 +266,12 @@ fn is_leftover(name: &str) -> bool {
 
 /// Space, zeros, sync, then out of the page cache: a file that is only allocated has unwritten
 /// extents, which a crash may turn back into anything.
-fn fill(path: &Path, len: u64, head: &[u8], can_direct: bool) -> io::Result<()> {
+fn fill(
+    path: &Path,
+    len: u64,
+    head: &[u8],
+    (can_direct, pause): (bool, &dyn Fn(u64)),
+) -> io::Result<()> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -277,15 +289,15 @@ fn fill(path: &Path, len: u64, head: &[u8], can_direct: bool) -> io::Result<()> 
     let from = head.len() as u64;
     if can_direct {
         // Spares the processor a copy and the page cache a segment.
-        zero(&direct::open_past_cache(path)?, from, len)?;
+        zero(&direct::open_past_cache(path)?, from, len, pause)?;
     } else {
-        zero(&file, from, len)?;
+        zero(&file, from, len, pause)?;
     }
     file.sync_all()?;
     drop_cache(&file)
 }
 
-fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
+fn zero(file: &File, from: u64, to: u64, pause: &dyn Fn(u64)) -> io::Result<()> {
     // Aligned, and never touched.
     let memory = Block::zeroed(ZERO_LEN);
     let zeros = memory.as_bytes();
@@ -299,6 +311,7 @@ fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
             file.sync_data()?;
             synced = offset;
         }
+        pause(offset);
     }
     Ok(())
 }

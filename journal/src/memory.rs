@@ -198,7 +198,13 @@ impl Storage for MemoryStorage {
         Ok(lock(&self.disk).files.keys().copied().collect())
     }
 
-    fn prepare(&self, number: u64, len: u64, head: &[u8]) -> Result<(), StorageError> {
+    fn prepare(
+        &self,
+        number: u64,
+        len: u64,
+        head: &[u8],
+        _pause: &dyn Fn(u64),
+    ) -> Result<(), StorageError> {
         let mut disk = lock(&self.disk);
         let name = self.name(number);
         if disk.files.contains_key(&number) {

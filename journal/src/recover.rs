@@ -161,7 +161,7 @@ impl Journal {
         storage.init()?;
         storage.lock()?;
         let (header, record) = genesis_record(frame, genesis, parts, len);
-        storage.prepare(1, size, &record)?;
+        storage.prepare(1, size, &record, &|_| ())?;
         let live = storage.open_live(1)?;
         Ok(Self::assemble(storage, size, header, (1, live, header.record_len()), None))
     }
@@ -272,7 +272,8 @@ impl Journal {
         live: (u64, Live, u64),
         ready: Option<(u64, Live)>,
     ) -> Self {
-        let shared = Arc::new(Shared::new(last.index, live.0, ready));
+        let (number, Live { len, .. }, end) = &live;
+        let shared = Arc::new(Shared::new(last.index, (*number, len - end), ready));
         let appender = Appender::new(Arc::clone(&shared), Arc::clone(&storage), last, live, size);
         let syncer = Syncer::new(Arc::clone(&shared));
         let preparer = Preparer::new(Arc::clone(&shared), storage, size);

@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     poisoned: AtomicBool,
     /// Number of the segment being filled.
     live: AtomicU64,
+    /// Bytes that it still has.
+    room: AtomicU64,
     has_ready: AtomicBool,
     /// The last attempt to prepare a segment found no room.
     is_full: AtomicBool,
@@ -46,12 +48,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(durable: u64, live: u64, ready: Option<(u64, Live)>) -> Self {
+    pub(crate) fn new(durable: u64, (live, room): (u64, u64), ready: Option<(u64, Live)>) -> Self {
         Self {
             appended: AtomicU64::new(durable),
             durable: AtomicU64::new(durable),
             poisoned: AtomicBool::new(false),
             live: AtomicU64::new(live),
+            room: AtomicU64::new(room),
             has_ready: AtomicBool::new(ready.is_some()),
             is_full: AtomicBool::new(false),
             unsynced: Mutex::new(Unsynced {
@@ -88,6 +91,14 @@ impl Shared {
 
     pub(crate) fn live(&self) -> u64 {
         self.live.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn room(&self) -> u64 {
+        self.room.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_room(&self, room: u64) {
+        self.room.store(room, Ordering::Relaxed);
     }
 
     pub(crate) fn unsynced(&self) -> MutexGuard<'_, Unsynced> {

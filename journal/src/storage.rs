@@ -41,11 +41,18 @@ pub trait Storage: Send + Sync {
     fn list(&self) -> Result<Vec<u64>, StorageError>;
 
     /// Makes segment `number` of `len` bytes: `head`, then zeros, all durable before the segment
-    /// appears under its name.
+    /// appears under its name. Where that takes writes, `pause` is called between them with the
+    /// number of bytes written so far, and may take its time.
     ///
     /// # Errors
     /// [`StorageError::Full`] leaves nothing behind and may be retried.
-    fn prepare(&self, number: u64, len: u64, head: &[u8]) -> Result<(), StorageError>;
+    fn prepare(
+        &self,
+        number: u64,
+        len: u64,
+        head: &[u8],
+        pause: &dyn Fn(u64),
+    ) -> Result<(), StorageError>;
 
     /// Opens a segment in place for its one writer. A number is opened once, ascending.
     ///

@@ -9,12 +9,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use journal::{
-    AppendError, Backend, Entry, Expect, FaultKind, FileStorage, Journal, Storage, StorageError,
-    verify,
+    AppendError, Backend, Entry, Expect, FaultKind, FileStorage, Journal, Source, Storage,
+    StorageError, verify,
 };
 
 use crate::kit::{
@@ -34,6 +34,8 @@ on_each_backend!(
     a_second_writer_is_refused_by_name,
     directories_are_private_and_leftovers_go,
     a_segment_has_one_writer,
+    a_segment_is_written_in_pieces_with_pauses_between_them,
+    a_segment_is_made_although_the_live_one_stands_still,
     another_segment_size_applies_to_the_next_segment,
 );
 
@@ -196,11 +198,37 @@ fn a_segment_has_one_writer(backend: Backend) {
     let storage = open(dir.path(), backend);
     storage.init().unwrap();
     storage.lock().unwrap();
-    storage.prepare(1, 65_536, &[]).unwrap();
+    storage.prepare(1, 65_536, &[], &|_| ()).unwrap();
     assert!(matches!(open(dir.path(), backend).open_live(1), Err(StorageError::Writer { .. })));
     storage.open_live(1).map(drop).unwrap();
     assert!(matches!(storage.open_live(1), Err(StorageError::Writer { .. })));
-    assert!(matches!(storage.prepare(1, 65_536, &[]), Err(StorageError::Writer { .. })));
+    assert!(matches!(storage.prepare(1, 65_536, &[], &|_| ()), Err(StorageError::Writer { .. })));
+}
+
+fn a_segment_is_written_in_pieces_with_pauses_between_them(backend: Backend) {
+    const LEN: u64 = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path(), backend);
+    storage.init().unwrap();
+    storage.lock().unwrap();
+    let paused = Mutex::new(Vec::new());
+    storage.prepare(1, LEN, &[7; 4096], &|made| paused.lock().unwrap().push(made)).unwrap();
+    let paused = paused.into_inner().unwrap();
+    assert!(paused.len() >= 4 && paused.is_sorted() && paused.last() == Some(&LEN), "{paused:?}");
+    let mut bytes = vec![1; LEN as usize];
+    storage.open_read(1, Source::Medium).unwrap().read_at(0, &mut bytes).unwrap();
+    let (head, rest) = bytes.split_at(4096);
+    assert!(head.iter().all(|&byte| byte == 7) && rest.iter().all(|&byte| byte == 0));
+}
+
+fn a_segment_is_made_although_the_live_one_stands_still(backend: Backend) {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = Arc::new(open(dir.path(), backend));
+    let config = journal::Config { segment_size: 1 << 20 };
+    let journal = Journal::create(storage, config, FRAME, &genesis(), &[]).unwrap();
+    let mut bench = Bench::new(journal);
+    assert!(bench.preparer.prepare_when_due(&|| false).unwrap());
+    assert!(!bench.preparer.needed());
 }
 
 fn another_segment_size_applies_to_the_next_segment(backend: Backend) {

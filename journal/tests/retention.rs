@@ -102,8 +102,14 @@ impl Storage for Stopping {
         }
         Ok(numbers)
     }
-    fn prepare(&self, number: u64, len: u64, head: &[u8]) -> Result<(), StorageError> {
-        self.inner.prepare(number, len, head)
+    fn prepare(
+        &self,
+        number: u64,
+        len: u64,
+        head: &[u8],
+        pause: &dyn Fn(u64),
+    ) -> Result<(), StorageError> {
+        self.inner.prepare(number, len, head, pause)
     }
     fn open_live(&self, number: u64) -> Result<Live, StorageError> {
         self.inner.open_live(number)

@@ -365,7 +365,7 @@ fn run_engine(shared: &Shared, mut stage: EngineStage) -> EngineStage {
 fn run_prepare(shared: &Shared, mut preparer: Preparer) {
     let is_ending = || shared.ending.load(Ordering::Acquire) || shared.has_failed();
     while !is_ending() {
-        let pause = match preparer.prepare() {
+        let pause = match preparer.prepare_when_due(&is_ending) {
             Ok(true) => {
                 shared.is_full.store(false, Ordering::Relaxed);
                 continue;

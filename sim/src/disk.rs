@@ -115,8 +115,14 @@ impl Storage for SimDisk {
         self.memory.list()
     }
 
-    fn prepare(&self, number: u64, len: u64, head: &[u8]) -> Result<(), StorageError> {
-        self.memory.prepare(number, len, head)?;
+    fn prepare(
+        &self,
+        number: u64,
+        len: u64,
+        head: &[u8],
+        pause: &dyn Fn(u64),
+    ) -> Result<(), StorageError> {
+        self.memory.prepare(number, len, head, pause)?;
         self.state().unsynced_name = Some(number).filter(|&number| number > 1);
         Ok(())
     }
