@@ -12,7 +12,7 @@ use crate::shared::Shared;
 use crate::storage::{Storage, StorageError};
 
 /// Longest wait between two writes: on an idle frame a segment is made with 64 MiB a second.
-const PAUSE_MAX: Duration = Duration::from_millis(4);
+const PAUSE_MAX: Duration = Duration::from_millis(8);
 /// How often a wait looks how the live segment fares.
 const PAUSE: Duration = Duration::from_millis(1);
 

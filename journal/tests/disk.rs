@@ -206,7 +206,7 @@ fn a_segment_has_one_writer(backend: Backend) {
 }
 
 fn a_segment_is_written_in_pieces_with_pauses_between_them(backend: Backend) {
-    const LEN: u64 = 1 << 20;
+    const LEN: u64 = 2 << 20;
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path(), backend);
     storage.init().unwrap();
