@@ -166,6 +166,12 @@ impl Engine {
         }
     }
 
+    /// Touches the memory of tables that are taken whole before anything is in them, at most so
+    /// many bytes: the first payments do not wait until the system has made it.
+    pub fn touch(&mut self, bytes_max: usize) {
+        self.velocity.touch(bytes_max);
+    }
+
     /// Begins a record: time moves on, due configuration changes apply, the id floor rises, keys
     /// that are old and settled are forgotten, due timers fire.
     ///

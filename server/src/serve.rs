@@ -130,7 +130,8 @@ fn start(
     (recovered, confirmed): (Recovered, Option<Watermark>),
     sink: Option<AnySink>,
 ) -> Result<Running, Failure> {
-    let Recovered { journal, report, engine, boundary, snapshot, refused, .. } = recovered;
+    let Recovered { journal, report, mut engine, boundary, snapshot, refused, .. } = recovered;
+    engine.touch(config.memory_reserve);
     let frame = engine.genesis().frame;
     // 3 time goes on from the journal's
     let clock = SystemClock::start(report.last.timestamp_ns, config.accept_clock_step)
