@@ -43,6 +43,11 @@ pub(crate) fn start_quiet() {
         .init();
 }
 
+/// A number in a span: collectors know no unsigned ones.
+pub(crate) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
 /// Says on standard error why the process ends.
 pub(crate) fn complain(message: impl std::fmt::Display) {
     // The exit code says it as well.
