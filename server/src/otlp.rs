@@ -8,6 +8,8 @@ mod absent;
 #[cfg(feature = "otlp")]
 mod export;
 #[cfg(feature = "otlp")]
+mod parent;
+#[cfg(feature = "otlp")]
 mod post;
 #[cfg(feature = "otlp")]
 mod standing;
@@ -18,9 +20,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::http::Uri;
 
 #[cfg(not(feature = "otlp"))]
-pub(crate) use self::absent::{Export, start};
+pub(crate) use self::absent::{Export, FOLLOW, start};
 #[cfg(feature = "otlp")]
-pub(crate) use self::export::{Export, start};
+pub(crate) use self::export::{Export, FOLLOW, start};
 
 /// Whether this build can export.
 pub(crate) const IS_BUILT_IN: bool = cfg!(feature = "otlp");

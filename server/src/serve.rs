@@ -33,6 +33,7 @@ use crate::keys;
 use crate::logging::number;
 use crate::notify::{self, Manager};
 use crate::observe::{Facts, Frame};
+use crate::otlp;
 use crate::public::{self, Board};
 use crate::recover;
 use crate::settle::{self, Settling};
@@ -415,6 +416,7 @@ fn gateway_settings(config: &Config, audit_log: &Arc<AuditLog>) -> gateway::Conf
     settings.limits = config.limits;
     settings.audit = Arc::clone(audit_log) as Arc<_>;
     settings.receive_budget_size = config.receive_budget_size;
+    settings.follow_trace = otlp::FOLLOW.filter(|_| config.otlp.is_some());
     settings
 }
 

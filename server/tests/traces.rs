@@ -15,6 +15,10 @@ use crate::frame::{Frame, PATIENCE, must, until};
 use crate::https_client::{connector, status};
 use crate::time_travel::ALICE;
 
+/// A trace of a client, and the span of it that asks.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const ASKING: &str = "b7ad6b7169203331";
+
 /// Asks for a path over HTTPS with more headers; returns the status.
 async fn ask(frame: &Frame, path: &str, more: &str) -> u16 {
     let mut stream = connector(frame, "registry", "north").connect().await.unwrap();
@@ -24,6 +28,10 @@ async fn ask(frame: &Frame, path: &str, more: &str) -> u16 {
     // An end without a farewell is one.
     let _ = stream.read_to_end(&mut answer).await;
     status(&answer)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_child_of(child: &Arrived, parent: &Arrived) -> bool {
@@ -82,6 +90,49 @@ fn a_collector_is_given_what_a_frame_does() {
         assert!(!all.contains("canary") && !all.contains("spiffe"), "{all}");
         // The log has none of it.
         assert!(!frame.log().contains("settle{"), "{}", frame.log());
+    });
+}
+
+#[test]
+fn a_request_takes_its_place_in_its_clients_trace() {
+    books::run(async {
+        let collector = Collector::start();
+        // What the log leaves out is traced all the same.
+        let mut frame = Frame::with(&[], &[&collector.setting(), "log.level=off"]);
+        frame.start();
+        let flawed = [
+            format!("traceparent: ff-{TRACE}-{ASKING}-01\r\n"),
+            format!("traceparent: 00-{}-{ASKING}-01\r\n", "0".repeat(32)),
+            format!("traceparent: 00-+{}-{ASKING}-01\r\n", &TRACE[1..]),
+            format!("traceparent: 00-{TRACE}-{ASKING}-01-x\r\n"),
+            format!("traceparent: 00-{TRACE}-{ASKING}-01\r\n").repeat(2),
+            "traceparent: canary\r\n".to_owned(),
+        ];
+        for header in &flawed {
+            assert_eq!(ask(&frame, "/v1/parameters", header).await, 200, "{header}");
+        }
+        // Its client does not want it to be traced.
+        let unwanted = format!("traceparent: 00-{TRACE}-{ASKING}-00\r\n");
+        assert_eq!(ask(&frame, "/v1/assets/1", &unwanted).await, 200);
+        let wanted = format!("traceparent: 00-{TRACE}-{ASKING}-01\r\n");
+        assert_eq!(ask(&frame, "/v1/me", &wanted).await, 200);
+        frame.stop();
+
+        let named = |name: &str| {
+            let spans = collector.spans().into_iter();
+            spans.filter(|arrived| arrived.span.name == name).collect::<Vec<_>>()
+        };
+        let placed = named("GET /v1/me");
+        assert_eq!(placed.len(), 1);
+        assert_eq!(hex(&placed[0].span.trace_id), TRACE);
+        assert_eq!(hex(&placed[0].span.parent_span_id), ASKING);
+        assert_eq!(named("GET /v1/assets/{asset}").len(), 0);
+        let own = named("GET /v1/parameters");
+        assert_eq!(own.len(), flawed.len());
+        for arrived in own {
+            assert!(arrived.span.parent_span_id.is_empty(), "{arrived:?}");
+            assert_ne!(hex(&arrived.span.trace_id), TRACE);
+        }
     });
 }
 

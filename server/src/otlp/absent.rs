@@ -6,6 +6,9 @@ use tracing_subscriber::{Layer, Registry};
 
 use super::{Collector, Unusable};
 
+/// There is no client's trace to follow.
+pub(crate) const FOLLOW: Option<gateway::FollowTrace> = None;
+
 /// There is none.
 pub(crate) enum Export {}
 

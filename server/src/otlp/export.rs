@@ -26,6 +26,7 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::{Layer, Registry};
 
 use super::Collector;
+use super::parent::follow;
 use super::post::{Undelivered, post};
 use super::standing::{Standing, Word};
 use crate::threads::make_way;
@@ -43,6 +44,9 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// Whose spans go out: other crates have theirs for purposes of their own.
 const OURS: [&str; 7] =
     ["bezant", "gateway", "identity", "journal", "pipeline", "settlement", "snapshot"];
+
+/// Puts the span of a request into the trace of its client.
+pub(crate) const FOLLOW: Option<gateway::FollowTrace> = Some(follow);
 
 /// The running thread; dropped, it delivers what waits, and is waited for so long.
 pub(crate) struct Export {
