@@ -71,7 +71,13 @@ pub struct Config {
     pub connection_age_max: Duration,
     /// How often open connections are judged.
     pub check_interval: Duration,
+    /// Puts the span of a request into the trace that its header `traceparent` names, which is any
+    /// text; without it requests begin traces of their own.
+    pub follow_trace: Option<FollowTrace>,
 }
+
+/// Gives a span that has just begun its place in the trace that a text names, if it names one.
+pub type FollowTrace = fn(&tracing::Span, &str);
 
 impl Config {
     /// The defaults, with the QUIC door on `listen` and no other.
@@ -98,6 +104,7 @@ impl Config {
             drain_timeout: limits::DRAIN_TIMEOUT,
             connection_age_max: limits::CONNECTION_AGE_MAX,
             check_interval: limits::CHECK_INTERVAL,
+            follow_trace: None,
         }
     }
 }

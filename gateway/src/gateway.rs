@@ -108,6 +108,7 @@ impl Gateway {
                 budget: Arc::clone(&budget),
                 tls,
                 router: https::router(),
+                templates: https::templates(),
                 handshakes: https::Handshakes::new(HANDSHAKES_MAX),
                 next_connection: 0.into(),
                 requests: 0.into(),

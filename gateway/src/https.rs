@@ -13,6 +13,7 @@ mod connection;
 mod console;
 mod handshakes;
 mod service;
+mod traced;
 mod upgrade;
 
 use std::io;
@@ -48,6 +49,7 @@ pub use console::BASE_STYLE;
 use handshakes::Handshake;
 pub(crate) use handshakes::Handshakes;
 use service::Served;
+pub(crate) use traced::Templates;
 
 /// The application protocols.
 const HTTP_2: &[u8] = b"h2";
@@ -66,6 +68,7 @@ pub(crate) struct Door {
     pub(crate) budget: Arc<Budget>,
     pub(crate) tls: TlsAcceptor,
     pub(crate) router: Router,
+    pub(crate) templates: Templates,
     pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) next_connection: AtomicU64,
     pub(crate) requests: AtomicU64,
@@ -79,6 +82,11 @@ pub(crate) fn router() -> Router {
         .merge(console::router())
         .fallback(api::no_route)
         .method_not_allowed_fallback(api::no_method)
+}
+
+/// The paths of everything that the door serves.
+pub(crate) fn templates() -> Templates {
+    Templates::new(api::paths().chain(console::PATHS))
 }
 
 /// How the door speaks TLS.

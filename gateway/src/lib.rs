@@ -48,7 +48,7 @@ mod shelf;
 mod shown;
 
 pub use audit::{AuditSink, Audited, Door, Event, LoggedAudit};
-pub use config::{Config, FrameInfo, Lines, Reading, Retry};
+pub use config::{Config, FollowTrace, FrameInfo, Lines, Reading, Retry};
 pub use entries::{BatchHistory, EntryAnswering, EntryHistory, EntryHistoryError};
 pub use feeds::{FeedError, FeedLimits, Feeds, Filter, Present, Round, Whose};
 pub use gateway::{Gateway, StartError};

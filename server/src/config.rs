@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use journal::{Backend, FileStorage};
 
+use crate::otlp::{self, Collector};
 use crate::settings::{self, Origin, Settings};
 
 /// A setting whose value cannot be used.
@@ -85,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) receive_budget_size: usize,
     /// Nothing: no feeds are served.
     pub(crate) feeds: Option<gateway::FeedLimits>,
+    /// Nothing: traces go nowhere.
+    pub(crate) otlp: Option<Collector>,
     /// All of it as it was written, without secrets, for those who may look.
     pub(crate) shown: Vec<gateway::Setting>,
 }
@@ -151,6 +154,7 @@ impl Config {
                 1 << 16,
             )? << 20,
             feeds: feeds(settings)?,
+            otlp: collector(settings)?,
             shown: settings.list(),
             data_dir,
         })
@@ -222,6 +226,12 @@ fn feeds(settings: &Settings) -> Result<Option<gateway::FeedLimits>, ConfigError
     };
     let is_enabled: bool = parse(settings, "feeds.enabled", "true or false")?;
     Ok(is_enabled.then_some(limits))
+}
+
+/// Where traces go.
+fn collector(settings: &Settings) -> Result<Option<Collector>, ConfigError> {
+    Collector::read(settings.value("log.otlp").0, otlp::IS_BUILT_IN)
+        .map_err(|unusable| bad(settings, "log.otlp", &unusable.to_string()))
 }
 
 fn sink(settings: &Settings, sqlite: PathBuf) -> Result<SinkConfig, ConfigError> {
@@ -335,6 +345,15 @@ mod tests {
     }
 
     #[test]
+    fn a_collector_with_a_password_is_refused_without_showing_it() {
+        for url in ["http://me:canary@127.0.0.1:4318", "http://127.0.0.1:4318?key=canary"] {
+            let error = with(&format!("log.otlp={url}")).unwrap_err().to_string();
+            assert!(error.contains("log.otlp") && !error.contains("canary"), "{error}");
+        }
+        assert_eq!(with("log.otlp=").unwrap().otlp, None);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_its_key_and_origin() {
         for assignment in [
             "listen.quic=here",
@@ -362,6 +381,7 @@ mod tests {
             "feeds.enabled=1",
             "feeds.connections=0",
             "feeds.tail_mib=0",
+            "log.otlp=https://127.0.0.1:4318",
         ] {
             let (key, _) = assignment.split_once('=').unwrap();
             let outcome = with(assignment);

@@ -31,6 +31,7 @@ use self::scrubber::{ScrubError, Scrubber};
 use crate::clock::{self, SystemClock};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::logging::number;
 use crate::retention::{self, Run};
 use crate::snapshot_cmd::check_room;
 
@@ -268,7 +269,7 @@ impl Round {
         };
         let took_ms = now_ms.saturating_sub(child.begun_ms);
         set(&self.figures.running_ms, took_ms);
-        let (begun_ms, seen) = (child.begun_ms, child.seen);
+        let (begun_ms, seen, span) = (child.begun_ms, child.seen, child.span.clone());
         let last_bytes = self.figures.bytes.load(Ordering::Relaxed);
         let outcome = match child.ended() {
             None if took_ms < self.schedule.patience_ms(seen, last_bytes) => {
@@ -286,9 +287,13 @@ impl Round {
         };
         self.child = None;
         set(&self.figures.running_ms, 0);
+        let _inside = span.enter();
         match outcome.and_then(|name| self.found(&name, took_ms).map_err(Failed::new)) {
             Ok(()) => self.schedule.taken(now_ms, begun_ms, seen),
-            Err(failed) => self.has_failed(now_ms, &failed),
+            Err(failed) => {
+                span.record("otel.status_code", "ERROR");
+                self.has_failed(now_ms, &failed);
+            }
         }
     }
 
@@ -323,6 +328,8 @@ impl Round {
         let bytes = self.figures.bytes.load(Ordering::Relaxed);
         let (sequence, record) = (meta.sequence.0, meta.index);
         tracing::info!(snapshot = name, sequence, record, bytes, took_ms, "snapshot taken");
+        let span = tracing::Span::current();
+        span.record("bezant.sequence", number(sequence)).record("bezant.bytes", number(bytes));
         Ok(())
     }
 

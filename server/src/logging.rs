@@ -3,36 +3,49 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
 
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::otlp::{self, Collector, Export};
 use crate::settings::Settings;
 
-/// Starts logging as `log.level` and `log.format` say.
-pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
+/// Starts logging as `log.level` and `log.format` say, and sends traces to a collector if there is
+/// one. Neither changes what the other one is told.
+pub(crate) fn start(
+    settings: &Settings,
+    collector: Option<&Collector>,
+) -> Result<Option<Export>, Failure> {
     let (level, origin) = settings.value("log.level");
     let filter = EnvFilter::try_new(level)
         .or_exit(Exit::Config, &format!("log.level = {level:?} ({origin})"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         // It would complain on standard error, where a second failure is a panic.
         .log_internal_errors(false)
         .with_writer(std::io::stderr);
-    match settings.value("log.format") {
-        ("text", _) => builder.init(),
-        ("json", _) => builder.json().init(),
+    let log = match settings.value("log.format") {
+        ("text", _) => lines.with_filter(filter).boxed(),
+        ("json", _) => lines.json().with_filter(filter).boxed(),
         (other, origin) => {
             let message = format!("log.format = {other:?} ({origin}): text or json");
             return Err(Failure::new(Exit::Config, message));
         }
+    };
+    let exporting = collector.map(otlp::start).transpose();
+    let exporting = exporting.or_exit(Exit::Io, "cannot start exporting traces (log.otlp)")?;
+    let (traces, export) = exporting.unzip();
+    registry().with([Some(log), traces].into_iter().flatten().collect::<Vec<_>>()).init();
+    if let Some(collector) = collector {
+        tracing::info!(%collector, "traces are exported");
     }
-    Ok(())
+    Ok(export)
 }
 
 /// What a command has to be told besides its answer: warnings of our own crates, on standard error.
 pub(crate) fn start_quiet() {
-    tracing_subscriber::fmt()
+    fmt()
         .compact()
         .without_time()
         .with_target(false)
@@ -41,6 +54,11 @@ pub(crate) fn start_quiet() {
         .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .init();
+}
+
+/// A number in a span: collectors know no unsigned ones.
+pub(crate) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Says on standard error why the process ends.

@@ -34,6 +34,7 @@ mod logging;
 mod memory;
 mod notify;
 mod observe;
+mod otlp;
 mod past;
 mod public;
 mod recover;
@@ -95,8 +96,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         return show_config(*command, &settings, config.map(drop));
     }
     let config = config?;
-    match &cli.command {
-        Command::Serve => logging::start(&settings)?,
+    // To the end: what is traced of it goes out.
+    let _export = match &cli.command {
+        Command::Serve => logging::start(&settings, config.otlp.as_ref())?,
         Command::Audit
         | Command::VerifySettlement
         | Command::Replay(_)
@@ -104,9 +106,13 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         | Command::Snapshot(_) => {
             logging::start_quiet();
             harden::first_to_go();
+            None
         }
-        _ => logging::start_quiet(),
-    }
+        _ => {
+            logging::start_quiet();
+            None
+        }
+    };
     match &cli.command {
         Command::Init(args) => {
             let genesis = init::run(&config, args)?;

@@ -15,6 +15,8 @@ use identity::FileSource;
 use pipeline::{Recovered, Wiring};
 use ring::{Pool, PoolConfig, ReplyQueue};
 use settlement::{Pace, Settings, Sink as _, SinkError, Stop, Watermark};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::admin;
 use crate::audit_log::AuditLog;
@@ -28,8 +30,10 @@ use crate::harden;
 use crate::history::JournalHistory;
 use crate::keeper::{self, Keeper};
 use crate::keys;
+use crate::logging::number;
 use crate::notify::{self, Manager};
 use crate::observe::{Facts, Frame};
+use crate::otlp;
 use crate::public::{self, Board};
 use crate::recover;
 use crate::settle::{self, Settling};
@@ -60,10 +64,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     // 1 what SQL has settled, if it answers at once
     let (sink, stored) = ask_sql(config)?;
     // 2 the newest snapshot and the journal behind it, replayed
-    let since = Instant::now();
-    let recovered = recover::recover(config, stored.as_ref())?;
-    let confirmed = recover::judge(config, &recovered, stored.as_ref())?;
-    announce(&recovered, since.elapsed());
+    let (recovered, confirmed) = recovered(config, stored.as_ref())?;
     // The recovered journal holds the directory's lock, so that the log has one writer; and nothing
     // runs yet that a log which cannot be opened would leave half stopped.
     let audit_log = AuditLog::start(&config.data_dir)?;
@@ -71,11 +72,13 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let Running { threads, settling, keeper, doors } = running;
     audit_log.started(doors.frame, doors.epoch);
     let served = open_doors(config, identity, doors, &audit_log);
+    let stopping = served.as_ref().map_or_else(|_| Span::none(), Clone::clone);
+    let _inside = stopping.enter();
     // A snapshot that is under way would only delay the end.
-    end(keeper);
+    tracing::debug_span!("stop_keeper").in_scope(|| end(keeper));
     // What was taken is executed by now: one last cut, then the stages end in their order.
-    let ended = settling.map(drain);
-    threads.stop();
+    let ended = tracing::debug_span!("drain_settlement").in_scope(|| settling.map(drain));
+    tracing::debug_span!("stop_stages").in_scope(|| threads.stop());
     audit_log.stop();
     served?;
     tracing::info!(settlement = ?ended, "stopped");
@@ -219,13 +222,35 @@ fn settle_settings(config: &Config, defaults: Settings) -> Settings {
     Settings { pace, ..defaults }
 }
 
-/// Opens the doors and closes them when a signal comes.
+/// The frame as its disk says, and the watermark of SQL that it confirms.
+fn recovered(
+    config: &Config,
+    stored: Option<&Watermark>,
+) -> Result<(Recovered, Option<Watermark>), Failure> {
+    let span = tracing::debug_span!(
+        "recover",
+        bezant.records = Empty,
+        bezant.bytes = Empty,
+        bezant.sequence = Empty,
+    );
+    let _inside = span.enter();
+    let since = Instant::now();
+    let recovered = recover::recover(config, stored)?;
+    let confirmed = recover::judge(config, &recovered, stored)?;
+    announce(&recovered, since.elapsed());
+    span.record("bezant.records", number(recovered.report.records))
+        .record("bezant.bytes", number(recovered.report.bytes))
+        .record("bezant.sequence", number(recovered.engine.executed().0));
+    Ok((recovered, confirmed))
+}
+
+/// Opens the doors and closes them when a signal comes; returns the span of the stop.
 fn open_doors(
     config: &Config,
     identity: Arc<FileSource>,
     doors: Doors,
     audit_log: &Arc<AuditLog>,
-) -> Result<(), Failure> {
+) -> Result<Span, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.gateway_workers)
         .thread_name("gateway")
@@ -242,7 +267,7 @@ async fn serve_doors(
     identity: Arc<FileSource>,
     doors: Doors,
     audit_log: &Arc<AuditLog>,
-) -> Result<(), Failure> {
+) -> Result<Span, Failure> {
     let Doors { lines, marks, metrics, control, settlement, feeds, upkeep, health, .. } = doors;
     let (pool, replies) = (Arc::clone(&lines.pool), lines.replies.clone());
     // 9 the doors of the clients
@@ -301,10 +326,12 @@ async fn serve_doors(
     let _ = signal.await;
     manager.tell(notify::STOPPING);
     tracing::info!("stopping: no new requests, finishing what was taken");
-    if !gateway.shutdown(DRAIN_GATEWAY).await {
+    let stopping = tracing::debug_span!("stop");
+    let closing = tracing::debug_span!(parent: &stopping, "close_doors");
+    if !gateway.shutdown(DRAIN_GATEWAY).instrument(closing).await {
         tracing::warn!("some connections did not end in time; their answers may be lost");
     }
-    Ok(())
+    Ok(stopping)
 }
 
 /// Ends the keeper, but waits for it only so long.
@@ -390,6 +417,7 @@ fn gateway_settings(config: &Config, audit_log: &Arc<AuditLog>) -> gateway::Conf
     settings.limits = config.limits;
     settings.audit = Arc::clone(audit_log) as Arc<_>;
     settings.receive_budget_size = config.receive_budget_size;
+    settings.follow_trace = otlp::FOLLOW.filter(|_| config.otlp.is_some());
     settings
 }
 

@@ -16,9 +16,14 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Whether the value must not be printed.
-    pub(crate) fn is_secret(&self) -> bool {
-        self.key == "settlement.postgres"
+    /// Whether a value must not be printed: it may hold a password.
+    fn is_secret(&self, value: &str) -> bool {
+        match self.key {
+            "settlement.postgres" => !value.is_empty() && !value.starts_with('@'),
+            // Refused, and the refusal quotes it.
+            "log.otlp" => value.contains(['@', '?']),
+            _ => false,
+        }
     }
 }
 
@@ -163,6 +168,11 @@ const SETTINGS: &[Setting] = &[
     ),
     setting("log.level", "info", "filter of the log, as in tracing's EnvFilter"),
     setting("log.format", "text", "text or json"),
+    setting(
+        "log.otlp",
+        "",
+        "collector of traces on this machine, as http://127.0.0.1:4318; empty: none",
+    ),
 ];
 
 /// A configuration file that changes nothing: every setting with its meaning and its default.
@@ -383,8 +393,7 @@ impl Settings {
     /// As [`Self::value`], with what must not be printed hidden.
     pub(crate) fn shown(&self, key: &str) -> (&str, &Origin) {
         let (value, origin) = self.value(key);
-        let is_secret = all().any(|setting| setting.key == key && setting.is_secret());
-        if is_secret && !value.is_empty() && !value.starts_with('@') {
+        if all().any(|setting| setting.key == key && setting.is_secret(value)) {
             return ("(hidden: may hold a password)", origin);
         }
         (value, origin)

@@ -15,6 +15,8 @@ mod browser;
 mod byte_flips;
 mod clock;
 mod cluster;
+#[cfg(feature = "otlp")]
+mod collector;
 mod command_line;
 mod commands;
 mod console;
@@ -65,5 +67,7 @@ mod structure_over_quic;
 mod sync_errors;
 mod time_travel;
 mod top;
+#[cfg(feature = "otlp")]
+mod traces;
 mod upkeep;
 mod what_if;

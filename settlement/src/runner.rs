@@ -10,7 +10,9 @@ use std::time::Duration;
 use protocol::Sequence;
 use protocol::cut::{Cut, Effects};
 use protocol::effect::{Effect, TIMER_LEG};
+use tracing::field::Empty;
 
+use crate::cast::{count, signed};
 use crate::history::{Confirmation, EffectWriter, History};
 use crate::settler::{Action, EffectsFrom, Input, Settings, Settler};
 use crate::sink::{Batch, EffectSource, Sink, SinkError};
@@ -217,6 +219,18 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
         effects: EffectsFrom,
     ) -> Input {
         let cut = self.settler.pending().expect("a commit is asked for with its cut pending");
+        let span = tracing::debug_span!(
+            "settle",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            error.type = Empty,
+            // The rest of its name says where it is.
+            bezant.sink = self.sink.name().split(' ').next(),
+            bezant.after = signed(after.0),
+            bezant.through = signed(cut.through.0),
+            bezant.accounts = count(cut.accounts.len()),
+        );
+        let _inside = span.enter();
         let batch = Batch { cut, after, history: self.settler.settings().history };
         let mut source = Source { from: effects, cut, after, history: &mut self.history };
         let begun_ns = self.hooks.now_ns();
@@ -226,7 +240,11 @@ impl<S: Sink, J: History, K: Hooks> Runner<S, J, K> {
                 self.status.committed(cut.accounts.len(), took_ns);
                 Input::Committed
             }
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                span.record("error.type", error.class().name());
+                span.record("otel.status_code", "ERROR");
+                self.failed(&error)
+            }
         }
     }
 

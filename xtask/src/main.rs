@@ -31,7 +31,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test               every test: documentation, loom models, all suites with a real PostgreSQL
-  check              read-only gate: fmt, clippy, tidy, policy, doc
+  check              read-only gate: fmt, clippy, tidy, policy, doc, the default build
   fix                what a machine can mend: fmt, clippy --fix
   ci                 check + bench-smoke + simulate + test, with a table of times at the end
   simulate           the simulator for BEZANT_SIM_MINUTES (3) of fresh seeds

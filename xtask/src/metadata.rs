@@ -43,12 +43,13 @@ pub(crate) struct Metadata {
     pub(crate) edges: Vec<Edge>,
 }
 
-/// Asks cargo. With `locked`, a lock file that would change is an error.
+/// Asks cargo. With `locked`, packages of every feature; a lock file that would change is an error.
 pub(crate) fn read(locked: bool) -> Result<Metadata, String> {
     let mut command = crate::steps::cargo();
     command.args(["metadata", "--format-version", "1"]);
     // The edges of the workspace need no resolution, so they can be read while the lock is stale.
-    command.arg(if locked { "--locked" } else { "--no-deps" });
+    let wanted: &[&str] = if locked { &["--locked", "--all-features"] } else { &["--no-deps"] };
+    command.args(wanted);
     let output = command.output().map_err(|e| format!("cargo metadata does not start: {e}"))?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);

@@ -14,6 +14,10 @@ use crate::{chaos, examples, instructions, metadata, policy, promtool, tidy, too
 /// How long the simulator runs, unless `BEZANT_SIM_MINUTES` says otherwise.
 const SIM_MINUTES: u64 = 3;
 
+/// What is off by default and tested all the same. Everywhere or nowhere: with other features of
+/// one crate those that it shares with others are built again.
+const FEATURES: [&str; 2] = ["--features", "server/otlp"];
+
 /// Everything that can pass or fail.
 pub(crate) fn test() -> Result<(), String> {
     let mut steps = Steps::default();
@@ -42,7 +46,7 @@ pub(crate) fn ci() -> Result<(), String> {
 pub(crate) fn fix() -> Result<(), String> {
     run(cargo().args(["fmt", "--all"]))?;
     let clippy = ["clippy", "--fix", "--allow-dirty", "--allow-staged"];
-    run(cargo().args(clippy).args(["--workspace", "--all-targets"]))?;
+    run(cargo().args(clippy).args(["--workspace", "--all-targets"]).args(FEATURES))?;
     run(cargo().args(["fmt", "--all"]))
 }
 
@@ -84,16 +88,22 @@ fn add_checks(steps: &mut Steps) {
     steps.step("tidy", tidy::run);
     steps.step("policy", policy::run);
     steps.step("clippy", || {
-        run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        let mut clippy = cargo();
+        clippy.args(["clippy", "--workspace", "--all-targets"]).args(FEATURES);
+        run(clippy.args(["--", "-D", "warnings"]))
     });
     steps.step("doc", || {
         let mut doc = cargo();
-        run(doc.args(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-Dwarnings"))
+        doc.args(["doc", "--no-deps", "--workspace"]).args(FEATURES);
+        run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))
+    });
+    steps.step("default build", || {
+        run(cargo().args(["clippy", "--workspace", "--", "-D", "warnings"]))
     });
 }
 
 fn add_tests(steps: &mut Steps) {
-    steps.step("doc tests", || run(cargo().args(["test", "--doc", "--workspace"])));
+    steps.step("doc tests", || run(cargo().args(["test", "--doc", "--workspace"]).args(FEATURES)));
     steps.step("loom", loom);
     steps.step("suites", suites);
 }
@@ -129,12 +139,13 @@ fn suites() -> Result<(), String> {
     test.env("BEZANT_TEST_PYTHON", python).env("BEZANT_TEST_PROMTOOL", promtool);
     test.env("BEZANT_TEST_REPORT", &report);
     if has_subcommand("nextest") {
-        test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        test.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(FEATURES);
     } else {
         println!(
             "suites: cargo-nextest is not installed; cargo's own runner does the same, slower"
         );
         test.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        test.args(FEATURES);
     }
     let done = run(test.envs(cluster.variables()));
     // The runner swallows what a passing test prints: what was not run must be seen all the same.

@@ -107,6 +107,11 @@ pub(crate) fn router() -> Router {
     router.with_state(shared)
 }
 
+/// The paths of all operations.
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    operations().into_iter().map(|operation| operation.path)
+}
+
 /// The answer to a path that no operation has.
 pub(crate) async fn no_route() -> Problem {
     Problem::own(Own::RouteNotFound)

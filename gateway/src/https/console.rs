@@ -42,11 +42,11 @@ static FILES: [(&str, &str, &str); 12] = [
 ];
 
 /// Where the console is.
+pub(super) const PATHS: [&str; 3] = ["/console", "/console/", "/console/{name}"];
+
+/// Serves it there.
 pub(super) fn router() -> Router {
-    Router::new()
-        .route("/console", any(answer))
-        .route("/console/", any(answer))
-        .route("/console/{name}", any(answer))
+    PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, any(answer)))
 }
 
 async fn answer(request: Request) -> Response {

@@ -29,6 +29,7 @@ use super::activity::Activity;
 use super::api::problem::{Own, Problem};
 use super::arriving::Arriving;
 use super::call::{Caller, NotAnswered};
+use super::traced;
 use super::upgrade::{Task, Upgrade};
 use crate::limiter::{Limited, Pass, Seat};
 use crate::limits::HTTP_PIECE_SIZE;
@@ -88,6 +89,7 @@ pub(super) async fn answer(
     let metrics = Arc::clone(&served.door.desk.metrics);
     let number = served.door.requests.fetch_add(1, Ordering::Relaxed) + 1;
     add(&metrics.http_requests, 1);
+    let span = traced::begin(&served, &request, number);
     let is_http1 = served.is_http1;
     let mut ends = is_http1 && served.is_leaving.load(Ordering::Relaxed);
     let charged = length_of(request.headers());
@@ -105,6 +107,7 @@ pub(super) async fn answer(
     // What was kept of the body is in an envelope by now, or refused.
     served.activity.free(number);
     let status = response.status();
+    traced::end(&span, status);
     match status.as_u16() / 100 {
         4 => add(&metrics.http_responses_4xx, 1),
         5 => add(&metrics.http_responses_5xx, 1),

@@ -11,6 +11,8 @@ use std::process::{self, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use tracing::Span;
+use tracing::field::Empty;
 
 use super::schedule::Seen;
 use crate::config::Config;
@@ -34,6 +36,8 @@ pub(super) struct Child {
     pub(super) seen: Seen,
     /// Whether the log was told that it takes long.
     pub(super) is_slow: bool,
+    /// From its begin to what came of it.
+    pub(super) span: Span,
 }
 
 /// Why there is no snapshot.
@@ -92,7 +96,14 @@ impl Child {
             .stdout(said.try_clone()?)
             .stderr(complained.try_clone()?);
         let process = command.spawn().map_err(|error| not_started(&error))?;
-        Ok(Self { process, said, complained, begun_ms, seen, is_slow: false })
+        let span = tracing::debug_span!(
+            "snapshot",
+            otel.status_code = Empty,
+            bezant.process = i64::from(process.id()),
+            bezant.sequence = Empty,
+            bezant.bytes = Empty,
+        );
+        Ok(Self { process, said, complained, begun_ms, seen, is_slow: false, span })
     }
 
     /// How it ended; `None` while it is running.

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use journal::{Reader, RecordHeader, Segment, Storage};
+use tracing::Span;
+
+use crate::logging::number;
 
 /// Between two lines of the log.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -18,17 +21,20 @@ pub(super) struct Progress {
     track: Option<Track>,
     begun: Instant,
     told: Instant,
+    /// Of what is being done.
+    span: Span,
 }
 
 impl Progress {
     pub(super) fn new(storage: Arc<dyn Storage>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(0));
         let now = Instant::now();
-        Self { storage, bar, track: None, begun: now, told: now }
+        Self { storage, bar, track: None, begun: now, told: now, span: Span::none() }
     }
 
     /// A snapshot is read before the first record is.
-    pub(super) fn loads(&self, name: &str) {
+    pub(super) fn loads(&mut self, name: &str) {
+        self.span = tracing::debug_span!("load_snapshot", bezant.snapshot = name);
         tracing::info!(snapshot = name, "loading the newest snapshot");
         if let Some(bar) = &self.bar {
             bar.set_style(style("{spinner} loading {msg}, {elapsed}"));
@@ -52,7 +58,8 @@ impl Progress {
         }
     }
 
-    pub(super) fn end(&self) {
+    pub(super) fn end(&mut self) {
+        self.span = Span::none();
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -64,6 +71,13 @@ impl Progress {
         let extents: Vec<_> = segments.iter().map(|one| (one.number, one.bytes)).collect();
         let track = Track::new(&extents, used, (header.segment, header.offset));
         (self.begun, self.told) = (Instant::now(), Instant::now());
+        // The one before ends where it begins.
+        self.span = Span::none();
+        self.span = tracing::debug_span!(
+            "replay",
+            bezant.record = number(header.index),
+            bezant.bytes = number(track.total),
+        );
         tracing::info!(record = header.index, bytes = track.total, "replaying the journal");
         if let Some(bar) = &self.bar {
             bar.set_style(style(
