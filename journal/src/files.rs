@@ -6,6 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use zerocopy::IntoBytes;
 use crate::format::BLOCK;
 use crate::lock::{DirLock, LOCK_FILE};
 use crate::staging::{Block, Staging};
-use crate::storage::{Live, SegmentRead, Source, Storage, StorageError};
+use crate::storage::{Live, Pause, SegmentRead, Source, Storage, StorageError};
 use crate::{direct, mapped};
 
 /// Ending of a segment in place.
@@ -31,6 +32,8 @@ const DIGITS: usize = 20;
 /// One write of zeros: a write of the live segment waits behind it, and each costs a tenth of a
 /// millisecond of processor time whatever its length.
 const ZERO_LEN: u64 = 512 * 1024;
+/// Where nobody is in the way.
+const AT_ONCE: fn(u64) -> ControlFlow<()> = |_| ControlFlow::Continue(());
 /// Zeros written between two syncs, so that a preparation does not pile up dirty pages in front
 /// of the live segment's syncs.
 const SYNC_EVERY: u64 = 16 * 1024 * 1024;
@@ -173,8 +176,8 @@ impl Storage for FileStorage {
         number: u64,
         len: u64,
         head: &[u8],
-        pause: &dyn Fn(u64),
-    ) -> Result<(), StorageError> {
+        pause: &Pause<'_>,
+    ) -> Result<bool, StorageError> {
         let path = self.path(number);
         let name = self.name(number);
         if path.exists() {
@@ -183,15 +186,20 @@ impl Storage for FileStorage {
         let beside = path.with_extension(&IN_PREPARATION[1..]);
         let can_direct = self.state().can_direct;
         let made = fill(&beside, len, head, (can_direct, pause));
-        let made = made.and_then(|()| fs::rename(&beside, &path));
-        if let Err(source) = made {
+        let made = made.and_then(|is_whole| {
+            if is_whole { fs::rename(&beside, &path).map(|()| true) } else { Ok(false) }
+        });
+        if !matches!(made, Ok(true)) {
             let _the_next_start_removes_it = fs::remove_file(&beside);
-            return Err(match Errno::from_io_error(&source) {
+        }
+        match made {
+            Ok(true) => self.sync_dir().map(|()| true),
+            Ok(false) => Ok(false),
+            Err(source) => Err(match Errno::from_io_error(&source) {
                 Some(Errno::NOSPC | Errno::DQUOT) => StorageError::Full { name, len, source },
                 _ => StorageError::io("preparing", &name, 0, source),
-            });
+            }),
         }
-        self.sync_dir()
     }
 
     fn open_live(&self, number: u64) -> Result<Live, StorageError> {
@@ -234,11 +242,11 @@ impl Storage for FileStorage {
         let (file, name, len) = self.open_file(number, true)?;
         let is_direct = self.state().can_direct && self.backend != Backend::Mapped;
         let wiped = if is_direct {
-            direct::open_past_cache(&self.path(number)).and_then(|f| zero(&f, from, len, &|_| ()))
+            direct::open_past_cache(&self.path(number)).and_then(|f| zero(&f, from, len, &AT_ONCE))
         } else {
-            zero(&file, from, len, &|_| ())
+            zero(&file, from, len, &AT_ONCE)
         };
-        wiped.and_then(|()| file.sync_all()).map_err(|e| StorageError::io("wiping", &name, from, e))
+        wiped.and_then(|_| file.sync_all()).map_err(|e| StorageError::io("wiping", &name, from, e))
     }
 
     fn remove(&self, number: u64) -> Result<(), StorageError> {
@@ -266,13 +274,13 @@ fn is_leftover(name: &str) -> bool {
 }
 
 /// Space, zeros, sync, then out of the page cache: a file that is only allocated has unwritten
-/// extents, which a crash may turn back into anything.
+/// extents, which a crash may turn back into anything. Says whether it came to its end.
 fn fill(
     path: &Path,
     len: u64,
     head: &[u8],
-    (can_direct, pause): (bool, &dyn Fn(u64)),
-) -> io::Result<()> {
+    (can_direct, pause): (bool, &Pause<'_>),
+) -> io::Result<bool> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -288,17 +296,21 @@ fn fill(
     file.write_all_at(head, 0)?;
     file.sync_all()?;
     let from = head.len() as u64;
-    if can_direct {
+    let is_whole = if can_direct {
         // Spares the processor a copy and the page cache a segment.
-        zero(&direct::open_past_cache(path)?, from, len, pause)?;
+        zero(&direct::open_past_cache(path)?, from, len, pause)?
     } else {
-        zero(&file, from, len, pause)?;
+        zero(&file, from, len, pause)?
+    };
+    if is_whole {
+        file.sync_all()?;
+        drop_cache(&file)?;
     }
-    file.sync_all()?;
-    drop_cache(&file)
+    Ok(is_whole)
 }
 
-fn zero(file: &File, from: u64, to: u64, pause: &dyn Fn(u64)) -> io::Result<()> {
+/// Says whether it came to its end.
+fn zero(file: &File, from: u64, to: u64, pause: &Pause<'_>) -> io::Result<bool> {
     // Aligned, and never touched.
     let memory = Block::zeroed(ZERO_LEN);
     let zeros = memory.as_bytes();
@@ -312,9 +324,11 @@ fn zero(file: &File, from: u64, to: u64, pause: &dyn Fn(u64)) -> io::Result<()> 
             file.sync_data()?;
             synced = offset;
         }
-        pause(offset);
+        if offset < to && pause(offset).is_break() {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn drop_cache(file: &File) -> io::Result<()> {

@@ -74,7 +74,9 @@ pub use retire::{Retired, retirable, retire};
 pub use scrub::{Scrub, Scrubbed};
 pub use segments::{Segment, durable_seen, first_record, segments};
 pub use shared::Watermarks;
-pub use storage::{Live, SegmentRead, SegmentSync, SegmentWrite, Source, Storage, StorageError};
+pub use storage::{
+    Live, Pause, SegmentRead, SegmentSync, SegmentWrite, Source, Storage, StorageError,
+};
 pub use sync::{SyncError, Syncer};
 
 /// Smallest segment that [`Config`] accepts: room for a genesis, some records and a seal.

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::image::{Draw, Image};
 use crate::staging::{Sink, StagedSync, StagedWriter, Staging, Target};
-use crate::storage::{Live, SegmentRead, SegmentSync, SegmentWrite, Source, Storage, StorageError};
+use crate::storage::{
+    Live, Pause, SegmentRead, SegmentSync, SegmentWrite, Source, Storage, StorageError,
+};
 
 /// A simulated disk; clones share it.
 #[derive(Clone, Default)]
@@ -203,8 +205,8 @@ impl Storage for MemoryStorage {
         number: u64,
         len: u64,
         head: &[u8],
-        _pause: &dyn Fn(u64),
-    ) -> Result<(), StorageError> {
+        _pause: &Pause<'_>,
+    ) -> Result<bool, StorageError> {
         let mut disk = lock(&self.disk);
         let name = self.name(number);
         if disk.files.contains_key(&number) {
@@ -218,7 +220,7 @@ impl Storage for MemoryStorage {
         let mut bytes = vec![0; len as usize];
         bytes[..head.len()].copy_from_slice(head);
         disk.files.insert(number, Arc::new(Mutex::new(Image::new(bytes))));
-        Ok(())
+        Ok(true)
     }
 
     fn open_live(&self, number: u64) -> Result<Live, StorageError> {

@@ -4,17 +4,20 @@
 //! Invariant: a segment is handed over only when every byte of it is allocated and durable, so
 //! that filling it can meet neither a full disk nor a SIGBUS.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::format::{BLOCK, RECORD_LEN_MAX, record_len};
 use crate::shared::Shared;
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Pause, Storage, StorageError};
 
-/// Longest wait between two writes: on an idle frame a segment is made with 64 MiB a second.
-const PAUSE_MAX: Duration = Duration::from_millis(8);
-/// How often a wait looks how the live segment fares.
-const PAUSE: Duration = Duration::from_millis(1);
+/// A look at how the live segment fares, and the next.
+const LOOK: Duration = Duration::from_millis(1);
+/// Looks between two writes, at the most: on an idle frame a segment is made with some 64 MiB a
+/// second.
+const LOOKS_MAX: usize = 8;
 
 /// Why the next segment is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -51,64 +54,116 @@ impl Preparer {
     /// # Errors
     /// [`PrepareError::Full`] may be retried; the journal appends until its segment is full.
     pub fn prepare(&mut self) -> Result<bool, PrepareError> {
-        self.prepare_when_due(&|| true)
+        self.prepare_with(&|_| ControlFlow::Continue(()))
     }
 
-    /// The same, no faster than the live segment is filled, until `is_hurried` says so: its writes
-    /// wait behind those of a segment that is made at the speed of the disk.
+    /// The same no faster than the live segment is filled, whose writes wait behind those of a
+    /// segment that is made at the speed of the disk; given up when `is_ending` says so.
     ///
     /// # Errors
     /// As [`Self::prepare`].
-    pub fn prepare_when_due(
-        &mut self,
-        is_hurried: &dyn Fn() -> bool,
-    ) -> Result<bool, PrepareError> {
+    pub fn prepare_when_due(&mut self, is_ending: &dyn Fn() -> bool) -> Result<bool, PrepareError> {
+        let (shared, len) = (Arc::clone(&self.shared), self.segment_size);
+        self.prepare_with(&|made| pause(|| is_due(made, len, shared.room()), is_ending))
+    }
+
+    fn prepare_with(&mut self, pause: &Pause<'_>) -> Result<bool, PrepareError> {
         drop(self.shared.take_retired());
         if !self.needed() {
             return Ok(false);
         }
-        let done = self.prepare_next(is_hurried);
+        let done = self.prepare_next(pause);
         self.shared.set_full(done.is_err());
-        done.map(|()| true)
+        done
     }
 
-    fn prepare_next(&mut self, is_hurried: &dyn Fn() -> bool) -> Result<(), PrepareError> {
+    fn prepare_next(&mut self, pause: &Pause<'_>) -> Result<bool, PrepareError> {
         let number = self.shared.live() + 1;
-        let pause = |made: u64| {
-            let begin = Instant::now();
-            let is_due = || is_due(made, self.segment_size, self.shared.room());
-            while !is_hurried() && !is_due() && begin.elapsed() < PAUSE_MAX {
-                thread::sleep(PAUSE);
-            }
-        };
-        self.storage.prepare(number, self.segment_size, &[], &pause).map_err(|e| {
+        let made = self.storage.prepare(number, self.segment_size, &[], pause).map_err(|e| {
             if e.is_full() { PrepareError::Full(e) } else { PrepareError::Failed(e) }
         })?;
-        let live = self.storage.open_live(number).map_err(PrepareError::Failed)?;
-        self.shared.put_ready(number, live);
-        Ok(())
+        if made {
+            let live = self.storage.open_live(number).map_err(PrepareError::Failed)?;
+            self.shared.put_ready(number, live);
+        }
+        Ok(made)
     }
 }
 
+/// Waits until the next piece is due, but not for ever.
+fn pause(is_due: impl Fn() -> bool, is_ending: &dyn Fn() -> bool) -> ControlFlow<()> {
+    for _ in 0..LOOKS_MAX {
+        if is_ending() {
+            return ControlFlow::Break(());
+        }
+        if is_due() {
+            break;
+        }
+        thread::sleep(LOOK);
+    }
+    ControlFlow::Continue(())
+}
+
 /// Whether the next piece of a segment of `len` bytes is due with `made` of them there, so that the
-/// whole is there when a third of it is left as `room` in the live one.
+/// whole is there when a third of it is left as `room` in the live one, beside the longest record:
+/// with less room than that nothing is appended.
 fn is_due(made: u64, len: u64, room: u64) -> bool {
-    let left = len - made;
+    let left = len.saturating_sub(made);
+    let room = room.saturating_sub(record_len(RECORD_LEN_MAX) + BLOCK);
     left.saturating_mul(2).saturating_add(len) > room.saturating_mul(3)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    /// What a longest record and a seal want.
+    const KEPT: u64 = (4 << 20) + 2 * 4096;
 
     #[test]
     fn a_segment_is_made_as_fast_as_the_live_one_is_filled() {
         const LEN: u64 = 900;
+        let is_due = |made, len, room| is_due(made, len, room + KEPT);
         assert!(!is_due(0, LEN, LEN), "nothing is filled yet");
         assert!(is_due(0, LEN, LEN - 1));
         // Three bytes for every two.
         assert!(is_due(299, LEN, LEN - 200) && !is_due(300, LEN, LEN - 200));
         assert!(is_due(899, LEN, 300) && !is_due(LEN, LEN, 300), "a third before its end");
         assert!(is_due(0, LEN, LEN / 4), "a smaller one before it, or one found nearly full");
+    }
+
+    /// Payments waited for segments that were still made at leisure.
+    #[test]
+    fn nobody_waits_for_a_segment_that_is_made_at_leisure() {
+        for len in [8 << 20, 128 << 20] {
+            assert!(!is_due(len - 1, len, len));
+            assert!(is_due(len - 1, len, KEPT), "no room for the longest record");
+        }
+    }
+
+    #[test]
+    fn a_pause_ends_when_the_next_piece_is_due_and_after_a_while() {
+        for (due, looked) in [(1, 1), (3, 3), (usize::MAX, LOOKS_MAX)] {
+            let looks = Cell::new(0);
+            let is_due = || {
+                looks.set(looks.get() + 1);
+                looks.get() >= due
+            };
+            assert_eq!(pause(is_due, &|| false), ControlFlow::Continue(()));
+            assert_eq!(looks.get(), looked);
+        }
+    }
+
+    #[test]
+    fn an_end_breaks_off() {
+        assert_eq!(pause(|| true, &|| true), ControlFlow::Break(()));
+        let asked = Cell::new(0);
+        let is_ending = || {
+            asked.set(asked.get() + 1);
+            asked.get() > 2
+        };
+        assert_eq!(pause(|| false, &is_ending), ControlFlow::Break(()));
     }
 }

@@ -4,6 +4,7 @@
 //! knows to have been durable. Invariant: when recovery returns, the medium holds exactly the
 //! records it reported, then zeros.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::append::{AppendError, Appender, Entry, genesis_record, payload_len, payload_len_max};
@@ -161,7 +162,7 @@ impl Journal {
         storage.init()?;
         storage.lock()?;
         let (header, record) = genesis_record(frame, genesis, parts, len);
-        storage.prepare(1, size, &record, &|_| ())?;
+        storage.prepare(1, size, &record, &|_| ControlFlow::Continue(()))?;
         let live = storage.open_live(1)?;
         Ok(Self::assemble(storage, size, header, (1, live, header.record_len()), None))
     }

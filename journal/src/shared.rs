@@ -142,7 +142,9 @@ impl Shared {
     /// Takes the prepared segment.
     pub(crate) fn take_ready(&self) -> Option<(u64, Live)> {
         let taken = self.slot().ready.take();
-        if let Some((number, _)) = &taken {
+        if let Some((number, live)) = &taken {
+            // Before the preparer goes by it.
+            self.set_room(live.len);
             // In this order: the preparer must not prepare this number again.
             self.live.store(*number, Ordering::Release);
             self.has_ready.store(false, Ordering::Release);

@@ -4,6 +4,7 @@
 //! one writer (`&mut`), and syncing it needs no access to it.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Where a read comes from.
@@ -15,6 +16,10 @@ pub enum Source {
     /// still be read from it.
     Medium,
 }
+
+/// Is told how many bytes of a segment are written so far, may take its time, and says whether to
+/// go on.
+pub type Pause<'a> = dyn Fn(u64) -> ControlFlow<()> + 'a;
 
 /// A directory of numbered segments.
 pub trait Storage: Send + Sync {
@@ -41,8 +46,8 @@ pub trait Storage: Send + Sync {
     fn list(&self) -> Result<Vec<u64>, StorageError>;
 
     /// Makes segment `number` of `len` bytes: `head`, then zeros, all durable before the segment
-    /// appears under its name. Where that takes writes, `pause` is called between them with the
-    /// number of bytes written so far, and may take its time.
+    /// appears under its name. Where that takes writes, `pause` is called between them; when it
+    /// breaks off, nothing is left behind, and the answer is `false`.
     ///
     /// # Errors
     /// [`StorageError::Full`] leaves nothing behind and may be retried.
@@ -51,8 +56,8 @@ pub trait Storage: Send + Sync {
         number: u64,
         len: u64,
         head: &[u8],
-        pause: &dyn Fn(u64),
-    ) -> Result<(), StorageError>;
+        pause: &Pause<'_>,
+    ) -> Result<bool, StorageError>;
 
     /// Opens a segment in place for its one writer. A number is opened once, ascending.
     ///

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use journal::{
-    Backend, Expect, FaultKind, FileStorage, Live, MemoryStorage, Reader, RecoverError, Retired,
-    Scrub, SegmentRead, Source, Storage, StorageError, durable_seen, first_record, retirable,
-    retire, segments, stat, verify,
+    Backend, Expect, FaultKind, FileStorage, Live, MemoryStorage, Pause, Reader, RecoverError,
+    Retired, Scrub, SegmentRead, Source, Storage, StorageError, durable_seen, first_record,
+    retirable, retire, segments, stat, verify,
 };
 
 use crate::kit::{
@@ -107,8 +107,8 @@ impl Storage for Stopping {
         number: u64,
         len: u64,
         head: &[u8],
-        pause: &dyn Fn(u64),
-    ) -> Result<(), StorageError> {
+        pause: &Pause<'_>,
+    ) -> Result<bool, StorageError> {
         self.inner.prepare(number, len, head, pause)
     }
     fn open_live(&self, number: u64) -> Result<Live, StorageError> {

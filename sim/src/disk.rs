@@ -6,7 +6,9 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use journal::{Live, MemoryStorage, SegmentRead, SegmentSync, Source, Storage, StorageError};
+use journal::{
+    Live, MemoryStorage, Pause, SegmentRead, SegmentSync, Source, Storage, StorageError,
+};
 
 use crate::bug::Bug;
 use crate::files::SimFiles;
@@ -120,11 +122,11 @@ impl Storage for SimDisk {
         number: u64,
         len: u64,
         head: &[u8],
-        pause: &dyn Fn(u64),
-    ) -> Result<(), StorageError> {
-        self.memory.prepare(number, len, head, pause)?;
+        pause: &Pause<'_>,
+    ) -> Result<bool, StorageError> {
+        let is_made = self.memory.prepare(number, len, head, pause)?;
         self.state().unsynced_name = Some(number).filter(|&number| number > 1);
-        Ok(())
+        Ok(is_made)
     }
 
     fn open_live(&self, number: u64) -> Result<Live, StorageError> {

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use journal::{Live, MemoryStorage, SegmentRead, Source, Storage, StorageError};
+use journal::{Live, MemoryStorage, Pause, SegmentRead, Source, Storage, StorageError};
 
 /// See the module.
 pub(crate) struct Medium {
@@ -47,8 +47,8 @@ impl Storage for Medium {
         number: u64,
         len: u64,
         head: &[u8],
-        pause: &dyn Fn(u64),
-    ) -> Result<(), StorageError> {
+        pause: &Pause<'_>,
+    ) -> Result<bool, StorageError> {
         self.inner.prepare(number, len, head, pause)
     }
     fn open_live(&self, number: u64) -> Result<Live, StorageError> {
