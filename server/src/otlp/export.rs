@@ -178,14 +178,15 @@ impl Courier {
     }
 
     fn deliver(&mut self, batch: Vec<SpanData>) -> bool {
-        let count = batch.len() as u64;
+        let sent = batch.len() as u64;
         let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
         let request = ExportTraceServiceRequest { resource_spans };
         let outcome = self.runtime.block_on(post(&self.collector, &request));
         let (refused, is_there) = match &outcome {
             Ok(()) => (0, true),
-            Err(Undelivered::Rejected { count, .. }) => (*count, true),
-            Err(_) => (count, false),
+            // No collector can lose more than it was sent.
+            Err(Undelivered::Rejected { count, .. }) => ((*count).min(sent), true),
+            Err(_) => (sent, false),
         };
         let crowded = self.lost.swap(0, Ordering::Relaxed);
         self.tell(refused.saturating_add(crowded), outcome.err());

@@ -30,12 +30,15 @@ fn spans_of_others_and_events_stay_here() {
 fn a_full_queue_holds_up_nobody() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let (layer, export) = exporting(silent.local_addr().unwrap());
+    let begun = Instant::now();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         for _ in 0..4 * QUEUE_LEN_MAX {
             let _span = tracing::debug_span!("one of many");
         }
     });
     drop(export);
+    // Each delivery would take seconds, and there are dozens.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 /// The queue alone, so that nobody empties it.

@@ -30,7 +30,7 @@ pub(super) struct Standing {
 impl Standing {
     /// So many spans were lost since the last call, perhaps none.
     pub(super) fn note(&mut self, lost: u64, now: Instant) -> Option<Word> {
-        self.lost += lost;
+        self.lost = self.lost.saturating_add(lost);
         if lost == 0 {
             let is_mended = std::mem::replace(&mut self.is_told, false);
             return is_mended.then(|| Word::Mended { lost: std::mem::take(&mut self.lost) });
@@ -60,6 +60,16 @@ mod tests {
         assert_eq!(standing.note(0, later), Some(Word::Mended { lost: 12 }));
         assert_eq!(standing.note(0, later), None);
         assert_eq!(standing.note(1, later), Some(Word::Lost));
+    }
+
+    /// A sum that overflows ends the process.
+    #[test]
+    fn no_loss_is_too_large() {
+        let mut standing = Standing::default();
+        let now = Instant::now();
+        assert_eq!(standing.note(u64::MAX, now), Some(Word::Lost));
+        assert_eq!(standing.note(u64::MAX, now), None);
+        assert_eq!(standing.note(0, now), Some(Word::Mended { lost: u64::MAX }));
     }
 
     #[test]
