@@ -5,17 +5,17 @@
 //!       7 keeper ─► 8 feeds ─► 9 gateway ─► 10 admin door, public page ─► 11 signals ◄┘
 //! ```
 
+pub(crate) mod found;
 mod signals;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use identity::FileSource;
 use pipeline::{Recovered, Wiring};
 use ring::{Pool, PoolConfig, ReplyQueue};
-use settlement::{Pace, Settings, Sink as _, SinkError, Stop, Watermark};
-use tracing::field::Empty;
+use settlement::{Pace, Settings, Stop, Watermark};
 use tracing::{Instrument as _, Span};
 
 use crate::admin;
@@ -30,20 +30,17 @@ use crate::harden;
 use crate::history::JournalHistory;
 use crate::keeper::{self, Keeper};
 use crate::keys;
-use crate::logging::number;
 use crate::notify::{self, Manager};
 use crate::observe::{Facts, Frame};
 use crate::otlp;
 use crate::public::{self, Board};
 use crate::recover;
 use crate::settle::{self, Settling};
-use crate::sinks::{self, AnySink};
+use crate::sinks::AnySink;
 use crate::threads::{Fatal, Health, Ingredients, Runtime};
 
 /// Requests in flight at once, whatever their size.
 const REQUESTS_MAX: usize = 4_096;
-/// Longest question to SQL before recovery (rule J7).
-const ASK_SQL: Duration = Duration::from_secs(2);
 /// Longest time for requests that were taken before a stop.
 const DRAIN_GATEWAY: Duration = Duration::from_secs(5);
 /// Longest time for the last settlement batch.
@@ -62,9 +59,9 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     harden::check_dirs(config)?;
     let identity = open_identity(config)?;
     // 1 what SQL has settled, if it answers at once
-    let (sink, stored) = ask_sql(config)?;
+    let (sink, stored) = found::ask_sql(config)?;
     // 2 the newest snapshot and the journal behind it, replayed
-    let (recovered, confirmed) = recovered(config, stored.as_ref())?;
+    let (recovered, confirmed) = found::recovered(config, stored.as_ref())?;
     // The recovered journal holds the directory's lock, so that the log has one writer; and nothing
     // runs yet that a log which cannot be opened would leave half stopped.
     let audit_log = AuditLog::start(&config.data_dir)?;
@@ -222,28 +219,6 @@ fn settle_settings(config: &Config, defaults: Settings) -> Settings {
     Settings { pace, ..defaults }
 }
 
-/// The frame as its disk says, and the watermark of SQL that it confirms.
-fn recovered(
-    config: &Config,
-    stored: Option<&Watermark>,
-) -> Result<(Recovered, Option<Watermark>), Failure> {
-    let span = tracing::debug_span!(
-        "recover",
-        bezant.records = Empty,
-        bezant.bytes = Empty,
-        bezant.sequence = Empty,
-    );
-    let _inside = span.enter();
-    let since = Instant::now();
-    let recovered = recover::recover(config, stored)?;
-    let confirmed = recover::judge(config, &recovered, stored)?;
-    announce(&recovered, since.elapsed());
-    span.record("bezant.records", number(recovered.report.records))
-        .record("bezant.bytes", number(recovered.report.bytes))
-        .record("bezant.sequence", number(recovered.engine.executed().0));
-    Ok((recovered, confirmed))
-}
-
 /// Opens the doors and closes them when a signal comes; returns the span of the stop.
 fn open_doors(
     config: &Config,
@@ -356,57 +331,6 @@ fn open_identity(config: &Config) -> Result<Arc<FileSource>, Failure> {
     let dir = config.identity_dir.display().to_string();
     let hint = format!("{dir}: run `bezant init`, or set identity.dir");
     FileSource::open(&config.identity_dir).map(Arc::new).or_exit(Exit::Identity, &hint)
-}
-
-/// Asks SQL for its watermark before recovery, but not for long: a database that does not answer
-/// delays nobody. One that may lose what it commits is refused: it would vouch for nothing.
-pub(crate) fn ask_sql(config: &Config) -> Result<(Option<AnySink>, Option<Watermark>), Failure> {
-    let Some(mut sink) = sinks::open(config)? else {
-        return Ok((None, None));
-    };
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::Builder::new()
-        .name("ask-sql".into())
-        .spawn(move || {
-            let answer = sink.connect().and_then(|()| sink.watermark());
-            // When nobody waits any more the answer is not wanted.
-            let _ = tell.send((sink, answer));
-        })
-        .or_exit(Exit::Io, "cannot start a thread")?;
-    match told.recv_timeout(ASK_SQL) {
-        Ok((sink, Ok(stored))) => Ok((Some(sink), stored)),
-        Ok((sink, Err(error @ SinkError::Settings { .. }))) => {
-            Err(Failure::new(Exit::Config, format!("settlement to {}: {error}", sink.name())))
-        }
-        Ok((sink, Err(error))) => {
-            tracing::warn!(sink = sink.name(), %error, "SQL does not answer; starting without it");
-            Ok((Some(sink), None))
-        }
-        Err(_) => {
-            tracing::warn!("SQL does not answer in time; starting without it");
-            Ok((sinks::open(config)?, None))
-        }
-    }
-}
-
-fn announce(recovered: &Recovered, took: Duration) {
-    let report = &recovered.report;
-    tracing::info!(
-        records = report.records,
-        commands = report.commands,
-        bytes = report.bytes,
-        executed = recovered.engine.executed().0,
-        snapshot = recovered.snapshot.as_ref().map_or("none", |taken| &taken.name),
-        seconds = took.as_secs_f64(),
-        "recovered"
-    );
-    if let Some(cut) = &report.truncated {
-        tracing::warn!(file = %cut.file, offset = cut.offset, index = cut.index, flaw = %cut.flaw,
-            "a torn tail was cut off; nothing of it had been acknowledged");
-    }
-    for (sum, counted) in recovered.engine.supply().iter().zip(recovered.engine.recount()) {
-        assert!(*sum == counted && counted.delta() == Some(0), "a replay conserves every unit");
-    }
 }
 
 /// What the operator lets the doors do.

@@ -49,7 +49,7 @@ fn create(config: &Config, args: CreateArgs) -> Result<(), Failure> {
     }
     // As at a start: nobody else writes, what is in the snapshot is durable in the journal, and a
     // journal that has lost what SQL has settled is refused and not cut off.
-    let (_, stored) = serve::ask_sql(config)?;
+    let (_, stored) = serve::found::ask_sql(config)?;
     let recovered = recover::recover(config, stored.as_ref())?;
     recover::judge(config, &recovered, stored.as_ref())?;
     let catalogue = images::catalogue(config, recovered.engine.genesis().frame);
