@@ -187,19 +187,19 @@ impl Storage for FileStorage {
         let can_direct = self.state().can_direct;
         let made = fill(&beside, len, head, (can_direct, pause));
         let made = made.and_then(|is_whole| {
-            if is_whole { fs::rename(&beside, &path).map(|()| true) } else { Ok(false) }
+            if is_whole {
+                fs::rename(&beside, &path)?;
+            }
+            Ok(is_whole)
         });
-        if !matches!(made, Ok(true)) {
-            let _the_next_start_removes_it = fs::remove_file(&beside);
+        if matches!(made, Ok(true)) {
+            return self.sync_dir().map(|()| true);
         }
-        match made {
-            Ok(true) => self.sync_dir().map(|()| true),
-            Ok(false) => Ok(false),
-            Err(source) => Err(match Errno::from_io_error(&source) {
-                Some(Errno::NOSPC | Errno::DQUOT) => StorageError::Full { name, len, source },
-                _ => StorageError::io("preparing", &name, 0, source),
-            }),
-        }
+        let _the_next_start_removes_it = fs::remove_file(&beside);
+        made.map_err(|source| match Errno::from_io_error(&source) {
+            Some(Errno::NOSPC | Errno::DQUOT) => StorageError::Full { name, len, source },
+            _ => StorageError::io("preparing", &name, 0, source),
+        })
     }
 
     fn open_live(&self, number: u64) -> Result<Live, StorageError> {
