@@ -184,9 +184,7 @@ impl Courier {
         let outcome = self.runtime.block_on(post(&self.collector, &request));
         let (refused, is_there) = match &outcome {
             Ok(()) => (0, true),
-            // No collector can lose more than it was sent.
-            Err(Undelivered::Rejected { count, .. }) => ((*count).min(sent), true),
-            Err(_) => (sent, false),
+            Err(why) => (why.lost(sent), matches!(why, Undelivered::Rejected { .. })),
         };
         let crowded = self.lost.swap(0, Ordering::Relaxed);
         self.tell(refused.saturating_add(crowded), outcome.err());

@@ -57,6 +57,13 @@ pub(super) enum Undelivered {
     },
 }
 
+impl Undelivered {
+    /// Spans that are lost, of so many that were sent: the collector's word counts up to that.
+    pub(super) fn lost(&self, sent: u64) -> u64 {
+        if let Self::Rejected { count, .. } = self { (*count).min(sent) } else { sent }
+    }
+}
+
 /// Delivers spans, or says why not.
 pub(super) async fn post(
     collector: &Collector,

@@ -57,6 +57,13 @@ fn what_a_collector_leaves_is_counted() {
 }
 
 #[test]
+fn nobody_loses_more_than_was_sent() {
+    let rejected = |count| Undelivered::Rejected { count, why: String::new() };
+    assert_eq!((rejected(3).lost(7), rejected(i64::MAX as u64).lost(7)), (3, 7));
+    assert_eq!(Undelivered::Silent.lost(7), 7);
+}
+
+#[test]
 fn who_is_no_collector_is_known() {
     let told = |answer: &[u8]| deliver(&answering(answer.to_vec()).0).unwrap_err();
     assert!(matches!(told(&response(b"<html>it works</html>")), Undelivered::Nonsense));
