@@ -320,11 +320,13 @@ impl Round {
         // It was read back before it was given its name.
         self.parts.past.catalogue().renew(name);
         self.refused.remove(name);
-        self.scrubber.renew(name);
-        add(&self.figures.taken, 1);
+        if self.scrubber.renew(name) {
+            self.figures.mend();
+        }
         set(&self.figures.took_ms, took_ms);
         self.figures.disagree(false);
         self.count_snapshots();
+        add(&self.figures.taken, 1);
         let bytes = self.figures.bytes.load(Ordering::Relaxed);
         let (sequence, record) = (meta.sequence.0, meta.index);
         tracing::info!(snapshot = name, sequence, record, bytes, took_ms, "snapshot taken");

@@ -106,6 +106,15 @@ impl Figures {
         add(&self.pass_errors, 1);
     }
 
+    /// What was found damaged in this pass, or in the one before, was made anew.
+    pub(super) fn mend(&self) {
+        let less = |errors: u64| errors.checked_sub(1);
+        let order = Ordering::Relaxed;
+        if self.pass_errors.fetch_update(order, order, less).is_err() {
+            let _none_is_left = self.last_pass_errors.fetch_update(order, order, less);
+        }
+    }
+
     /// A pass is over: its damage stands until a whole pass found none.
     pub(super) fn finish_pass(&self, took_ms: u64) {
         add(&self.scrub_passes, 1);
@@ -200,6 +209,22 @@ mod tests {
         figures.finish_pass(5);
         assert_eq!(figures.trouble(), None);
         assert_eq!(figures.scrub_errors.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_is_made_anew_is_no_damage_any_more() {
+        let figures = Figures::default();
+        figures.find_damage();
+        figures.mend();
+        assert_eq!(figures.trouble(), None);
+        figures.find_damage();
+        figures.finish_pass(5);
+        figures.mend();
+        assert_eq!(figures.trouble(), None);
+        figures.mend();
+        figures.find_damage();
+        assert!(figures.trouble().unwrap().contains("1 places"), "nothing is mended ahead");
+        assert_eq!(figures.scrub_errors.load(Ordering::Relaxed), 3);
     }
 
     #[test]

@@ -59,9 +59,9 @@ impl Scrubber {
         self.damaged.contains(name)
     }
 
-    /// A snapshot of this name was taken anew.
-    pub(super) fn renew(&mut self, name: &str) {
-        self.damaged.remove(name);
+    /// A snapshot of this name was taken anew; whether damage had been found in the one before.
+    pub(super) fn renew(&mut self, name: &str) -> bool {
+        self.damaged.remove(name)
     }
 
     fn condemn(&mut self, name: String) {
