@@ -1,14 +1,24 @@
 //! The snapshots of a frame as files below its data directory, and what the log says of those
 //! that cannot be used. Invariant: nothing is written or removed here.
 
+use std::sync::Arc;
+
 use pipeline::Refused;
 use snapshot::{Catalogue, DirFiles};
 
 use crate::config::Config;
+use crate::pace::Pace;
 
 /// The snapshots of `frame`.
 pub(crate) fn catalogue(config: &Config, frame: u128) -> Catalogue {
     Catalogue::new(DirFiles::new(config.snapshot_dir()), frame)
+}
+
+/// As [`catalogue`], at the pace of whoever shall not be in the way of a running frame.
+pub(crate) fn paced(config: &Config, frame: u128, pace: &Arc<Pace>) -> Catalogue {
+    let pace = Arc::clone(pace);
+    let files = DirFiles::new(config.snapshot_dir()).pausing(Arc::new(move || pace.rest()));
+    Catalogue::new(files, frame)
 }
 
 /// Tells the log what cannot be used.

@@ -35,6 +35,7 @@ mod memory;
 mod notify;
 mod observe;
 mod otlp;
+mod pace;
 mod past;
 mod public;
 mod recover;

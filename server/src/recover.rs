@@ -13,6 +13,7 @@ use engine::Options;
 use journal::{FaultKind, FileStorage, RecoverError, Storage};
 use pipeline::{Past, Recovered, Settled, Sources, StartError};
 use settlement::{Confirmation, Watermark};
+use snapshot::Catalogue;
 
 use self::progress::Progress;
 use crate::config::Config;
@@ -29,8 +30,13 @@ pub(crate) const fn options(config: &Config) -> Options {
 
 /// The past of the frame of `config`.
 pub(crate) fn past(config: &Config, frame: u128) -> Past {
+    past_by(config, images::catalogue(config, frame))
+}
+
+/// As [`past`], with these snapshots of the frame.
+pub(crate) fn past_by(config: &Config, catalogue: Catalogue) -> Past {
     let storage = Arc::new(FileStorage::new(config.journal_dir()));
-    Past::new(storage, Arc::new(images::catalogue(config, frame)))
+    Past::new(storage, Arc::new(catalogue))
 }
 
 /// Recovers the frame of `config`; `settled` is what SQL says, if it could be asked.

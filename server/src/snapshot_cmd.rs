@@ -17,6 +17,7 @@ use crate::audit::hex;
 use crate::cli::{CreateArgs, SnapshotCommand};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::pace::Pace;
 use crate::{clock, harden, images, past, recover, retention, serve};
 
 /// Segments for which a snapshot leaves room: the one that is written, and the next.
@@ -40,12 +41,13 @@ fn create(config: &Config, args: CreateArgs) -> Result<(), Failure> {
     harden::check_dirs(config)?;
     let _one_at_a_time = lock(config)?;
     if let Some(through) = args.through_record {
-        return beside(config, through, through);
+        let is_in_a_hurry = args.parent.is_none() || args.nice == 0;
+        return beside(config, through, through, is_in_a_hurry);
     }
     if past::is_running(&config.journal_dir())? {
         let storage = Arc::new(FileStorage::new(config.journal_dir()));
         let durable = journal::durable_seen(storage).map_err(|error| recover::failure(&error))?;
-        return beside(config, durable, u64::MAX);
+        return beside(config, durable, u64::MAX, true);
     }
     // As at a start: nobody else writes, what is in the snapshot is durable in the journal, and a
     // journal that has lost what SQL has settled is refused and not cut off.
@@ -65,9 +67,10 @@ fn create(config: &Config, args: CreateArgs) -> Result<(), Failure> {
 /// then is the frame's own business. What a snapshot holds was durable, whatever the journal's
 /// headers have said of it yet: one through record `held` may be begun with if the journal has its
 /// record.
-fn beside(config: &Config, through: u64, held: u64) -> Result<(), Failure> {
+fn beside(config: &Config, through: u64, held: u64, is_in_a_hurry: bool) -> Result<(), Failure> {
     let frame = recover::frame_of(&config.journal_dir())?;
-    let past = recover::past(config, frame);
+    let pace = Arc::new(Pace::start(is_in_a_hurry));
+    let past = recover::past_by(config, images::paced(config, frame, &pace));
     let options = recover::options(config);
     let entries = past.catalogue().list().map_err(|error| failure(&error))?;
     let known = entries.into_iter().filter_map(|entry| entry.meta.ok()).map(|meta| meta.index);
@@ -82,6 +85,7 @@ fn beside(config: &Config, through: u64, held: u64) -> Result<(), Failure> {
         }
         while replay.next(|_| ())?.is_some() {
             replay.engine_mut().discard_changes();
+            pace.rest();
         }
         let place = (replay.boundary(), replay.index());
         let (replayer, _) = replay.into_parts();

@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
 
@@ -77,18 +78,38 @@ pub trait FileRead: Send {
     /// # Errors
     /// What the system says, also if the file is shorter.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Whether it pauses on purpose; then nobody reads ahead of whoever asks.
+    fn is_pausing(&self) -> bool {
+        false
+    }
 }
 
+/// What is called behind each read, write and sync.
+pub type Pause = Arc<dyn Fn() + Send + Sync>;
+
 /// Files of a directory.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DirFiles {
     dir: PathBuf,
+    pause: Option<Pause>,
 }
 
 impl DirFiles {
     /// Those in `dir`, which need not exist.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), pause: None }
+    }
+
+    /// From now on `pause` is called after each read, write and sync: for whoever shall leave others
+    /// their share of disk and processor.
+    #[must_use]
+    pub fn pausing(self, pause: Pause) -> Self {
+        Self { pause: Some(pause), ..self }
+    }
+
+    fn real(&self, file: File, bytes: u64) -> Real {
+        Real { file, bytes, pause: self.pause.clone() }
     }
 
     /// Makes the directory, its owner's alone, if it is not there, and its name durable: without it
@@ -124,7 +145,7 @@ impl Files for DirFiles {
         self.make()?;
         let path = self.dir.join(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        Ok(Box::new(Real(file, 0)))
+        Ok(Box::new(self.real(file, 0)))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn FileRead>> {
@@ -133,7 +154,7 @@ impl Files for DirFiles {
         // Clean pages are dropped, so that reads go to the medium; dirty ones cannot be there
         // after a sync, and a system without this advice is no reason to refuse.
         let _unsupported_is_fine = fadvise(&file, 0, None, Advice::DontNeed);
-        Ok(Box::new(Real(file, bytes)))
+        Ok(Box::new(self.real(file, bytes)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -153,25 +174,47 @@ impl Files for DirFiles {
     }
 }
 
-/// A file and its length when it was opened.
-struct Real(File, u64);
+struct Real {
+    file: File,
+    /// Its length when it was opened.
+    bytes: u64,
+    pause: Option<Pause>,
+}
+
+impl Real {
+    fn pause(&self) {
+        if let Some(pause) = &self.pause {
+            pause();
+        }
+    }
+}
 
 impl FileWrite for Real {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)?;
+        self.pause();
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()?;
+        self.pause();
+        Ok(())
     }
 }
 
 impl FileRead for Real {
     fn bytes(&self) -> u64 {
-        self.1
+        self.bytes
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)?;
+        self.pause();
+        Ok(())
+    }
+
+    fn is_pausing(&self) -> bool {
+        self.pause.is_some()
     }
 }

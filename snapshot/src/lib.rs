@@ -16,7 +16,7 @@ mod write;
 
 pub use crate::catalogue::{Catalogue, CheckError, Entry, Pruned, Pruning};
 pub use crate::error::SnapshotError;
-pub use crate::files::{DirFiles, FileRead, FileWrite, Files};
+pub use crate::files::{DirFiles, FileRead, FileWrite, Files, Pause};
 pub use crate::format::{CHUNK_BYTES, FORMAT, HEADER_BYTES, Meta, name_of};
 pub use crate::memory::MemoryFiles;
 pub use crate::read::{Reader, Verified};

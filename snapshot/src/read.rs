@@ -181,10 +181,10 @@ impl Reader {
     }
 
     /// From now on a thread of its own reads and verifies, some chunks ahead of whoever asks. What
-    /// is short, or no thread can be had for, goes on as before.
+    /// is short, lies in a file that pauses, or no thread can be had for, goes on as before.
     pub fn read_ahead(&mut self) {
         if self.chunks_left >= AHEAD_MIN
-            && matches!(self.source, Source::Here(_))
+            && matches!(&self.source, Source::Here(chunks) if !chunks.file.is_pausing())
             && let Some(ahead) = Ahead::start()
         {
             ahead.take_over(&mut self.source);

@@ -4,4 +4,5 @@ mod counting;
 mod damage;
 mod disk;
 mod memory;
+mod pausing;
 mod steps;

@@ -1,0 +1,63 @@
+//! The pace of work beside a running frame: it rests twice as long as it has worked, so that
+//! threads that wait for a core, for the disk or for memory get their turn.
+//!
+//! A niceness does not do that: it orders who runs next on a core that is full, while such work
+//! takes the other one, the disk and the caches. Invariant: no rest is longer than
+//! `REST_MAX`, so work that waited for something else does not rest for it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Less work than this is no reason to rest yet.
+const WORK_MIN: Duration = Duration::from_millis(1);
+/// Rest for each time of work.
+const RESTS: u32 = 2;
+/// The longest rest.
+const REST_MAX: Duration = Duration::from_millis(100);
+
+/// See the module.
+pub(crate) struct Pace {
+    /// Since when it works; `None` for work in a hurry.
+    since: Option<Mutex<Instant>>,
+}
+
+impl Pace {
+    /// Work begins now.
+    pub(crate) fn start(is_in_a_hurry: bool) -> Self {
+        Self { since: (!is_in_a_hurry).then(|| Mutex::new(Instant::now())) }
+    }
+
+    /// Between two pieces of work: rests if it is time to.
+    pub(crate) fn rest(&self) {
+        let Some(since) = &self.since else { return };
+        let mut since = since.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rest) = due(since.elapsed()) {
+            std::thread::sleep(rest);
+            *since = Instant::now();
+        }
+    }
+}
+
+/// How long to rest after so much work.
+fn due(worked: Duration) -> Option<Duration> {
+    (worked >= WORK_MIN).then(|| worked.saturating_mul(RESTS).min(REST_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rests_twice_as_long_as_it_worked() {
+        let ms = Duration::from_millis;
+        let rests = [ms(0), ms(1), ms(30), ms(5_000)].map(due);
+        assert_eq!(rests, [None, Some(ms(2)), Some(ms(60)), Some(REST_MAX)]);
+    }
+
+    #[test]
+    fn work_in_a_hurry_takes_no_time_for_it() {
+        let (hurried, paced) = (Pace::start(true), Pace::start(false));
+        hurried.rest();
+        assert!(hurried.since.is_none() && paced.since.is_some());
+    }
+}
