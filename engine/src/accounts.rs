@@ -225,7 +225,7 @@ impl Accounts {
         let Self { index, hot: rows, .. } = self;
         let number = rows.push(hot);
         let hash_of = |number| rows.row(number).hash(hash, &asset_of);
-        index.insert(hash_of(number), number, hash_of);
+        index.insert_calling(hash_of(number), number, hash_of, |number| rows.prefetch(number));
         self.links.push(Links { next_of_owner, cold: NONE });
         number
     }

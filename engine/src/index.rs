@@ -212,8 +212,20 @@ impl Index {
 
     /// Adds `number` under `hash`; `hash_of` tells under which hash a number was added before.
     pub(crate) fn insert(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
+        self.insert_calling(hash, number, hash_of, |_| ());
+    }
+
+    /// As [`Self::insert`]; `call` calls into the cache what tells the hash of a number that will
+    /// be asked for at the next insertion.
+    pub(crate) fn insert_calling(
+        &mut self,
+        hash: u64,
+        number: u32,
+        hash_of: impl Fn(u32) -> u64,
+        call: impl Fn(u32),
+    ) {
         if self.len >= self.calm {
-            self.grow_some(hash_of);
+            self.grow_some(hash_of, call);
         }
         self.table.put(hash, number);
         self.len += 1;
@@ -240,11 +252,11 @@ impl Index {
 
     /// What an insertion does for those to come.
     #[inline(never)]
-    fn grow_some(&mut self, hash_of: impl Fn(u32) -> u64) {
+    fn grow_some(&mut self, hash_of: impl Fn(u32) -> u64, call: impl Fn(u32)) {
         if self.old.is_none() {
             self.prepare_to_grow();
         }
-        self.move_some(hash_of);
+        self.move_some(hash_of, call);
     }
 
     /// In the last eighth before the table is full: zeroes some of the next, and begins with it
@@ -269,13 +281,23 @@ impl Index {
         }
     }
 
-    fn move_some(&mut self, hash_of: impl Fn(u32) -> u64) {
+    fn move_some(&mut self, hash_of: impl Fn(u32) -> u64, call: impl Fn(u32)) {
         let Some(old) = &self.old else { return };
         let end = (self.moved + MOVED_PER_INSERT).min(old.entries.len());
-        for &entry in old.entries.iter().take(end).skip(self.moved) {
+        let mut movers = [None; MOVED_PER_INSERT];
+        // First all hashes, so that what tells them is waited for at the same time.
+        for (mover, &entry) in movers.iter_mut().zip(&old.entries[self.moved..end]) {
             if entry & old.taken != 0 {
                 let number = old.number(entry);
-                self.table.put(hash_of(number), number);
+                *mover = Some((hash_of(number), number));
+            }
+        }
+        for (hash, number) in movers.into_iter().flatten() {
+            self.table.put(hash, number);
+        }
+        for &entry in old.entries[end..].iter().take(MOVED_PER_INSERT) {
+            if entry & old.taken != 0 {
+                call(old.number(entry));
             }
         }
         self.moved = end;

@@ -85,7 +85,8 @@ impl Owners {
     pub(crate) fn enter(&mut self, hash: &Hash, accounts: &Accounts, number: u32) {
         let Self { index, rows, .. } = self;
         let hash_of = |number| hash.key(id_of(rows, accounts, number), 0);
-        index.insert(hash_of(number), number, hash_of);
+        let call = |number| accounts.prefetch_lines(rows.row(number).first_account);
+        index.insert_calling(hash_of(number), number, hash_of, call);
     }
 
     /// Takes the last owner, whose id was `id`, back, its account having gone.
