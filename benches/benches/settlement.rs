@@ -42,7 +42,7 @@ impl Frame {
     }
 
     fn row(&mut self, place: u32) -> AccountRow {
-        let liquid = 1_000_000_000_000 + i128::from(self.random.below(1 << 30));
+        let liquid = 1_000_000_000_000 + i64::from(self.random.below(1 << 30));
         LiquidRow { owner: owner(place), asset: 1, host: 0, liquid }.into()
     }
 

@@ -37,6 +37,12 @@ impl<T, const ROWS: usize> Chunks<T, ROWS> {
         &self.chunks[number / ROWS][number % ROWS]
     }
 
+    /// One row, if it is there.
+    #[inline]
+    pub(crate) fn get(&self, place: usize) -> Option<&T> {
+        self.chunks.get(place / ROWS)?.get(place % ROWS)
+    }
+
     /// Calls a row, if it is there, into the cache.
     #[inline]
     pub(crate) fn prefetch(&self, number: u32) {

@@ -9,19 +9,24 @@ use protocol::cut::{AccountRow, AccountRows, Cut};
 use protocol::effect::Effect;
 
 use crate::accounts::{Cold, Hot, bits};
+use crate::chunks::Chunks;
 use crate::engine::Engine;
 use crate::limits::COPIED_AHEAD;
 
 /// What changed since the last cut, and the cut that is open.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    /// Accounts marked with `bit`, each once.
-    list: Vec<u32>,
+    /// Accounts marked with `bit`, each once. In chunks, for millions change between two cuts, and
+    /// growing would copy all of them to memory that nobody has touched.
+    list: Chunks<u32>,
     /// Which mark means changed since the last cut.
     bit: u8,
     /// Sequence through which earlier cuts reach.
     after: u64,
     open: Option<Open>,
+    /// Rows with more than a liquid balance for which the next cut has room: half more than the one
+    /// before had. Room for more of them would be memory that nobody uses, growing copies all.
+    others: usize,
     /// An account whose flags under `mask` are `want` needs no note of a change.
     mask: u8,
     want: u8,
@@ -31,7 +36,7 @@ pub(crate) struct Changes {
 struct Open {
     cut: Cut,
     /// Accounts to copy; of a complete cut, the first `limit` accounts instead.
-    list: Vec<u32>,
+    list: Chunks<u32>,
     limit: usize,
     next: usize,
     /// The mark of an account in `list` that is not copied yet.
@@ -46,12 +51,13 @@ impl Open {
 
 impl Changes {
     /// Nothing has changed.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            list: Vec::new(),
+            list: Chunks::default(),
             bit: bits::DIRTY_EVEN,
             after: 0,
             open: None,
+            others: 0,
             mask: bits::DIRTY_EVEN,
             want: bits::DIRTY_EVEN,
         }
@@ -70,9 +76,11 @@ impl Changes {
 
     /// Forgets the accounts noted after `mark` that a chain took back.
     pub(crate) fn forget_from(&mut self, mark: usize, rows: usize) {
-        let noted = self.list.split_off(mark);
-        let is_there = |&number: &u32| (number as usize) < rows;
-        self.list.extend(noted.into_iter().filter(is_there));
+        let noted: Vec<u32> = (mark..self.list.len()).filter_map(|_| self.list.pop()).collect();
+        let is_there = |number: &u32| (*number as usize) < rows;
+        for number in noted.into_iter().rev().filter(is_there) {
+            self.list.push(number);
+        }
     }
 
     fn watch(&mut self) {
@@ -157,8 +165,7 @@ impl Engine {
             timestamp: self.clock.timestamp_ns,
             chain_hash: [0; 32],
             run_digest: self.run_digest(),
-            // What is not used is not touched; growing would copy all of it, and touch it twice.
-            accounts: AccountRows::with_capacity(limit),
+            accounts: AccountRows::with_capacity(limit, self.changes.others.min(limit)),
             supply: self.supply(),
             effects: self.effects.take(),
         };
@@ -184,6 +191,7 @@ impl Engine {
             self.copy_next(&mut open);
         }
         let cut = if open.is_copied() {
+            self.changes.others = open.cut.accounts.other().len() / 2 * 3;
             Some(open.cut)
         } else {
             self.changes.open = Some(open);
@@ -203,7 +211,7 @@ impl Engine {
             if let Some(&ahead) = open.list.get(place + COPIED_AHEAD) {
                 self.accounts.prefetch_lines(ahead);
             }
-            open.list[place]
+            *open.list.get(place).expect("the limit is the length of the list")
         };
         let flags = self.accounts.hot(number).flags;
         let waits = if complete { flags & bits::COPIED == 0 } else { flags & open.bit != 0 };
@@ -227,7 +235,7 @@ impl Engine {
     pub fn discard_changes(&mut self) {
         assert!(!self.in_record, "changes are discarded between records");
         assert!(self.changes.open.is_none(), "an open cut needs its changes");
-        for number in core::mem::take(&mut self.changes.list) {
+        for &number in core::mem::take(&mut self.changes.list).iter() {
             self.accounts.hot_mut(number).flags &= !self.changes.bit;
         }
         self.effects.take();

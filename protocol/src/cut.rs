@@ -33,23 +33,23 @@ pub struct AccountRow {
     pub flags: u32,
 }
 
-/// An account that has nothing but a liquid balance, as nearly all do.
+/// An account that has nothing but a liquid balance of less than 2^63 minor units, as nearly all do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiquidRow {
     /// Owner.
     pub owner: OwnerId,
+    /// Free to spend.
+    pub liquid: i64,
     /// Asset.
     pub asset: AssetId,
     /// Index of the owner's host; 0 = the frame.
     pub host: u32,
-    /// Free to spend.
-    pub liquid: i128,
 }
 
-const _: () = assert!(size_of::<LiquidRow>() == 48);
+const _: () = assert!(size_of::<LiquidRow>() == 32);
 
 impl LiquidRow {
-    /// The row, if it has nothing else.
+    /// The row, if it has nothing else and fits.
     #[inline]
     const fn of(row: &AccountRow) -> Option<Self> {
         // Every field by name: a new one belongs to one of the two.
@@ -66,18 +66,20 @@ impl LiquidRow {
             flags,
         } = *row;
         let rest = held | staked | bonded | minimum | credit_limit;
-        if rest == 0 && flags == 0 { Some(Self { owner, asset, host, liquid }) } else { None }
+        let narrow = liquid as i64;
+        let is_plain = rest == 0 && flags == 0 && narrow as i128 == liquid;
+        if is_plain { Some(Self { owner, liquid: narrow, asset, host }) } else { None }
     }
 }
 
 impl From<LiquidRow> for AccountRow {
     fn from(row: LiquidRow) -> Self {
-        let LiquidRow { owner, asset, host, liquid } = row;
+        let LiquidRow { owner, liquid, asset, host } = row;
         Self {
             owner,
             asset,
             host,
-            liquid,
+            liquid: liquid.into(),
             held: 0,
             staked: 0,
             bonded: 0,
@@ -88,7 +90,7 @@ impl From<LiquidRow> for AccountRow {
     }
 }
 
-/// Rows of accounts; those with a liquid balance alone take 48 bytes instead of 128, for a cut may
+/// Rows of accounts; those with a liquid balance alone take 32 bytes instead of 128, for a cut may
 /// hold every account of a frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountRows {
@@ -97,9 +99,9 @@ pub struct AccountRows {
 }
 
 impl AccountRows {
-    /// None, with room for so many of either kind: what is not used is not touched.
-    pub fn with_capacity(rows: usize) -> Self {
-        Self { liquid: Vec::with_capacity(rows), other: Vec::with_capacity(rows) }
+    /// None, with room for so many with a liquid balance alone, and so many others.
+    pub fn with_capacity(liquid: usize, other: usize) -> Self {
+        Self { liquid: Vec::with_capacity(liquid), other: Vec::with_capacity(other) }
     }
 
     /// Adds a row.
@@ -238,6 +240,8 @@ mod tests {
     fn a_row_with_anything_but_a_liquid_balance_keeps_it() {
         let plain = AccountRow::from(LiquidRow { owner: 1 << 100, asset: 2, host: 3, liquid: -4 });
         let others = [
+            AccountRow { liquid: i128::from(i64::MAX) + 1, ..plain },
+            AccountRow { liquid: i128::from(i64::MIN) - 1, ..plain },
             AccountRow { held: 1, ..plain },
             AccountRow { staked: 2, ..plain },
             AccountRow { bonded: 3, ..plain },
@@ -246,7 +250,7 @@ mod tests {
             AccountRow { flags: 6, ..plain },
         ];
         let rows: AccountRows = others.into_iter().chain([plain]).collect();
-        assert_eq!((rows.liquid().len(), rows.other(), rows.len()), (1, &others[..], 7));
+        assert_eq!((rows.liquid().len(), rows.other(), rows.len()), (1, &others[..], 9));
         assert!(rows.iter().eq([plain].into_iter().chain(others)));
         assert!(AccountRows::default().is_empty());
     }
