@@ -265,7 +265,8 @@ impl Lane {
         let latency = at.saturating_sub(begun.at);
         let executed = count - refused;
         let (late, stamps) = (begun.late, answered.stamps);
-        recorder.answered(&Sample { at, latency, late, stamps, executed });
+        let is_cold = at < shared.load.warm_up;
+        recorder.answered(&Sample { at, latency, late, stamps, executed, is_cold });
         drop(recorder);
         progress.executed.fetch_add(executed, Ordering::Relaxed);
         progress.refused.fetch_add(refused, Ordering::Relaxed);

@@ -56,6 +56,8 @@ pub struct Load {
     pub commands_max: u64,
     /// Stop after this time.
     pub time_max: Duration,
+    /// What is answered before this time has passed is not in the latencies.
+    pub warm_up: Duration,
 }
 
 impl Load {
@@ -77,6 +79,7 @@ impl Load {
             batch: self.batch,
             connections: self.connections,
             in_flight: self.in_flight,
+            warm_up_seconds: self.warm_up.as_secs(),
             rate: self.open.map(|open| open.rate),
             arrivals: self.open.map(|open| format!("{:?}", open.arrivals).to_lowercase()),
             holds_percent: self.mix.holds,

@@ -87,6 +87,10 @@ struct Arguments {
     /// Longest time to send for, in seconds.
     #[arg(long, default_value_t = 3_600)]
     seconds: u64,
+    /// Leaves what is answered in the first so many seconds out of the latencies, not out of the
+    /// counts: connections, buffers and tables are fresh then, at both ends.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    warm_up: u64,
     /// Pays from this file (`from,to,amount` and perhaps `,at`) instead of planned load.
     #[arg(long, value_name = "CSV")]
     payments: Option<PathBuf>,
@@ -227,6 +231,7 @@ fn load(arguments: &Arguments) -> Result<Load, String> {
         open,
         commands_max: arguments.commands,
         time_max: Duration::from_secs(arguments.seconds),
+        warm_up: Duration::from_secs(arguments.warm_up),
     })
 }
 

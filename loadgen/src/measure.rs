@@ -32,6 +32,8 @@ pub struct Sample {
     pub stamps: [u32; 4],
     /// Commands executed by it.
     pub executed: u64,
+    /// Answered while the run was warming up: counted, and its times left out of the histograms.
+    pub is_cold: bool,
 }
 
 /// Totals and histograms of a run or a part of one.
@@ -78,6 +80,9 @@ impl Measured {
     fn answered(&mut self, sample: &Sample) {
         self.requests += 1;
         self.executed += sample.executed;
+        if sample.is_cold {
+            return;
+        }
         self.latency.saturating_record(nanos(sample.latency));
         self.late.saturating_record(nanos(sample.late));
         for (stage, &micros) in self.stages.iter_mut().zip(&sample.stamps) {
@@ -285,6 +290,18 @@ mod tests {
         assert_eq!(rows[0].stages_us, [15.0, 25.0, 20.0, 20.0]);
         assert!((rows[0].max_us - 300.0).abs() < 3.0, "{}", rows[0].max_us);
         assert_eq!(recorder.take().0.requests, 0);
+    }
+
+    #[test]
+    fn what_is_answered_while_warming_up_counts_and_has_no_latency() {
+        let mut recorder = Recorder::default();
+        recorder.answered(&Sample { is_cold: true, ..sample(10, 90_000, [9; 4]) });
+        recorder.answered(&sample(20, 100, [1; 4]));
+        let (measured, rows) = recorder.take();
+        assert_eq!((measured.requests, measured.executed), (2, 20));
+        assert!((measured.latency().max - 100.0).abs() < 1.0, "{:?}", measured.latency());
+        assert!(measured.stages().values().all(|stage| stage.max < 2.0));
+        assert!(rows[0].max_us > 80_000.0, "the rows of the series show it: {rows:?}");
     }
 
     #[test]

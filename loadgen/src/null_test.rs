@@ -17,6 +17,7 @@ const LOAD: Load = Load {
     open: None,
     commands_max: 4_000,
     time_max: Duration::from_secs(60),
+    warm_up: Duration::ZERO,
 };
 
 async fn run(load: Load) -> Report {

@@ -30,6 +30,8 @@ pub struct Settings {
     pub connections: u16,
     /// Requests unanswered at once on each connection.
     pub in_flight: u32,
+    /// From the beginning of the run, and not in its latencies.
+    pub warm_up_seconds: u64,
     /// Commands a second that an open loop offers.
     pub rate: Option<f64>,
     /// How their times are spread.
@@ -179,6 +181,9 @@ impl Report {
         let Settings { door, accounts, skew, batch, connections, in_flight, .. } = &self.settings;
         row("load", format!("{accounts} accounts ({skew}), batches of {batch}, over {door}"));
         row("connections", format!("{connections}, {in_flight} requests in flight on each"));
+        if self.settings.warm_up_seconds > 0 {
+            row("latencies", format!("without the first {} s", self.settings.warm_up_seconds));
+        }
         if let (Some(rate), Some(arrivals)) = (self.settings.rate, &self.settings.arrivals) {
             row("offered", format!("{rate:.0} commands/s ({arrivals})"));
         }

@@ -144,6 +144,7 @@ fn load(args: &DemoArgs) -> Load {
         open: None,
         commands_max: u64::MAX,
         time_max: Duration::from_secs(3_600),
+        warm_up: Duration::ZERO,
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) const SMALL: Load = Load {
     open: None,
     commands_max: u64::MAX,
     time_max: Duration::from_secs(600),
+    warm_up: Duration::ZERO,
 };
 
 /// Ends the load when `before` has happened.

@@ -22,8 +22,11 @@ pub(super) const PEAK_1: &str = "QUIC: 32 connections, one transfer at a time";
 /// Percent of the peak; beyond it, of an overload.
 const SHARES: [u32; 12] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 130];
 const OVERLOAD: u32 = 130;
-/// Of each point. One past the peak takes as much longer as it is past it.
-const SECONDS: u32 = 4;
+/// Of each point, the warm-up included. One past the peak takes as much longer as it is past it.
+const SECONDS: u32 = 5;
+/// Each point is a harness of its own, whose first requests meet connections, buffers and memory
+/// that are fresh at both ends: some ten of them would be the slowest hundredth of a whole point.
+const WARM_UP: u32 = 1;
 /// Commands after which a frame gives way to a fresh one: each is kept on the disk.
 const COMMANDS_MAX: f64 = 24e6;
 
@@ -73,7 +76,8 @@ pub(super) fn measure(bench: &Bench, outcome: &mut Outcome) {
             outcome.page(curve.name, &table(&points));
             figures = figures.and_then(|figures| draw(bench, curve, &points).map(|()| figures));
         }
-        let arguments = format!("{} --rate N --seconds {SECONDS}", curve.arguments);
+        let arguments =
+            format!("{} --rate N --seconds {SECONDS} --warm-up {WARM_UP}", curve.arguments);
         outcome.add(curve.name, &command(&arguments), figures, Value::Array(points));
     }
 }
@@ -135,7 +139,9 @@ fn drive(
     seed: u32,
 ) -> Result<Value, String> {
     // Time is the limit, not the number of commands.
-    let limits = format!("--seconds {SECONDS} --commands 1000000000 --seed {}", 1_000 + seed);
+    let seed = 1_000 + seed;
+    let limits =
+        format!("--seconds {SECONDS} --warm-up {WARM_UP} --commands 1000000000 --seed {seed}");
     let load = format!("{} {pace} {limits}", curve.arguments);
     bench.frame.drive_on(server, &load, None)
 }
