@@ -48,13 +48,21 @@ fn bind(statement: &mut Statement<'_>, place: usize, value: Value) -> rusqlite::
     }
 }
 
+/// Rows after which whoever waits for this core has a turn: a tenth of a millisecond. A stage that
+/// is woken here would wait for the next tick of the kernel's clock, 4 ms on many, whatever the
+/// niceness of this thread.
+const ROWS_A_TURN: usize = 64;
+
 /// Runs `statement` once for each row.
 fn run<const N: usize>(
     statement: &mut Statement<'_>,
     rows: impl Iterator<Item = [Value; N]>,
 ) -> rusqlite::Result<()> {
     let mut bound: Option<[Value; N]> = None;
-    for row in rows {
+    for (place, row) in rows.enumerate() {
+        if place % ROWS_A_TURN == ROWS_A_TURN - 1 {
+            std::thread::yield_now();
+        }
         for (at, value) in row.iter().enumerate() {
             if bound.as_ref().is_none_or(|bound| bound[at] != *value) {
                 bind(statement, at + 1, *value)?;
