@@ -28,13 +28,27 @@ struct Set {
 const SETS_A_PAGE: usize = 4_096 / size_of::<Set>();
 
 impl Set {
-    /// The lowest slot with `key`.
+    /// The lowest slot with `key`, or [`PAIR_WAYS`].
     #[inline]
-    fn position(&self, key: u64) -> Option<usize> {
+    fn position(&self, key: u64) -> usize {
         // Without branches: where the key is, if anywhere, cannot be foretold.
         let is_there = |slot: usize| u32::from(self.keys[slot] == key) << slot;
-        let found = (0..PAIR_WAYS).fold(0, |found, slot| found | is_there(slot));
-        (found != 0).then_some(found.trailing_zeros() as usize % PAIR_WAYS)
+        let found = (0..PAIR_WAYS).fold(1 << PAIR_WAYS, |found, slot| found | is_there(slot));
+        found.trailing_zeros() as usize
+    }
+
+    /// The lowest slot with the smallest count, if everything in the set was counted in `window`
+    /// alone, so that counts are estimates; as it is in a busy frame.
+    #[inline]
+    fn least(&self, window: u64) -> Option<usize> {
+        let others = self.windows.iter().fold(0, |others, other| others | (other ^ window));
+        let previous = self.counts.iter().fold(0, |previous, count| previous | count << 32);
+        if others | previous != 0 {
+            return None;
+        }
+        // The lower halves are free: they take the slots, so that the lowest of equals is less.
+        let least = (0..PAIR_WAYS as u64).zip(self.counts).map(|(slot, count)| count | slot).min();
+        least.map(|least| least as usize % PAIR_WAYS)
     }
 }
 
@@ -48,15 +62,19 @@ pub(crate) struct Entry {
     count: u64,
 }
 
-/// A pair looked up: its set, its key, its slot if it has one, and its earlier payments in the
-/// sliding window.
+/// A pair looked up.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pair {
     set: usize,
     key: u64,
-    slot: Option<usize>,
-    /// Payments in the present window and in the one before.
-    counts: (u64, u64),
+    /// [`PAIR_WAYS`] of a pair that has none.
+    slot: usize,
+}
+
+impl Pair {
+    const fn is_new(&self) -> bool {
+        self.slot >= PAIR_WAYS
+    }
 }
 
 /// See the module.
@@ -122,7 +140,8 @@ impl Velocity {
                 let (debtor, creditor) = accounts_of(set.keys[slot]);
                 let place = self.place(hash_of(debtor, creditor));
                 let new = &mut self.sets[place];
-                let free = new.position(0).expect("a set takes its entries from one old set only");
+                let free = new.position(0);
+                assert!(free < PAIR_WAYS, "a set takes its entries from one old set only");
                 new.keys[free] = set.keys[slot];
                 new.windows[free] = set.windows[slot];
                 new.counts[free] = set.counts[slot];
@@ -147,18 +166,18 @@ impl Velocity {
     /// Looks up the pair of two accounts.
     #[inline]
     pub(crate) fn find(&self, hash: u64, debtor: u32, creditor: u32) -> Pair {
-        let place = self.place(hash);
-        let set = &self.sets[place];
+        let set = self.place(hash);
         let key = ((u64::from(debtor) + 1) << 32) | u64::from(creditor);
-        let slot = set.position(key);
-        let counts = slot.map_or((0, 0), |slot| self.counts(set, slot));
-        Pair { set: place, key, slot, counts }
+        Pair { set, key, slot: self.sets[set].position(key) }
     }
 
     /// Earlier payments of the pair in the sliding window.
     #[inline]
-    pub(crate) const fn estimate(&self, pair: &Pair) -> u64 {
-        self.estimate_of(pair.counts)
+    pub(crate) fn estimate(&self, pair: &Pair) -> u64 {
+        if pair.is_new() {
+            return 0;
+        }
+        self.estimate_of(self.counts(&self.sets[pair.set], pair.slot % PAIR_WAYS))
     }
 
     #[inline]
@@ -185,9 +204,16 @@ impl Velocity {
 
     /// Counts one more payment of the pair, which is as it was looked up; tells `note` what was
     /// there before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(&mut self, pair: &Pair, note: impl FnOnce(Entry)) {
-        let slot = pair.slot.unwrap_or_else(|| self.victim(pair.set));
+        let set = &self.sets[pair.set];
+        let (slot, (current, previous)) = if pair.is_new() {
+            (self.victim(set), (0, 0))
+        } else {
+            let slot = pair.slot % PAIR_WAYS;
+            (slot, self.counts(set, slot))
+        };
+        let current = (current + 1).min(u64::from(u32::MAX));
         let set = &mut self.sets[pair.set];
         note(Entry {
             set: pair.set,
@@ -196,8 +222,6 @@ impl Velocity {
             window: set.windows[slot],
             count: set.counts[slot],
         });
-        let (current, previous) = pair.counts;
-        let current = (current + 1).min(u64::from(u32::MAX));
         set.keys[slot] = pair.key;
         set.windows[slot] = self.window;
         set.counts[slot] = (current << 32) | previous;
@@ -205,12 +229,20 @@ impl Velocity {
 
     /// The lowest free slot, or the lowest with the smallest estimate.
     #[inline]
-    fn victim(&self, set: usize) -> usize {
-        let set = &self.sets[set];
-        set.position(0).unwrap_or_else(|| {
-            let estimate = |&slot: &usize| self.estimate_of(self.counts(set, slot));
-            (0..PAIR_WAYS).min_by_key(estimate).expect("a set has slots")
-        })
+    fn victim(&self, set: &Set) -> usize {
+        let is_full = set.keys[PAIR_WAYS - 1] != 0;
+        if is_full && let Some(slot) = set.least(self.window) {
+            return slot;
+        }
+        let free = set.position(0);
+        if free < PAIR_WAYS { free } else { self.least(set) }
+    }
+
+    /// The lowest slot with the smallest estimate.
+    #[inline(never)]
+    fn least(&self, set: &Set) -> usize {
+        let estimate = |&slot: &usize| self.estimate_of(self.counts(set, slot));
+        (0..PAIR_WAYS).min_by_key(estimate).expect("a set has slots")
     }
 
     /// Puts back what [`Self::add`] told of.
@@ -231,7 +263,7 @@ impl Velocity {
         count: u64,
     ) -> Result<(), &'static str> {
         let pair = self.find(hash, accounts[0], accounts[1]);
-        if place / PAIR_WAYS as u64 != pair.set as u64 || pair.slot.is_some() {
+        if place / PAIR_WAYS as u64 != pair.set as u64 || !pair.is_new() {
             return Err("it is not in its set, or there twice");
         }
         if window > self.window || count >> 32 == 0 {
