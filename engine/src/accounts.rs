@@ -80,6 +80,15 @@ impl Hot {
         hash.key(self.owner, asset_of(self.asset))
     }
 
+    /// Changes liquid at a sequence; returns what is there afterwards.
+    #[inline(always)]
+    pub(crate) fn shift(&mut self, asset: u8, units: i128, sequence: u64) -> i128 {
+        assert!(self.asset == asset, "both sides are of one asset");
+        let after = self.liquid + units;
+        (self.liquid, self.sequence) = (after, sequence);
+        after
+    }
+
     /// What can be spent above `floor`.
     pub(crate) fn available(&self, floor: i128) -> u128 {
         u128::try_from(self.liquid - floor).unwrap_or(0)

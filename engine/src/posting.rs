@@ -50,23 +50,6 @@ fn units(amount: u128) -> i128 {
     i128::try_from(amount).expect("amounts are at most 2^127 - 1")
 }
 
-/// A change of liquid that was made.
-struct Shifted {
-    asset: u8,
-    after: i128,
-    shift: Shift,
-}
-
-impl Shifted {
-    #[inline(always)]
-    fn make(hot: &mut Hot, units: i128, sequence: u64) -> Self {
-        let before = hot.liquid;
-        let after = before + units;
-        (hot.liquid, hot.sequence) = (after, sequence);
-        Self { asset: hot.asset, after, shift: Shift::new(before, after) }
-    }
-}
-
 impl Engine {
     /// Notes that an account is about to change, for the open cut and the next one.
     #[inline]
@@ -142,10 +125,12 @@ impl Engine {
     }
 
     /// Pays `to` and fees out of liquid of one account, a posting each; fees of nothing are left
-    /// out. `flags` are those of the debtor and of whom it pays. Returns liquid of both.
-    #[inline]
+    /// out. All are of the asset at one place; `flags` are those of the debtor and of whom it pays.
+    /// Returns liquid of both.
+    #[inline(always)]
     pub(crate) fn pay<const N: usize>(
         &mut self,
+        asset: u8,
         debtor: u32,
         to: (u32, u128),
         fees: [(u32, u128); N],
@@ -158,20 +143,30 @@ impl Engine {
             // As if they were told.
             self.leg += fees.iter().fold(1, |legs, fee| legs + u16::from(fee.1 > 0));
         }
-        let fees = fees.into_iter().filter(|fee| fee.1 > 0);
         // Nobody asks for the single postings: the debtor pays all of them at once.
-        let got = self.shift_liquid(to.0, units(to.1));
-        let (mut total, mut sums) = (units(to.1), got.shift);
-        for (account, fee) in fees {
-            let collected = self.shift_liquid(account, units(fee));
-            assert!(collected.asset == got.asset, "both sides are of one asset");
-            sums = sums.and(collected.shift);
-            total += units(fee);
+        let mut total = units(to.1);
+        let got = self.shift_liquid(to.0, asset, total);
+        // Below zero if one of the accounts owes, before or after.
+        let mut least = got.wrapping_sub(total);
+        for (account, fee) in fees.into_iter().filter(|fee| fee.1 > 0) {
+            let fee = units(fee);
+            least |= self.shift_liquid(account, asset, fee).wrapping_sub(fee);
+            total += fee;
         }
-        let paid = self.shift_liquid(debtor, -total);
-        assert!(paid.asset == got.asset, "both sides are of one asset");
-        self.assets.row_mut(got.asset).sums.add(sums.and(paid.shift));
-        (paid.after, got.after)
+        let paid = self.shift_liquid(debtor, asset, -total);
+        if (least | paid) < 0 {
+            self.count_debt(debtor, -total);
+            self.count_debt(to.0, units(to.1));
+            fees.into_iter().for_each(|(account, fee)| self.count_debt(account, units(fee)));
+        }
+        (paid, got)
+    }
+
+    /// Counts what an account that has changed by `units` owes in the sums of its asset.
+    #[cold]
+    fn count_debt(&mut self, number: u32, units: i128) {
+        let Hot { liquid, asset, .. } = *self.accounts.hot(number);
+        self.assets.row_mut(asset).sums.add(Shift::new(liquid - units, liquid));
     }
 
     /// As [`Self::pay`], with the effect of each posting, and what undoes it.
@@ -200,21 +195,22 @@ impl Engine {
             || self.effects.follows_system() && fees.iter().any(is_followed)
     }
 
-    /// Changes liquid of an account.
+    /// Changes liquid of an account; returns what is there afterwards.
     #[inline(always)]
-    fn shift_liquid(&mut self, number: u32, units: i128) -> Shifted {
+    fn shift_liquid(&mut self, number: u32, asset: u8, units: i128) -> i128 {
+        let sequence = self.sequence;
         let hot = self.accounts.hot_mut(number);
         if !self.changes.is_noted(hot.flags) {
             self.note_change(number);
-            return self.shift_noted(number, units);
+            return self.shift_noted(number, asset, units);
         }
-        Shifted::make(hot, units, self.sequence)
+        hot.shift(asset, units, sequence)
     }
 
     /// As [`Self::shift_liquid`], once the change is noted.
     #[inline(never)]
-    fn shift_noted(&mut self, number: u32, units: i128) -> Shifted {
-        Shifted::make(self.accounts.hot_mut(number), units, self.sequence)
+    fn shift_noted(&mut self, number: u32, asset: u8, units: i128) -> i128 {
+        self.accounts.hot_mut(number).shift(asset, units, self.sequence)
     }
 
     /// Changes one bucket and its sum; returns what is in it afterwards.

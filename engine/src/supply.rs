@@ -92,15 +92,6 @@ impl Shift {
         }
         Self { liquid, credit_used: before.min(0) - after.min(0) }
     }
-
-    /// Of both.
-    #[inline]
-    pub(crate) const fn and(self, other: Self) -> Self {
-        Self {
-            liquid: self.liquid + other.liquid,
-            credit_used: self.credit_used + other.credit_used,
-        }
-    }
 }
 
 /// What a negative balance owes.

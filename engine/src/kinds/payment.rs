@@ -98,7 +98,7 @@ pub(crate) fn is_above_limit(rate: u32, rate_max: u64) -> bool {
 
 impl Engine {
     /// The account credited: one of an ordinary owner, or a system account that may be paid.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn judge_creditor(&self, command: &Command, hint: &Hint) -> Result<u32, Status> {
         let credit = command.credit;
         if !system::is_system(credit) {
@@ -109,7 +109,7 @@ impl Engine {
     }
 
     /// The accounts of a payment between them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn judge_accounts(
         &self,
         command: &Command,
@@ -247,27 +247,29 @@ impl Engine {
     pub(super) fn transfer(&mut self, command: &Command, hint: &Hint) -> Result<u32, Status> {
         let plan = self.plan_transfer(&self.caller, command, hint)?;
         // Point of no return.
-        self.count_host(command);
         self.money_moved = true;
-        let Plan { debtor, creditor, base, extra, flags, .. } = plan;
+        let Plan { asset, debtor, creditor, base, extra, flags, .. } = plan;
         if !plan.is_charged {
-            self.after = self.pay(debtor, (creditor, command.amount), [], flags);
+            self.after = self.pay(asset, debtor, (creditor, command.amount), [], flags);
+            self.count_host(command);
             return Ok(0);
         }
         self.note.rate = plan.rate;
         let gets = (creditor, command.amount - base);
-        let row = self.assets.row(plan.asset);
+        let row = self.assets.row(asset);
         let collector = row.collectors[usize::from(plan.host)];
         if plan.host == plan.payee_host {
-            self.after = self.pay(debtor, gets, [(collector, base + extra)], flags);
+            self.after = self.pay(asset, debtor, gets, [(collector, base + extra)], flags);
         } else {
             let treasury = row.treasuries[usize::from(plan.payee_host)];
             let fees = [(treasury, base), (collector, extra)];
-            self.after = self.pay(debtor, gets, fees, flags);
+            self.after = self.pay(asset, debtor, gets, fees, flags);
             let event = Event::CrossRegistryTransferCompleted;
             self.tell(event, command.asset, command.debit, command.credit);
         }
         self.count_pair(&plan.pair);
+        // Last: until another line is written, those just judged need not be looked up again.
+        self.count_host(command);
         Ok(plan.rate)
     }
 
