@@ -64,8 +64,9 @@ impl<T, const ROWS: usize> Chunks<T, ROWS> {
         self.push_with(row, || Vec::with_capacity(ROWS))
     }
 
-    /// As [`Self::push`], with a spare chunk when another one is needed.
-    #[inline]
+    /// As [`Self::push`], with a spare chunk when another one is needed. Inlined, so that a row is
+    /// written where it stays, and not into the stack before.
+    #[inline(always)]
     pub(crate) fn push_with(&mut self, row: T, spare: impl FnOnce() -> Vec<T>) -> u32 {
         let number = u32::try_from(self.len).expect("tables have at most 2^30 rows");
         if self.len.is_multiple_of(ROWS) {

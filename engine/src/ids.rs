@@ -110,10 +110,19 @@ struct Table {
 /// Where a search ended that found nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gap {
-    /// Place of the table and slot in its index, if there is a table.
-    at: Option<(usize, Slot)>,
-    /// What [`Ids::turn`] was then.
+    /// Place of the table and slot in its index, if [`Self::turn`] is one.
+    place: usize,
+    slot: Slot,
+    /// What [`Ids::turn`] was then; [`NO_TURN`] where there is no table.
     turn: u64,
+}
+
+/// No change is ever the last one of these.
+const NO_TURN: u64 = u64::MAX;
+
+impl Gap {
+    /// Where there is no table.
+    const NONE: Self = Self { place: 0, slot: Slot::FIRST, turn: NO_TURN };
 }
 
 /// See the module.
@@ -173,15 +182,14 @@ impl Ids {
     /// What became of the command with `key`.
     #[inline]
     pub(crate) fn find(&self, key: &Key) -> Option<Row> {
-        self.search(key).ok()
+        self.search(key).ok().copied()
     }
 
     /// As [`Self::find`], or where it may be remembered.
-    #[inline]
-    pub(crate) fn search(&self, key: &Key) -> Result<Row, Gap> {
-        let turn = self.turn;
+    #[inline(always)]
+    pub(crate) fn search(&self, key: &Key) -> Result<&Row, Gap> {
         let Some((place, table)) = self.table(key.unix_ms()) else {
-            return Err(Gap { at: None, turn });
+            return Err(Gap::NONE);
         };
         let halves = key.halves();
         let found = table.index.search(key.hash, |number| {
@@ -189,8 +197,8 @@ impl Ids {
             row.id == halves && row.scope == key.scope
         });
         match found {
-            Ok(number) => Ok(*table.rows.row(number)),
-            Err(slot) => Err(Gap { at: Some((place, slot)), turn }),
+            Ok(number) => Ok(table.rows.row(number)),
+            Err(slot) => Err(Gap { place, slot, turn: self.turn }),
         }
     }
 
@@ -216,7 +224,7 @@ impl Ids {
 
     /// As [`Self::insert`], where a search for `key` ended, without another one if nothing was
     /// remembered or forgotten since.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert_at(
         &mut self,
         hash: &Hash,
@@ -226,14 +234,12 @@ impl Ids {
         check: u32,
         outcome: (u16, u16),
     ) {
-        match gap.at {
-            Some((place, slot)) if gap.turn == self.turn => {
-                let (table, number) = self.push(place, Row::new(key, sequence, check, outcome));
-                let Table { index, rows } = table;
-                index.insert_at(slot, key.hash, number, |number| rows.row(number).hash(hash));
-            }
-            _ => self.insert(hash, key, sequence, check, outcome),
+        if gap.turn != self.turn {
+            return self.insert(hash, key, sequence, check, outcome);
         }
+        let (table, number) = self.push(gap.place, Row::new(key, sequence, check, outcome));
+        let Table { index, rows } = table;
+        index.insert_at(gap.slot, key.hash, number, |number| rows.row(number).hash(hash));
     }
 
     /// Adds a row to the table at `place`, which is near from now on; returns that and its number.

@@ -41,6 +41,11 @@ pub(crate) struct Index {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot(usize);
 
+impl Slot {
+    /// Of any table.
+    pub(crate) const FIRST: Self = Self(0);
+}
+
 #[derive(Clone, Debug)]
 struct Table {
     entries: Vec<u32>,
@@ -89,7 +94,7 @@ impl Table {
     }
 
     /// The slot and number under `hash` that `is` accepts, or the empty slot that ends the search.
-    #[inline]
+    #[inline(always)]
     fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Result<(usize, u32), Slot> {
         let mask = self.entries.len() - 1;
         let mut at = self.home(hash);
@@ -196,15 +201,16 @@ impl Index {
     }
 
     /// As [`Self::find`], or where the number may be put instead.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn search(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Result<u32, Slot> {
         match self.table.find(hash, &mut is) {
             Ok((_, number)) => Ok(number),
+            Err(slot) if self.old.is_none() => Err(slot),
             Err(slot) => self.search_old(hash, is).ok_or(slot),
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn search_old(&self, hash: u64, is: impl FnMut(u32) -> bool) -> Option<u32> {
         let old = self.old.as_ref()?;
         old.find(hash, is).ok().map(|(_, number)| number)

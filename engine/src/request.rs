@@ -159,7 +159,10 @@ impl Engine {
         self.sequence = self.executed;
         self.leg = 0;
         self.after = (0, 0);
-        self.note = Note { reference: command.reference, user_data: command.user_data, rate: 0 };
+        if self.effects.is_on() {
+            let Command { reference, user_data, .. } = *command;
+            self.note = Note { reference, user_data, rate: 0 };
+        }
         let rate = self.run(kind, command, data, hint)?;
         Ok(u16::try_from(rate).expect("rates are at most 50 000 millionths"))
     }
