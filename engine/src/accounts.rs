@@ -146,8 +146,14 @@ impl Accounts {
         self.index.find(hash, |number| self.is(number, owner, place))
     }
 
+    /// As [`Self::find`], or [`NONE`].
+    #[inline(never)]
+    pub(crate) fn find_number(&self, hash: u64, owner: OwnerId, place: u8) -> u32 {
+        self.find(hash, owner, place).unwrap_or(NONE)
+    }
+
     /// Whether an account, or [`NONE`], is that of `owner` in the asset at `place`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is(&self, number: u32, owner: OwnerId, place: u8) -> bool {
         if number == NONE {
             return false;

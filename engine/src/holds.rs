@@ -64,6 +64,7 @@ impl Holds {
     }
 
     /// Calls the place where a search would begin into the cache.
+    #[inline(never)]
     pub(crate) fn prefetch(&self, hash: &Hash, debtor: u32, id: u128) {
         self.index.prefetch(hash.key(id, debtor));
     }

@@ -127,20 +127,19 @@ impl Engine {
     }
 
     /// Turns the candidates of a hint, or [`NONE`], into the accounts of the command.
-    #[inline]
+    #[inline(always)]
     fn find_accounts(&self, command: &Command, hint: &mut Hint) {
         let Some(place) = self.assets.place(command.asset) else {
             (hint.debit, hint.credit) = (NONE, NONE);
             return;
         };
-        let find = |candidate, hash, owner| {
-            if self.accounts.is(candidate, owner, place) {
-                return candidate;
-            }
-            self.accounts.find(hash, owner, place).unwrap_or(NONE)
-        };
-        hint.debit = find(hint.debit, hint.debit_hash, command.debit);
-        hint.credit = find(hint.credit, hint.credit_hash, command.credit);
+        let Self { accounts, .. } = self;
+        if !accounts.is(hint.debit, command.debit, place) {
+            hint.debit = accounts.find_number(hint.debit_hash, command.debit, place);
+        }
+        if !accounts.is(hint.credit, command.credit, place) {
+            hint.credit = accounts.find_number(hint.credit_hash, command.credit, place);
+        }
     }
 
     /// Resolves one command.
@@ -156,25 +155,23 @@ impl Engine {
     #[inline]
     pub(crate) fn look_ahead(&self, ahead: &mut Ahead, slots: &[Command], at: usize) {
         let end = slots.len().min(at + HASHED_AHEAD);
-        while ahead.hashed < end {
-            let slot = &slots[ahead.hashed];
+        let first = core::mem::replace(&mut ahead.hashed, end);
+        for (place, slot) in (first..).zip(&slots[first..end]) {
             if is_looked_up(slot.kind) {
-                self.hash_ahead(slot, &mut ahead.hints[ahead.hashed % HASHED_AHEAD]);
+                self.hash_ahead(slot, &mut ahead.hints[place % HASHED_AHEAD]);
             }
-            ahead.hashed += 1;
         }
         let end = end.min(at + FOUND_AHEAD);
-        while ahead.found < end {
-            let slot = &slots[ahead.found];
+        let first = core::mem::replace(&mut ahead.found, end);
+        for (place, slot) in (first..).zip(&slots[first..end]) {
             if is_looked_up(slot.kind) {
-                let hint = &mut ahead.hints[ahead.found % HASHED_AHEAD];
+                let hint = &mut ahead.hints[place % HASHED_AHEAD];
                 hint.debit = self.accounts.candidate(hint.debit_hash);
                 hint.credit = self.accounts.candidate(hint.credit_hash);
                 if is_of_creditor(slot.kind) {
                     self.holds.prefetch(&self.hash, hint.debit, slot.reference);
                 }
             }
-            ahead.found += 1;
         }
     }
 
@@ -192,7 +189,7 @@ impl Engine {
     }
 
     /// The hint of the command at slot `at`, which was looked at.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hint<'a>(&self, ahead: &'a mut Ahead, command: &Command, at: usize) -> &'a Hint {
         let hint = &mut ahead.hints[at % HASHED_AHEAD];
         self.find_accounts(command, hint);
@@ -200,6 +197,7 @@ impl Engine {
     }
 
     /// The hint of the command at slot `at` if it is of a kind that is looked at ahead.
+    #[inline(never)]
     pub(crate) fn hint_if_any<'a>(
         &self,
         ahead: &'a mut Ahead,
