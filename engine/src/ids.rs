@@ -5,9 +5,12 @@
 //! The invariant (H8): an id at or above the floor that was remembered is found; the floor never
 //! falls, and what lies below it is refused, never executed.
 
+mod row;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::ops::RangeBounds;
 
 use crate::chunks::Chunks;
 use crate::hash::Hash;
@@ -15,90 +18,13 @@ use crate::index::{Index, Slot};
 use crate::limits::{
     ID_CHUNK_ROWS, ID_TABLE_MS, ID_TABLE_ROWS_PLANNED, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX,
 };
-use crate::request::Stored;
+
+pub(crate) use self::row::{Key, Row};
 
 const SLICE_MS: u64 = 1_000;
 const TABLES_PER_SLICE: u64 = SLICE_MS / ID_TABLE_MS;
 /// Tables before a new one by which it is planned.
 const PLANNED_BY: usize = 4;
-
-/// What became of one command: 40 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Row {
-    id: [u64; 2],
-    scope: u64,
-    /// Sequence of the command.
-    pub(crate) sequence: u64,
-    /// Check of its body.
-    pub(crate) check: u32,
-    /// Number of its status.
-    pub(crate) status: u16,
-    /// Rate that it paid.
-    pub(crate) rate: u16,
-}
-
-const _: () = assert!(size_of::<Row>() == 40);
-
-impl Row {
-    #[inline]
-    const fn new(key: &Key, sequence: u64, check: u32, (status, rate): (u16, u16)) -> Self {
-        Self { id: key.halves(), scope: key.scope, sequence, check, status, rate }
-    }
-
-    /// What is folded into digests.
-    pub(crate) const fn words(&self) -> [u64; 5] {
-        let [low, high] = self.id;
-        let tail = (self.check as u64) << 32 | (self.status as u64) << 16 | self.rate as u64;
-        [high, low, self.scope, self.sequence, tail]
-    }
-
-    /// The id.
-    pub(crate) const fn id(&self) -> u128 {
-        let [low, high] = self.id;
-        (high as u128) << 64 | low as u128
-    }
-
-    /// Name of its scope.
-    pub(crate) const fn scope(&self) -> u64 {
-        self.scope
-    }
-
-    const fn hash(&self, hash: &Hash) -> u64 {
-        hash.id(self.scope, self.id())
-    }
-
-    /// What its command was answered.
-    pub(crate) const fn stored(&self) -> Stored {
-        Stored { sequence: self.sequence, status: self.status, rate: self.rate }
-    }
-}
-
-/// An id in its scope, with the hash of both.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Key {
-    /// The id.
-    pub(crate) id: u128,
-    /// Name of the scope.
-    pub(crate) scope: u64,
-    /// Hash of both.
-    pub(crate) hash: u64,
-}
-
-impl Key {
-    /// An id in the scope of this name.
-    pub(crate) const fn new(hash: &Hash, id: u128, scope: u64) -> Self {
-        Self { id, scope, hash: hash.id(scope, id) }
-    }
-
-    /// Time inside the id.
-    pub(crate) const fn unix_ms(&self) -> u64 {
-        (self.id >> 80) as u64
-    }
-
-    const fn halves(&self) -> [u64; 2] {
-        [self.id as u64, (self.id >> 64) as u64]
-    }
-}
 
 /// The ids of [`ID_TABLE_MS`]; those of a second are dropped together.
 #[derive(Debug, Default)]
@@ -110,8 +36,8 @@ struct Table {
 /// Where a search ended that found nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gap {
-    /// Place of the table and slot in its index, if [`Self::turn`] is one.
-    place: usize,
+    /// Number of the table and slot in its index, if [`Self::turn`] is one.
+    table: usize,
     slot: Slot,
     /// What [`Ids::turn`] was then; [`NO_TURN`] where there is no table.
     turn: u64,
@@ -122,7 +48,7 @@ const NO_TURN: u64 = u64::MAX;
 
 impl Gap {
     /// Where there is no table.
-    const NONE: Self = Self { place: 0, slot: Slot::FIRST, turn: NO_TURN };
+    const NONE: Self = Self { table: 0, slot: Slot::FIRST, turn: NO_TURN };
 }
 
 /// See the module.
@@ -130,17 +56,37 @@ impl Gap {
 pub(crate) struct Ids {
     /// First second that is remembered.
     floor: u64,
-    /// First millisecond of the table of the last insertion, or of the first place, and its place.
-    near: (u64, usize),
+    /// The table of the last insertion, if it is still there.
+    near: Near,
     /// Changes so far: while it stays, what a search found stays right.
     turn: u64,
-    /// The tables from the floor on; `None` while empty. The last one is not empty.
-    tables: VecDeque<Option<Box<Table>>>,
+    /// Numbers of the tables from the floor on; `None` while empty. The last one is not empty.
+    places: VecDeque<Option<u32>>,
+    /// The tables by their numbers, which they keep.
+    tables: Vec<Option<Box<Table>>>,
+    /// Numbers without a table.
+    free: Vec<u32>,
     held: usize,
     /// No slice before this second has rows.
     oldest: u64,
     spare_rows: Vec<Vec<Row>>,
     spare_indexes: Vec<Index>,
+}
+
+/// A table that is found without its place.
+#[derive(Clone, Copy, Debug)]
+struct Near {
+    /// Its first millisecond.
+    unix_ms: u64,
+    /// Its number.
+    table: usize,
+}
+
+impl Default for Near {
+    /// No time inside an id is near to it.
+    fn default() -> Self {
+        Self { unix_ms: 1 << 63, table: usize::MAX }
+    }
 }
 
 impl Ids {
@@ -149,26 +95,25 @@ impl Ids {
         self.floor * SLICE_MS
     }
 
-    /// Place of the table for ids of this time.
+    /// The table for ids of this time, with its number.
     #[inline]
-    fn place(&self, unix_ms: u64) -> Option<usize> {
-        let (near_ms, place) = self.near;
-        if unix_ms.wrapping_sub(near_ms) < ID_TABLE_MS {
-            return Some(place);
-        }
-        self.far_place(unix_ms)
+    fn table(&self, unix_ms: u64) -> Option<(usize, &Table)> {
+        let near = self.near;
+        let is_near = unix_ms.wrapping_sub(near.unix_ms) < ID_TABLE_MS;
+        let number = if is_near { near.table } else { self.far_table(unix_ms)? };
+        Some((number, self.tables.get(number)?.as_deref()?))
     }
 
     #[inline(never)]
-    fn far_place(&self, unix_ms: u64) -> Option<usize> {
-        let place = (unix_ms / ID_TABLE_MS).checked_sub(self.floor * TABLES_PER_SLICE)?;
-        usize::try_from(place).ok()
+    fn far_table(&self, unix_ms: u64) -> Option<usize> {
+        let number = (*self.places.get(self.place(unix_ms)?)?)?;
+        usize::try_from(number).ok()
     }
 
-    #[inline]
-    fn table(&self, unix_ms: u64) -> Option<(usize, &Table)> {
-        let place = self.place(unix_ms)?;
-        Some((place, self.tables.get(place)?.as_deref()?))
+    /// Place of the table for ids of this time.
+    fn place(&self, unix_ms: u64) -> Option<usize> {
+        let place = (unix_ms / ID_TABLE_MS).checked_sub(self.floor * TABLES_PER_SLICE)?;
+        usize::try_from(place).ok()
     }
 
     /// Calls the place where a search for `key` would begin into the cache.
@@ -188,17 +133,13 @@ impl Ids {
     /// As [`Self::find`], or where it may be remembered.
     #[inline(always)]
     pub(crate) fn search(&self, key: &Key) -> Result<&Row, Gap> {
-        let Some((place, table)) = self.table(key.unix_ms()) else {
+        let Some((number, table)) = self.table(key.unix_ms()) else {
             return Err(Gap::NONE);
         };
-        let halves = key.halves();
-        let found = table.index.search(key.hash, |number| {
-            let row = table.rows.row(number);
-            row.id == halves && row.scope == key.scope
-        });
+        let found = table.index.search(key.hash, |row| table.rows.row(row).is(key));
         match found {
-            Ok(number) => Ok(table.rows.row(number)),
-            Err(slot) => Err(Gap { place, slot, turn: self.turn }),
+            Ok(row) => Ok(table.rows.row(row)),
+            Err(slot) => Err(Gap { table: number, slot, turn: self.turn }),
         }
     }
 
@@ -213,11 +154,12 @@ impl Ids {
         outcome: (u16, u16),
     ) {
         let place =
-            self.far_place(key.unix_ms()).expect("ids below the floor are refused before they run");
-        if !matches!(self.tables.get(place), Some(Some(_))) {
-            self.add_table(place);
-        }
-        let (table, number) = self.push(place, Row::new(key, sequence, check, outcome));
+            self.place(key.unix_ms()).expect("ids below the floor are refused before they run");
+        let table = match self.far_table(key.unix_ms()) {
+            Some(table) => table,
+            None => self.add_table(place),
+        };
+        let (table, number) = self.push(table, Row::new(key, sequence, check, outcome));
         let Table { index, rows } = table;
         index.insert(key.hash, number, |number| rows.row(number).hash(hash));
     }
@@ -237,42 +179,50 @@ impl Ids {
         if gap.turn != self.turn {
             return self.insert(hash, key, sequence, check, outcome);
         }
-        let (table, number) = self.push(gap.place, Row::new(key, sequence, check, outcome));
+        let (table, number) = self.push(gap.table, Row::new(key, sequence, check, outcome));
         let Table { index, rows } = table;
         index.insert_at(gap.slot, key.hash, number, |number| rows.row(number).hash(hash));
     }
 
-    /// Adds a row to the table at `place`, which is near from now on; returns that and its number.
+    /// Adds a row to a table, which is near from now on; returns that and the number of the row.
     #[inline(always)]
-    fn push(&mut self, place: usize, row: Row) -> (&mut Table, u32) {
-        if place != self.near.1 {
-            let unix_ms = (row.id() >> 80) as u64;
-            self.near = (unix_ms / ID_TABLE_MS * ID_TABLE_MS, place);
+    fn push(&mut self, table: usize, row: Row) -> (&mut Table, u32) {
+        if table != self.near.table {
+            let unix_ms = (row.id() >> 80) as u64 / ID_TABLE_MS * ID_TABLE_MS;
+            self.near = Near { unix_ms, table };
         }
         self.turn += 1;
         self.held += 1;
         let Self { tables, spare_rows: spare, .. } = self;
-        let table = tables[place].as_mut().expect("the table was found, or was just added");
+        let table = tables[table].as_mut().expect("the table was found, or was just added");
         let spare = || spare.pop().unwrap_or_else(|| Vec::with_capacity(ID_CHUNK_ROWS));
         let number = table.rows.push_with(row, spare);
         (table, number)
     }
 
+    /// A table at a place that has none; returns its number.
     #[cold]
-    fn add_table(&mut self, place: usize) {
-        while self.tables.len() <= place {
-            self.tables.push_back(None);
+    fn add_table(&mut self, place: usize) -> usize {
+        while self.places.len() <= place {
+            self.places.push_back(None);
         }
         let index = self.index_for(self.planned(place));
-        self.tables[place] = Some(Box::new(Table { index, rows: Chunks::default() }));
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.tables.push(None);
+            u32::try_from(self.tables.len() - 1).expect("a window has fewer tables than 2^32")
+        });
+        self.places[place] = Some(number);
         self.oldest = self.oldest.min(self.floor + place as u64 / TABLES_PER_SLICE);
+        let number = number as usize;
+        self.tables[number] = Some(Box::new(Table { index, rows: Chunks::default() }));
+        number
     }
 
     /// Rows that a new table is made for: as many as those just before it have, so that a busy
     /// frame's tables need not grow; at most [`ID_TABLE_ROWS_PLANNED`], for nobody shall buy memory
     /// with ids of one moment.
     fn planned(&self, place: usize) -> usize {
-        let before = self.tables.range(place.saturating_sub(PLANNED_BY)..place).flatten();
+        let before = self.tables_at(place.saturating_sub(PLANNED_BY)..place);
         let fullest = before.map(|table| table.rows.len()).max().unwrap_or(0);
         fullest.min(ID_TABLE_ROWS_PLANNED)
     }
@@ -306,14 +256,17 @@ impl Ids {
         }
         let tables = (floor - self.floor).saturating_mul(TABLES_PER_SLICE);
         let tables = usize::try_from(tables).unwrap_or(usize::MAX);
-        for _ in 0..tables.min(self.tables.len()) {
-            if let Some(Some(table)) = self.tables.pop_front() {
-                self.forget(*table);
+        for _ in 0..tables.min(self.places.len()) {
+            if let Some(Some(number)) = self.places.pop_front() {
+                self.free.push(number);
+                if let Some(table) = self.tables[number as usize].take() {
+                    self.forget(*table);
+                }
             }
         }
         self.floor = floor;
         self.turn += 1;
-        self.near = (self.floor_ms(), 0);
+        self.near = Near::default();
         self.oldest = self.oldest.max(floor);
     }
 
@@ -361,8 +314,8 @@ impl Ids {
     fn is_empty_at(&self, second: u64) -> bool {
         let place = (second - self.floor).saturating_mul(TABLES_PER_SLICE);
         let place = usize::try_from(place).unwrap_or(usize::MAX);
-        assert!(place < self.tables.len(), "while ids are held, a slice holds them");
-        self.tables.iter().skip(place).take(TABLES_PER_SLICE as usize).all(Option::is_none)
+        assert!(place < self.places.len(), "while ids are held, a slice holds them");
+        self.places.iter().skip(place).take(TABLES_PER_SLICE as usize).all(Option::is_none)
     }
 
     /// Ids held.
@@ -372,7 +325,12 @@ impl Ids {
 
     /// Every row, table by table; the time in the ids of one is below that in the next.
     pub(crate) fn tables(&self) -> impl Iterator<Item = impl Iterator<Item = &Row>> {
-        self.tables.iter().flatten().map(|table| table.rows.iter())
+        self.tables_at(..).map(|table| table.rows.iter())
+    }
+
+    fn tables_at(&self, places: impl RangeBounds<usize>) -> impl Iterator<Item = &Table> {
+        let numbers = self.places.range(places).flatten();
+        numbers.filter_map(|&number| self.tables[number as usize].as_deref())
     }
 
     /// Every row.
