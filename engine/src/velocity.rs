@@ -337,6 +337,36 @@ mod tests {
     }
 
     #[test]
+    fn what_gives_way_is_the_same_in_busy_sets_and_in_others() {
+        let mut table = Velocity::new(8, 1_000);
+        let mut random = 1_u64;
+        let mut below = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % bound
+        };
+        for round in 0..20_000_u64 {
+            // Window 0, too, in which a free slot looks like an entry of the present.
+            let window = round % 2 * 7;
+            table.advance(window * 1_000 + 250);
+            // One set in two is of a busy frame; one in two of the others has free slots.
+            let (is_mixed, has_free) = (round % 4 > 1, round % 8 > 5);
+            let mut set = Set::new_zeroed();
+            for slot in 0..PAIR_WAYS {
+                if has_free && below(4) == 0 {
+                    continue;
+                }
+                set.keys[slot] = slot as u64 + 1;
+                set.windows[slot] = if is_mixed { window.saturating_sub(below(3)) } else { window };
+                let previous = if is_mixed { below(3) } else { 0 };
+                set.counts[slot] = ((1 + below(3)) << 32) | previous;
+            }
+            let free = (0..PAIR_WAYS).find(|&slot| set.keys[slot] == 0);
+            let wanted = free.unwrap_or_else(|| table.least(&set));
+            assert_eq!(table.victim(&set), wanted, "round {round}: {set:?}");
+        }
+    }
+
+    #[test]
     fn growing_keeps_every_count_and_another_window_none() {
         let mut table = Velocity::new(64, 1_000);
         let hash_of = |debtor: u32, _| u64::from(debtor) * 37;
