@@ -8,6 +8,7 @@ use std::hint::black_box;
 
 use benches::{Random, transfers};
 use protocol::feed::Interest;
+use protocol::parameter::{Parameter, Parameters};
 use protocol::reply::{Outcome, Outcomes, Reply};
 use protocol::{Command, Request, Role, Status, request};
 
@@ -19,7 +20,7 @@ use book::{BATCH, Bench, REGISTRY, owner};
 /// Few, so that the setup is short: how many there are changes cache misses, not instructions.
 const ACCOUNTS: u64 = 2_000;
 
-/// Of the pairs without and with feeds, as the rows of the load have them.
+/// Of the other works, as the rows of the load have them.
 const PAYING: u64 = 10_000;
 /// Owners who are followed and to whom nothing happens.
 const FOLLOWED: u64 = 1_000;
@@ -27,9 +28,10 @@ const FOLLOWED: u64 = 1_000;
 /// A name, and what is done so many rounds.
 type Work = (&'static str, fn(u64));
 
-const WORKS: [Work; 9] = [
+const WORKS: [Work; 10] = [
     ("engine_transfer", engine_transfer),
     ("engine_hold_capture", engine_hold_capture),
+    ("transfer_full_pairs", transfer_full_pairs),
     ("transfer_unfollowed", |rounds| transfer_beside(rounds, false)),
     ("transfer_idle_feeds", |rounds| transfer_beside(rounds, true)),
     ("hold_unfollowed", |rounds| hold_beside(rounds, false)),
@@ -58,6 +60,13 @@ fn transfer(mut bench: Bench, rounds: u64) {
         let slots = bench.transfers();
         bench.record(Role::Registry, REGISTRY, black_box(&slots));
     }
+}
+
+/// Each payment is of a new pair, and takes the place of another one, as in a frame that has run
+/// for a while.
+fn transfer_full_pairs(rounds: u64) {
+    let parameters = Parameters::default().with(Parameter::PairsCapacity, BATCH.into());
+    transfer(Bench::with(PAYING, parameters), rounds);
 }
 
 fn engine_hold_capture(rounds: u64) {

@@ -33,7 +33,12 @@ pub(crate) fn owner(number: u64) -> OwnerId {
 
 impl Bench {
     pub(crate) fn new(accounts: u64) -> Self {
-        let parameters = Parameters::default()
+        Self::with(accounts, Parameters::default())
+    }
+
+    /// With these parameters, but for those of ids.
+    pub(crate) fn with(accounts: u64, parameters: Parameters) -> Self {
+        let parameters = parameters
             .with(Parameter::IdsCapacity, 1 << 26)
             .with(Parameter::IdsWindowMs, 5_000)
             .with(Parameter::IdsMinWindowMs, 5_000);
