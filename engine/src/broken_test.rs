@@ -8,10 +8,10 @@ use protocol::{Command, CommandId, Kind, Request, Role, Sequence, Status};
 
 use crate::engine::{Engine, Options, RecordStart};
 
-const ALICE: u128 = 0xa11ce << 64;
+pub(crate) const ALICE: u128 = 0xa11ce << 64;
 
 /// Alice's account is open, and a record has begun.
-fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     let genesis = Genesis {
         frame: 1,
         hash_seed: 2,
@@ -32,7 +32,7 @@ fn engine() -> Engine {
     engine
 }
 
-fn ask(engine: &mut Engine, role: Role, command: Command) -> Status {
+pub(crate) fn ask(engine: &mut Engine, role: Role, command: Command) -> Status {
     let mut outcomes = Outcomes::default();
     let request = Request { principal: ALICE, role: role as u16, slots: 1, ..Request::default() };
     engine.execute(&request, &[command], &mut outcomes);

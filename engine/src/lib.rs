@@ -70,6 +70,8 @@ mod overview;
 mod owners;
 mod pin;
 mod posting;
+#[cfg(test)]
+mod posting_test;
 mod read;
 mod recount;
 mod request;

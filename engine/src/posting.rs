@@ -3,6 +3,8 @@
 //! It judges nothing: rules are checked before the first posting of an entry. The invariant
 //! (INV5): every posting takes from one side what it gives to the other.
 
+use core::iter;
+
 use protocol::effect::{Bucket, Effect, Event};
 use protocol::{AssetId, OwnerId};
 
@@ -148,25 +150,28 @@ impl Engine {
         let got = self.shift_liquid(to.0, asset, total);
         // Below zero if one of the accounts owes, before or after.
         let mut least = got.wrapping_sub(total);
-        for (account, fee) in fees.into_iter().filter(|fee| fee.1 > 0) {
+        // What it changed to, and by how much, in the order of the changes.
+        let mut made = [(0, 0); N];
+        for (made, (account, fee)) in made.iter_mut().zip(fees).filter(|(_, fee)| fee.1 > 0) {
             let fee = units(fee);
-            least |= self.shift_liquid(account, asset, fee).wrapping_sub(fee);
+            *made = (self.shift_liquid(account, asset, fee), fee);
+            least |= made.0.wrapping_sub(fee);
             total += fee;
         }
         let paid = self.shift_liquid(debtor, asset, -total);
         if (least | paid) < 0 {
-            self.count_debt(debtor, -total);
-            self.count_debt(to.0, units(to.1));
-            fees.into_iter().for_each(|(account, fee)| self.count_debt(account, units(fee)));
+            let (first, last) = (iter::once((got, units(to.1))), iter::once((paid, -total)));
+            self.count_debts(asset, first.chain(made).chain(last));
         }
         (paid, got)
     }
 
-    /// Counts what an account that has changed by `units` owes in the sums of its asset.
+    /// Counts in the sums of an asset what its accounts owe after changes: what there was after
+    /// each, and by how much it had changed. One account may be in several.
     #[cold]
-    fn count_debt(&mut self, number: u32, units: i128) {
-        let Hot { liquid, asset, .. } = *self.accounts.hot(number);
-        self.assets.row_mut(asset).sums.add(Shift::new(liquid - units, liquid));
+    fn count_debts(&mut self, asset: u8, changes: impl Iterator<Item = (i128, i128)>) {
+        let sums = &mut self.assets.row_mut(asset).sums;
+        changes.for_each(|(after, units)| sums.add(Shift::new(after - units, after)));
     }
 
     /// As [`Self::pay`], with the effect of each posting, and what undoes it.
