@@ -33,7 +33,7 @@ pub struct AccountRow {
     pub flags: u32,
 }
 
-/// An account that has nothing but a liquid balance of less than 2^63 minor units, as nearly all do.
+/// An account that has nothing but a liquid balance below 2^63 minor units, as nearly all do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiquidRow {
     /// Owner.

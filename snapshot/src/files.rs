@@ -101,8 +101,8 @@ impl DirFiles {
         Self { dir: dir.into(), pause: None }
     }
 
-    /// From now on `pause` is called after each read, write and sync: for whoever shall leave others
-    /// their share of disk and processor.
+    /// From now on `pause` is called after each read, write and sync: for whoever shall leave
+    /// others their share of disk and processor.
     #[must_use]
     pub fn pausing(self, pause: Pause) -> Self {
         Self { pause: Some(pause), ..self }
