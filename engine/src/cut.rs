@@ -156,6 +156,8 @@ impl Engine {
         assert!(self.changes.open.is_none(), "one cut is open at a time");
         let list = core::mem::take(&mut self.changes.list);
         let limit = if complete { self.accounts.len() } else { list.len() };
+        let others = if complete { self.accounts.cold_len() } else { self.changes.others };
+        let others = others.min(limit);
         let cut = Cut {
             frame: self.genesis.frame,
             epoch: 0,
@@ -165,7 +167,7 @@ impl Engine {
             timestamp: self.clock.timestamp_ns,
             chain_hash: [0; 32],
             run_digest: self.run_digest(),
-            accounts: AccountRows::with_capacity(limit, self.changes.others.min(limit)),
+            accounts: AccountRows::with_capacity(limit, others),
             supply: self.supply(),
             effects: self.effects.take(),
         };

@@ -25,6 +25,7 @@ use crate::holds::Holds;
 use crate::hosts::Hosts;
 use crate::ids::Ids;
 use crate::keys::Keys;
+use crate::limits::GROWN_PER_RECORD;
 use crate::owners::Owners;
 use crate::posting::Note;
 use crate::request::Leg;
@@ -205,6 +206,14 @@ impl Engine {
         self.ids.advance(now_ms, window_ms);
         self.advance_keys();
         self.fire_timers();
+        self.grow_on();
+    }
+
+    /// Goes on with what grows little by little.
+    fn grow_on(&mut self) {
+        let Self { accounts, owners, assets, hash, .. } = self;
+        accounts.go_on(GROWN_PER_RECORD, hash, |place| assets.row(place).id);
+        owners.go_on(GROWN_PER_RECORD, hash, accounts);
     }
 
     /// Sets journal time; returns it in milliseconds.

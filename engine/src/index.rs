@@ -287,6 +287,22 @@ impl Index {
         }
     }
 
+    /// Goes on growing, if it does, as so many insertions would: it is not left half way when no
+    /// more come, with what was not moved found by a second search.
+    pub(crate) fn go_on(
+        &mut self,
+        insertions: usize,
+        hash_of: impl Fn(u32) -> u64,
+        call: impl Fn(u32),
+    ) {
+        for _ in 0..insertions {
+            if self.old.is_none() {
+                return;
+            }
+            self.move_some(&hash_of, &call);
+        }
+    }
+
     fn move_some(&mut self, hash_of: impl Fn(u32) -> u64, call: impl Fn(u32)) {
         let Some(old) = &self.old else { return };
         let end = (self.moved + MOVED_PER_INSERT).min(old.entries.len());
@@ -355,6 +371,23 @@ mod tests {
             }
         }
         assert!(growths >= 5, "{growths}");
+    }
+
+    #[test]
+    fn growth_ends_without_further_insertions() {
+        let mut index = Index::with_capacity(1_000);
+        let mut count = 0;
+        while index.old.is_none() {
+            index.insert(spread(count), count, spread);
+            count += 1;
+        }
+        let slots = index.table.entries.len();
+        index.go_on(slots / 2 / MOVED_PER_INSERT, spread, |_| ());
+        assert!(index.old.is_none() && index.calm == index.table.calm());
+        index.go_on(1, spread, |_| ());
+        for number in 0..count {
+            assert_eq!(index.find(spread(number), |other| other == number), Some(number));
+        }
     }
 
     #[test]

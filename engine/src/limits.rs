@@ -15,10 +15,13 @@ pub(crate) const HASHED_AHEAD: usize = 32;
 pub(crate) const FOUND_AHEAD: usize = 16;
 /// Accounts ahead of the one that a cut copies, whose lines are called into the cache.
 pub(crate) const COPIED_AHEAD: usize = 32;
-/// Slots of an old index moved with each insertion while the index grows: all, before a quarter of
-/// the new one is filled, so that it never grows twice at once. Each costs a row that is not in the
-/// cache; a request of 8 190 commands that each open an account moves so many times as many.
+/// Slots of an old index moved with each insertion while the index grows: all are, when half of the
+/// new one is filled at the latest, so that it never grows twice at once. Each costs a row that is
+/// not in the cache, and a request may insert thousands.
 pub(crate) const MOVED_PER_INSERT: usize = 4;
+/// As if so many accounts were opened with each record, indexes of accounts and owners go on
+/// growing, so that they end although no more come: less than half a millisecond.
+pub(crate) const GROWN_PER_RECORD: usize = 512;
 /// Slots of the next table zeroed with each insertion in the last eighth before it is needed: all.
 pub(crate) const ZEROED_PER_INSERT: usize = 16;
 /// From 2^20 slots (4 MiB) on, a table twice as large is zeroed ahead; smaller ones take a

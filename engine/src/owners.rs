@@ -89,6 +89,14 @@ impl Owners {
         index.insert_calling(hash_of(number), number, hash_of, call);
     }
 
+    /// See [`Index::go_on`].
+    pub(crate) fn go_on(&mut self, insertions: usize, hash: &Hash, accounts: &Accounts) {
+        let Self { index, rows, .. } = self;
+        let hash_of = |number| hash.key(id_of(rows, accounts, number), 0);
+        let call = |number| accounts.prefetch_lines(rows.row(number).first_account);
+        index.go_on(insertions, hash_of, call);
+    }
+
     /// Takes the last owner, whose id was `id`, back, its account having gone.
     pub(crate) fn take_back(&mut self, hash: &Hash, accounts: &Accounts, id: OwnerId) {
         let Self { index, rows, .. } = self;
