@@ -36,14 +36,14 @@ struct Table {
 /// Where a search ended that found nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gap {
-    /// Number of the table and slot in its index, if [`Self::turn`] is one.
+    /// Number of the table and slot in its index; not used where there is no table.
     table: usize,
     slot: Slot,
     /// What [`Ids::turn`] was then; [`NO_TURN`] where there is no table.
     turn: u64,
 }
 
-/// No change is ever the last one of these.
+/// [`Ids::turn`] never gets here.
 const NO_TURN: u64 = u64::MAX;
 
 impl Gap {

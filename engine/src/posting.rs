@@ -129,11 +129,14 @@ impl Engine {
     /// Pays `to` and fees out of liquid of one account, a posting each; fees of nothing are left
     /// out. All are of the asset at one place; `flags` are those of the debtor and of whom it pays.
     /// Returns liquid of both.
+    ///
+    /// # Panics
+    ///
+    /// If what is paid is not `loss`, what the debtor was judged to lose (INV5).
     #[inline(always)]
     pub(crate) fn pay<const N: usize>(
         &mut self,
-        asset: u8,
-        debtor: u32,
+        (asset, debtor, loss): (u8, u32, u128),
         to: (u32, u128),
         fees: [(u32, u128); N],
         flags: u8,
@@ -158,6 +161,7 @@ impl Engine {
             least |= made.0.wrapping_sub(fee);
             total += fee;
         }
+        assert!(total == units(loss), "INV5: units are neither lost nor invented");
         let paid = self.shift_liquid(debtor, asset, -total);
         if (least | paid) < 0 {
             let (first, last) = (iter::once((got, units(to.1))), iter::once((paid, -total)));

@@ -248,9 +248,11 @@ impl Engine {
         let plan = self.plan_transfer(&self.caller, command, hint)?;
         // Point of no return.
         self.money_moved = true;
-        let Plan { asset, debtor, creditor, base, extra, flags, .. } = plan;
+        let Plan { debtor, creditor, base, extra, flags, .. } = plan;
+        // What the debtor loses, and where.
+        let (asset, loss) = (plan.asset, command.amount + extra);
         if !plan.is_charged {
-            self.after = self.pay(asset, debtor, (creditor, command.amount), [], flags);
+            self.after = self.pay((asset, debtor, loss), (creditor, command.amount), [], flags);
             self.count_host(command);
             return Ok(0);
         }
@@ -259,11 +261,11 @@ impl Engine {
         let row = self.assets.row(asset);
         let collector = row.collectors[usize::from(plan.host)];
         if plan.host == plan.payee_host {
-            self.after = self.pay(asset, debtor, gets, [(collector, base + extra)], flags);
+            self.after = self.pay((asset, debtor, loss), gets, [(collector, base + extra)], flags);
         } else {
             let treasury = row.treasuries[usize::from(plan.payee_host)];
             let fees = [(treasury, base), (collector, extra)];
-            self.after = self.pay(asset, debtor, gets, fees, flags);
+            self.after = self.pay((asset, debtor, loss), gets, fees, flags);
             let event = Event::CrossRegistryTransferCompleted;
             self.tell(event, command.asset, command.debit, command.credit);
         }
