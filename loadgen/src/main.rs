@@ -219,6 +219,12 @@ fn load(arguments: &Arguments) -> Result<Load, String> {
         None if single => 1,
         None => 4,
     };
+    if arguments.warm_up >= arguments.seconds {
+        return Err(format!(
+            "--warm-up {} leaves nothing to measure of --seconds {}",
+            arguments.warm_up, arguments.seconds
+        ));
+    }
     Ok(Load {
         door: arguments.door,
         seed: arguments.seed,

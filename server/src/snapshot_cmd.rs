@@ -41,8 +41,7 @@ fn create(config: &Config, args: CreateArgs) -> Result<(), Failure> {
     harden::check_dirs(config)?;
     let _one_at_a_time = lock(config)?;
     if let Some(through) = args.through_record {
-        let is_in_a_hurry = args.parent.is_none() || args.nice == 0;
-        return beside(config, through, through, is_in_a_hurry);
+        return beside(config, through, through, is_in_a_hurry(&args));
     }
     if past::is_running(&config.journal_dir())? {
         let storage = Arc::new(FileStorage::new(config.journal_dir()));
@@ -61,6 +60,11 @@ fn create(config: &Config, args: CreateArgs) -> Result<(), Failure> {
     prune(config, &catalogue, stored.as_ref(), last_ns)?;
     drop(recovered.journal);
     Ok(())
+}
+
+/// Whether nobody is to be spared: neither the frame, to which it is late, nor a person who waits.
+const fn is_in_a_hurry(args: &CreateArgs) -> bool {
+    args.parent.is_none() || args.nice == 0
 }
 
 /// Of a frame that is running: the newest snapshot and the durable records behind it. What may go

@@ -27,6 +27,8 @@ const PATIENCE_DOUBLINGS: u32 = 4;
 pub(super) const NICE: u8 = 10;
 /// So many times more journal than wanted is behind the last snapshot: hurry.
 const HURRY: u64 = 4;
+/// Wanted behind the last snapshot at the most, where nobody says how much.
+const JOURNAL_BYTES: u64 = 4 << 30;
 
 /// What the operator wants.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +128,9 @@ impl Schedule {
         }
         let is_old = self.due_ms.is_some_and(|due_ms| now_ms >= due_ms);
         let is_due = self.is_lost || is_old || self.is_over(1, seen);
-        is_due.then_some(if self.is_over(HURRY, seen) { 0 } else { NICE })
+        let wanted = self.rules.journal_bytes.unwrap_or(JOURNAL_BYTES);
+        let is_late = self.behind(seen) >= wanted.saturating_mul(HURRY);
+        is_due.then_some(if is_late { 0 } else { NICE })
     }
 
     /// Bytes of journal behind the newest snapshot.
