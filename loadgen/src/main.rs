@@ -312,3 +312,26 @@ async fn scale(target: &Target) -> Result<u16, String> {
     let scale = asset.map_err(|error| error.to_string())?.scale;
     u16::try_from(scale).map_err(|_| format!("the frame names a scale of {scale}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_that_cannot_be_are_refused_in_words() {
+        for (arguments, words) in [
+            (&["--door", "https-json", "--batch", "2"][..], "leave --batch out"),
+            (&["--seconds", "3", "--warm-up", "3"], "leaves nothing to measure of --seconds 3"),
+        ] {
+            let line = ["bezant-loadgen", "--null"].iter().chain(arguments);
+            let error = load(&Arguments::try_parse_from(line).unwrap()).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        let usual = ["bezant-loadgen", "--null", "--seconds", "3", "--warm-up", "1"];
+        let usual = load(&Arguments::try_parse_from(usual).unwrap()).unwrap();
+        assert_eq!(
+            (usual.warm_up, usual.time_max),
+            (Duration::from_secs(1), Duration::from_secs(3))
+        );
+    }
+}

@@ -14,9 +14,12 @@ pub(crate) fn catalogue(config: &Config, frame: u128) -> Catalogue {
     Catalogue::new(DirFiles::new(config.snapshot_dir()), frame)
 }
 
-/// As [`catalogue`], at the pace of whoever shall not be in the way of a running frame.
-pub(crate) fn paced(config: &Config, frame: u128, pace: &Arc<Pace>) -> Catalogue {
-    let pace = Arc::clone(pace);
+/// As [`catalogue`], at the pace, if there is one, of whoever shall not be in the way of a running
+/// frame.
+pub(crate) fn paced(config: &Config, frame: u128, pace: Option<&Arc<Pace>>) -> Catalogue {
+    let Some(pace) = pace.map(Arc::clone) else {
+        return catalogue(config, frame);
+    };
     let files = DirFiles::new(config.snapshot_dir()).pausing(Arc::new(move || pace.rest()));
     Catalogue::new(files, frame)
 }

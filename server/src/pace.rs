@@ -17,20 +17,19 @@ const REST_MAX: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(crate) struct Pace {
-    /// Since when it works; `None` for work in a hurry.
-    since: Option<Mutex<Instant>>,
+    /// Since when it works.
+    since: Mutex<Instant>,
 }
 
 impl Pace {
     /// Work begins now.
-    pub(crate) fn start(is_in_a_hurry: bool) -> Self {
-        Self { since: (!is_in_a_hurry).then(|| Mutex::new(Instant::now())) }
+    pub(crate) fn start() -> Self {
+        Self { since: Mutex::new(Instant::now()) }
     }
 
     /// Between two pieces of work: rests if it is time to.
     pub(crate) fn rest(&self) {
-        let Some(since) = &self.since else { return };
-        let mut since = since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(rest) = due(since.elapsed()) {
             std::thread::sleep(rest);
             *since = Instant::now();
@@ -55,13 +54,11 @@ mod tests {
     }
 
     #[test]
-    fn work_is_followed_by_rest_unless_it_is_in_a_hurry() {
-        let (hurried, paced) = (Pace::start(true), Pace::start(false));
-        hurried.rest();
-        assert!(hurried.since.is_none());
+    fn a_rest_follows_work() {
+        let pace = Pace::start();
         std::thread::sleep(WORK_MIN);
         let begun = Instant::now();
-        paced.rest();
+        pace.rest();
         assert!(begun.elapsed() >= WORK_MIN * RESTS);
     }
 }

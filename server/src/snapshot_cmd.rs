@@ -73,8 +73,8 @@ const fn is_in_a_hurry(args: &CreateArgs) -> bool {
 /// record.
 fn beside(config: &Config, through: u64, held: u64, is_in_a_hurry: bool) -> Result<(), Failure> {
     let frame = recover::frame_of(&config.journal_dir())?;
-    let pace = Arc::new(Pace::start(is_in_a_hurry));
-    let past = recover::past_by(config, images::paced(config, frame, &pace));
+    let pace = (!is_in_a_hurry).then(|| Arc::new(Pace::start()));
+    let past = recover::past_by(config, images::paced(config, frame, pace.as_ref()));
     let options = recover::options(config);
     let entries = past.catalogue().list().map_err(|error| failure(&error))?;
     let known = entries.into_iter().filter_map(|entry| entry.meta.ok()).map(|meta| meta.index);
@@ -89,7 +89,9 @@ fn beside(config: &Config, through: u64, held: u64, is_in_a_hurry: bool) -> Resu
         }
         while replay.next(|_| ())?.is_some() {
             replay.engine_mut().discard_changes();
-            pace.rest();
+            if let Some(pace) = &pace {
+                pace.rest();
+            }
         }
         let place = (replay.boundary(), replay.index());
         let (replayer, _) = replay.into_parts();
@@ -249,6 +251,14 @@ fn list(config: &Config) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_process_that_steps_back_rests() {
+        let args = |nice, parent| CreateArgs { through_record: Some(1), nice, parent };
+        assert!(!is_in_a_hurry(&args(10, Some(1))));
+        assert!(is_in_a_hurry(&args(0, Some(1))), "it is late");
+        assert!(is_in_a_hurry(&args(0, None)), "somebody waits");
+    }
 
     #[test]
     fn the_journal_has_room_before_a_snapshot_has() {
