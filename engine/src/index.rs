@@ -42,7 +42,7 @@ pub(crate) struct Index {
 pub(crate) struct Slot(usize);
 
 impl Slot {
-    /// Of any table.
+    /// One that every table has.
     pub(crate) const FIRST: Self = Self(0);
 }
 
