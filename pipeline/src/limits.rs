@@ -9,8 +9,9 @@ pub const GROUP_BYTES_MAX: u64 = journal::RECORD_LEN_MAX;
 pub const RECORD_COMMANDS_MAX: u64 = GROUP_BYTES_MAX / protocol::command::COMMAND_SIZE as u64;
 
 /// Commands that the engine stage executes in one step unless a single request has more: replies
-/// leave and cuts advance at least this often.
-pub const STEP_COMMANDS_MAX: u32 = 16_384;
+/// leave and cuts advance at least this often. A third of a millisecond, so that who sends replies
+/// goes on beside the engine; and no full request waits for another one's execution.
+pub const STEP_COMMANDS_MAX: u32 = 2_048;
 
 /// Rows of a cut that are copied after each group, so that a cut never holds up the commands.
 pub const CUT_ROWS_PER_STEP: usize = 4_096;
