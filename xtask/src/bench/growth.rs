@@ -29,7 +29,7 @@ const GROWTHS: [Growth; 2] = [
     Growth {
         name: "growth: 50 M transfers",
         accounts: 10_000,
-        parameters: &[],
+        parameters: &[WINDOW],
         reserve: "memory.reserve_mib=3072",
         seed: 21,
         memory_mib: None,
@@ -37,13 +37,15 @@ const GROWTHS: [Growth; 2] = [
     Growth {
         name: "growth: 50 M transfers over 10 M accounts",
         accounts: 10_000_000,
-        parameters: &["accounts.capacity=16777216", "ids.capacity=33554432"],
+        parameters: &[WINDOW, "accounts.capacity=16777216", "ids.capacity=33554432"],
         reserve: "memory.reserve_mib=2560",
         seed: 22,
         memory_mib: Some(4_096.0),
     },
 ];
 const COMMANDS: u64 = 50_000_000;
+/// With the default of 10 s the default capacity is full at 3.36 M/s, and more is refused.
+const WINDOW: &str = "ids.min_window_ms=5000";
 /// Commands at the beginning and at the end that are compared.
 const ENDS: f64 = 1e6;
 const MIB: f64 = 1_048_576.0;
@@ -101,6 +103,7 @@ impl Growth {
         let longest = STAGES.map(|stage| watch::steps(&report["frame"], stage).1);
         let mut figures = vec![
             Figure::new("rate", "/s", rate),
+            Figure::new("refused", "", refused(&report)).at_most(0.0),
             Figure::new("first million", "/s", first),
             Figure::new("last million", "/s", last),
             Figure::new("last million to first", "×", last / first).at_least(0.9),
@@ -139,6 +142,12 @@ fn ends(report: &Value) -> Option<(f64, f64)> {
     Some((first, rate(&mut executed[..whole].iter().rev().copied())?))
 }
 
+/// Commands that were not executed.
+fn refused(report: &Value) -> f64 {
+    let reasons = report["refused"].as_object();
+    reasons.map_or(f64::NAN, |reasons| reasons.values().filter_map(Value::as_f64).sum())
+}
+
 /// What the frame's process holds, or the most that it has held.
 fn memory_mib(server: &Server, which: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();
@@ -168,6 +177,14 @@ mod tests {
         assert!((first - 1e6 / 0.3).abs() < 1.0, "{first}");
         assert!((last - 1e6 / 0.2).abs() < 1.0, "{last}");
         assert_eq!(ends(&json!({ "intervals": [row(5)] })), None);
+    }
+
+    #[test]
+    fn what_was_refused_is_told_or_not_a_number() {
+        let told = |report: Value| refused(&report);
+        assert_eq!(told(json!({ "refused": { "busy": 5, "id_too_old": 2 } })), 7.0);
+        assert_eq!(told(json!({ "refused": {} })), 0.0);
+        assert!(told(json!({})).is_nan());
     }
 
     #[test]
