@@ -145,7 +145,8 @@ fn ends(report: &Value) -> Option<(f64, f64)> {
 /// Commands that were not executed.
 fn refused(report: &Value) -> f64 {
     let reasons = report["refused"].as_object();
-    reasons.map_or(f64::NAN, |reasons| reasons.values().filter_map(Value::as_f64).sum())
+    // Not `sum`, which is −0 of none.
+    reasons.map_or(f64::NAN, |all| all.values().filter_map(Value::as_f64).fold(0.0, |a, b| a + b))
 }
 
 /// What the frame's process holds, or the most that it has held.
