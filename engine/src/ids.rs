@@ -23,8 +23,11 @@ pub(crate) use self::row::{Key, Row};
 
 const SLICE_MS: u64 = 1_000;
 const TABLES_PER_SLICE: u64 = SLICE_MS / ID_TABLE_MS;
-/// Tables before a new one by which it is planned.
-const PLANNED_BY: usize = 4;
+/// Tables before a new one by which it is planned: a third of a second. Ids of one time arrive over
+/// as long as requests wait, so the last ones are far from full when another begins.
+const PLANNED_BY: usize = 16;
+/// As many rows as this many of them have at least, so that one full moment plans nothing.
+const PLANNED_LIKE: usize = 4;
 
 /// The ids of [`ID_TABLE_MS`]; those of a second are dropped together.
 #[derive(Debug, Default)]
@@ -218,13 +221,17 @@ impl Ids {
         number
     }
 
-    /// Rows that a new table is made for: as many as those just before it have, so that a busy
+    /// Rows that a new table is made for: as many as some of those before it have, so that a busy
     /// frame's tables need not grow; at most [`ID_TABLE_ROWS_PLANNED`], for nobody shall buy memory
     /// with ids of one moment.
     fn planned(&self, place: usize) -> usize {
+        let mut rows = [0; PLANNED_BY];
         let before = self.tables_at(place.saturating_sub(PLANNED_BY)..place);
-        let fullest = before.map(|table| table.rows.len()).max().unwrap_or(0);
-        fullest.min(ID_TABLE_ROWS_PLANNED)
+        for (rows, table) in rows.iter_mut().zip(before) {
+            *rows = table.rows.len();
+        }
+        rows.sort_unstable();
+        rows[PLANNED_BY - PLANNED_LIKE].min(ID_TABLE_ROWS_PLANNED)
     }
 
     /// An empty index for so many rows.
@@ -447,17 +454,31 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_of_many_ids_does_not_make_later_tables_large() {
+    fn tables_are_planned_by_others_and_not_by_one_moment() {
         let capacity = |ids: &Ids, unix_ms| ids.table(unix_ms).unwrap().1.index.capacity();
         let mut ids = Ids::default();
         let many = 4 * ID_TABLE_ROWS_PLANNED as u64;
-        for tail in 0..many {
-            ids.insert(&hash(), &key(1_000, tail), tail, 0, (0, 0));
+        let time = |place: usize| 1_000 + ID_TABLE_MS * place as u64;
+        for place in 0..=PLANNED_LIKE {
+            ids.insert(&hash(), &key(time(place), 0), 0, 0, (0, 0));
+            let planned = capacity(&ids, time(place));
+            if place < PLANNED_LIKE {
+                assert!(planned <= 64, "table {place} is planned by too few");
+            } else {
+                let most = ID_TABLE_ROWS_PLANNED;
+                assert!((most..=2 * most).contains(&planned), "{planned}");
+            }
+            for tail in 1..many {
+                ids.insert(&hash(), &key(time(place), tail), tail, 0, (0, 0));
+            }
         }
-        ids.insert(&hash(), &key(1_000 + ID_TABLE_MS, 0), many, 0, (0, 0));
-        assert!(capacity(&ids, 1_000 + ID_TABLE_MS) <= 2 * ID_TABLE_ROWS_PLANNED);
-        let later_ms = 1_000 + ID_TABLE_MS * (PLANNED_BY as u64 + 1);
-        ids.insert(&hash(), &key(later_ms, 0), many, 0, (0, 0));
-        assert!(capacity(&ids, later_ms) <= 64, "it is planned by its neighbours");
+        // The newest are not full yet; those before them are.
+        for place in PLANNED_LIKE + 1..PLANNED_BY {
+            ids.insert(&hash(), &key(time(place), 0), 0, 0, (0, 0));
+            assert!(capacity(&ids, time(place)) >= ID_TABLE_ROWS_PLANNED, "{place}");
+        }
+        let later = 2 * PLANNED_BY;
+        ids.insert(&hash(), &key(time(later), 0), 0, 0, (0, 0));
+        assert!(capacity(&ids, time(later)) <= 64, "it is planned by its neighbours");
     }
 }

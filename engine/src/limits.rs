@@ -34,7 +34,7 @@ pub(crate) const LIST_ROWS_MAX: u64 = 4_096;
 /// Time that one table of ids spans, a whole part of a second: the tables in use stay in the cache.
 pub(crate) const ID_TABLE_MS: u64 = 20;
 /// Rows that a table of ids is planned for at the most (an index of 1 MiB): 6.5 million a second.
-pub(crate) const ID_TABLE_ROWS_PLANNED: usize = 1 << 17;
+pub(crate) const ID_TABLE_ROWS_PLANNED: usize = if cfg!(test) { 1 << 10 } else { 1 << 17 };
 /// Id rows of a chunk.
 pub(crate) const ID_CHUNK_ROWS: usize = 128;
 /// Key rows of a chunk (80 KiB).
