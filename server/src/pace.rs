@@ -1,4 +1,4 @@
-//! The pace of work beside a running frame: it rests twice as long as it has worked, so that
+//! The pace of work beside a running frame: it rests three times as long as it has worked, so that
 //! threads that wait for a core, for the disk or for memory get their turn.
 //!
 //! A niceness does not do that: it orders who runs next on a core that is full, while such work
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Less work than this is no reason to rest yet.
 const WORK_MIN: Duration = Duration::from_millis(1);
 /// Rest for each time of work.
-const RESTS: u32 = 2;
+const RESTS: u32 = 3;
 /// The longest rest.
 const REST_MAX: Duration = Duration::from_millis(100);
 
@@ -47,10 +47,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_rests_twice_as_long_as_it_worked() {
+    fn it_rests_three_times_as_long_as_it_worked() {
         let ms = Duration::from_millis;
         let rests = [ms(0), ms(1), ms(30), ms(5_000)].map(due);
-        assert_eq!(rests, [None, Some(ms(2)), Some(ms(60)), Some(REST_MAX)]);
+        assert_eq!(rests, [None, Some(ms(3)), Some(ms(90)), Some(REST_MAX)]);
     }
 
     #[test]
