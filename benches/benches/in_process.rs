@@ -28,20 +28,11 @@ const IN_FLIGHT: usize = 16;
 const PATIENCE: Duration = Duration::from_millis(5);
 const SEGMENT: Config = Config { segment_size: 256 << 20 };
 
-/// Says that the allocator keeps what is freed, as the binary tells it to.
-const KEEP_FREED: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
 /// Memory touched before it is needed, as `memory.reserve_mib` of frames that are measured.
 const RESERVE_MIB: usize = 2_048;
 
 fn main() {
-    if std::env::var_os(KEEP_FREED.0).is_none() {
-        // The allocator reads it when a process begins.
-        let program = std::env::current_exe().expect("the program knows its file");
-        let mut again = std::process::Command::new(program);
-        again.args(std::env::args_os().skip(1)).env(KEEP_FREED.0, KEEP_FREED.1);
-        let status = again.status().expect("a program that runs can be started");
-        std::process::exit(status.code().unwrap_or(1));
-    }
+    benches::keep_freed();
     let is_short = std::env::args().any(|argument| argument == "--test");
     let (accounts, batches) = if is_short { (1_000, 4) } else { (10_000, 2_000) };
     if !is_short {

@@ -7,6 +7,26 @@ use protocol::{Command, CommandId, OwnerId};
 /// Commands of a full request.
 pub const BATCH: usize = 8_190;
 
+/// Says that the allocator keeps what is freed, as the binary tells it to.
+const KEEP_FREED: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
+
+/// Lets the allocator keep what is freed, unless the environment says otherwise, by starting the
+/// program again: the allocator reads it when a process begins.
+///
+/// # Panics
+///
+/// If the program cannot be started again.
+pub fn keep_freed() {
+    if std::env::var_os(KEEP_FREED.0).is_some() {
+        return;
+    }
+    let program = std::env::current_exe().expect("the program knows its file");
+    let mut again = std::process::Command::new(program);
+    again.args(std::env::args_os().skip(1)).env(KEEP_FREED.0, KEEP_FREED.1);
+    let status = again.status().expect("a program that runs can be started");
+    std::process::exit(status.code().unwrap_or(1));
+}
+
 /// The owner at a place: an ordinary UUID-like number.
 #[must_use]
 pub fn owner(place: u32) -> OwnerId {
