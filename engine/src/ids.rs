@@ -23,10 +23,12 @@ pub(crate) use self::row::{Key, Row};
 
 const SLICE_MS: u64 = 1_000;
 const TABLES_PER_SLICE: u64 = SLICE_MS / ID_TABLE_MS;
-/// Tables before a new one by which it is planned: a third of a second. Ids of one time arrive over
-/// as long as requests wait, so the last ones are far from full when another begins.
+/// Tables just before a new one of which it is planned like the fullest: of a load that has begun.
+const PLANNED_BY_NEWEST: usize = 4;
+/// Tables before a new one by which it is planned besides: a third of a second. Ids of one time
+/// arrive over as long as requests wait, so the newest are far from full when another begins.
 const PLANNED_BY: usize = 16;
-/// As many rows as this many of them have at least, so that one full moment plans nothing.
+/// As many rows as so many of them have at least: one full moment plans few tables.
 const PLANNED_LIKE: usize = 4;
 
 /// The ids of [`ID_TABLE_MS`]; those of a second are dropped together.
@@ -225,13 +227,13 @@ impl Ids {
     /// frame's tables need not grow; at most [`ID_TABLE_ROWS_PLANNED`], for nobody shall buy memory
     /// with ids of one moment.
     fn planned(&self, place: usize) -> usize {
+        let rows_at = |places| self.tables_at(places).map(|table| table.rows.len());
+        let before = rows_at(place.saturating_sub(PLANNED_BY)..place);
+        let newest = rows_at(place.saturating_sub(PLANNED_BY_NEWEST)..place).max().unwrap_or(0);
         let mut rows = [0; PLANNED_BY];
-        let before = self.tables_at(place.saturating_sub(PLANNED_BY)..place);
-        for (rows, table) in rows.iter_mut().zip(before) {
-            *rows = table.rows.len();
-        }
+        rows.iter_mut().zip(before).for_each(|(rows, count)| *rows = count);
         rows.sort_unstable();
-        rows[PLANNED_BY - PLANNED_LIKE].min(ID_TABLE_ROWS_PLANNED)
+        rows[PLANNED_BY - PLANNED_LIKE].max(newest).min(ID_TABLE_ROWS_PLANNED)
     }
 
     /// An empty index for so many rows.
@@ -454,31 +456,25 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_planned_by_others_and_not_by_one_moment() {
+    fn tables_are_planned_by_those_before_them() {
         let capacity = |ids: &Ids, unix_ms| ids.table(unix_ms).unwrap().1.index.capacity();
-        let mut ids = Ids::default();
-        let many = 4 * ID_TABLE_ROWS_PLANNED as u64;
         let time = |place: usize| 1_000 + ID_TABLE_MS * place as u64;
-        for place in 0..=PLANNED_LIKE {
-            ids.insert(&hash(), &key(time(place), 0), 0, 0, (0, 0));
-            let planned = capacity(&ids, time(place));
-            if place < PLANNED_LIKE {
-                assert!(planned <= 64, "table {place} is planned by too few");
-            } else {
-                let most = ID_TABLE_ROWS_PLANNED;
-                assert!((most..=2 * most).contains(&planned), "{planned}");
+        let many = 4 * ID_TABLE_ROWS_PLANNED as u64;
+        let is_full =
+            |planned| (ID_TABLE_ROWS_PLANNED..=2 * ID_TABLE_ROWS_PLANNED).contains(&planned);
+        // So many full tables, then some that only begin: the last of those that is planned large.
+        for (full, last) in [(1, 4), (3, 6), (4, 16), (5, 17)] {
+            let mut ids = Ids::default();
+            for place in 0..full {
+                for tail in 0..many {
+                    ids.insert(&hash(), &key(time(place), tail), tail, 0, (0, 0));
+                }
             }
-            for tail in 1..many {
-                ids.insert(&hash(), &key(time(place), tail), tail, 0, (0, 0));
+            for place in full..2 * PLANNED_BY {
+                ids.insert(&hash(), &key(time(place), 0), 0, 0, (0, 0));
+                let capacity = capacity(&ids, time(place));
+                assert_eq!(is_full(capacity), place <= last, "{full}: {place}, {capacity}");
             }
         }
-        // The newest are not full yet; those before them are.
-        for place in PLANNED_LIKE + 1..PLANNED_BY {
-            ids.insert(&hash(), &key(time(place), 0), 0, 0, (0, 0));
-            assert!(capacity(&ids, time(place)) >= ID_TABLE_ROWS_PLANNED, "{place}");
-        }
-        let later = 2 * PLANNED_BY;
-        ids.insert(&hash(), &key(time(later), 0), 0, 0, (0, 0));
-        assert!(capacity(&ids, time(later)) <= 64, "it is planned by its neighbours");
     }
 }
