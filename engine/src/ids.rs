@@ -23,7 +23,8 @@ pub(crate) use self::row::{Key, Row};
 
 const SLICE_MS: u64 = 1_000;
 const TABLES_PER_SLICE: u64 = SLICE_MS / ID_TABLE_MS;
-/// Tables just before a new one of which it is planned like the fullest: of a load that has begun.
+/// Tables just before a new one, which is made for as many rows as the fullest of them: a load may
+/// have just begun.
 const PLANNED_BY_NEWEST: usize = 4;
 /// Tables before a new one by which it is planned besides: a third of a second. Ids of one time
 /// arrive over as long as requests wait, so the newest are far from full when another begins.
