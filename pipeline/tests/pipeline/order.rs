@@ -57,6 +57,26 @@ fn a_read_sees_what_stands_before_it_in_the_same_group() {
 }
 
 #[test]
+fn replies_of_full_requests_leave_one_by_one_and_of_short_ones_together() {
+    let mut rig = Rig::new();
+    rig.open_accounts();
+    let read =
+        Command { debit: agent(1), asset: 1, ..Command::new(Kind::ReadAccount, CommandId(0)) };
+    for (requests, reads, replies) in [(3, 8_190, [1, 1, 1]), (30, 100, [20, 10, 0])] {
+        for _ in 0..requests {
+            rig.send(Role::Agent, agent(1), &vec![read; reads]).unwrap();
+        }
+        let now = rig.now();
+        rig.stages.journal.step(now);
+        let left = replies.map(|_| {
+            rig.step_engine();
+            rig.replies().len()
+        });
+        assert_eq!(left, replies, "of {requests} requests with {reads} commands");
+    }
+}
+
+#[test]
 fn the_ring_ends_when_everybody_has_let_go() {
     let mut rig = Rig::new();
     rig.open_accounts();
