@@ -27,6 +27,9 @@ pub(crate) use line::{Answered, Line};
 
 /// Longest wait before a loop looks whether it has been stopped.
 const LOOK: Duration = Duration::from_millis(100);
+/// In an open loop a request is planned when an answer has come, or so long before its time: right
+/// after the one before it was submitted, the connection is still sending that on the same thread.
+const PLAN_AHEAD: Duration = Duration::from_millis(1);
 
 /// How a lane's batches get to the frame.
 pub(crate) enum Way {
@@ -109,6 +112,24 @@ struct Begun {
     late: Duration,
 }
 
+/// The request to be sent next.
+struct Next {
+    meant: Option<Duration>,
+    planned: Option<(Batch, Draft)>,
+}
+
+impl Next {
+    /// When it has to be planned at the latest: in a closed loop at once.
+    fn plan_by(&self) -> Option<Duration> {
+        Some(self.meant?.saturating_sub(PLAN_AHEAD))
+    }
+
+    /// When there is something to do for it.
+    fn due(&self) -> Option<Duration> {
+        if self.planned.is_some() { self.meant } else { self.plan_by() }
+    }
+}
+
 impl Lane {
     pub(crate) const fn new(planner: Planner) -> Self {
         Self { planner, unknown: Vec::new(), error: None, sent: 0, spare: Vec::new() }
@@ -137,24 +158,28 @@ impl Lane {
         let load = &shared.load;
         let mut random = reads_of(load, Some(client));
         let mut in_flight: VecDeque<(Batch, Pending, Begun)> = VecDeque::new();
-        let mut next: Option<(Option<Duration>, Batch, Draft)> = None;
+        let mut next: Option<Next> = None;
+        let mut is_sending = false;
         loop {
             let room = in_flight.len() < load.in_flight.max(1) as usize;
-            if room
-                && next.is_none()
-                && let Some(meant) = shared.next_at(self)
-            {
-                let (mut batch, mut draft) = (self.spare_batch(), client.draft(load.batch));
-                let now_ms = clock.now_ms();
-                self.planner.plan(load.batch, now_ms, &mut batch, |command| draft.push(command));
-                next = Some((meant, batch, draft));
+            if room && next.is_none() {
+                next = shared.next_at(self).map(|meant| Next { meant, planned: None });
             }
             if shared.is_stopped(self) {
                 next = None;
             }
-            let wait = next.as_ref().and_then(|(meant, ..)| shared.until(*meant));
+            if let Some(next) = &mut next
+                && next.planned.is_none()
+                && (!is_sending || shared.until(next.plan_by()).is_none())
+            {
+                let (mut batch, mut draft) = (self.spare_batch(), client.draft(load.batch));
+                let now_ms = clock.now_ms();
+                self.planner.plan(load.batch, now_ms, &mut batch, |command| draft.push(command));
+                next.planned = Some((batch, draft));
+            }
+            let wait = next.as_ref().and_then(|next| shared.until(next.due()));
             if wait.is_none()
-                && let Some((meant, batch, draft)) = next.take()
+                && let Some(Next { meant, planned: Some((batch, draft)) }) = next.take()
             {
                 let begun = shared.begin(meant);
                 match client.submit_draft(draft).await {
@@ -162,6 +187,7 @@ impl Lane {
                     Err(error) => self.lose(batch, RunError::Client("sending", error)),
                 }
                 self.sent += load.batch as u64;
+                is_sending = true;
                 continue;
             }
             let reply = match (in_flight.front_mut(), wait) {
@@ -178,6 +204,7 @@ impl Lane {
                 },
             };
             let (batch, _, begun) = in_flight.pop_front().expect("its answer has just come");
+            is_sending = false;
             match reply {
                 Ok(reply) => {
                     let answered = Answered {
