@@ -91,10 +91,12 @@ impl Shared {
         (!is_over).then_some(None)
     }
 
-    /// How long it is until then; none when that is over.
-    fn until(&self, meant: Option<Duration>) -> Option<Duration> {
-        let left = meant?.saturating_sub(self.started.elapsed());
-        (!left.is_zero()).then_some(left.min(LOOK))
+    /// Until when to wait for then; none when it is over.
+    fn until(&self, meant: Option<Duration>) -> Option<Instant> {
+        let now = Instant::now();
+        let look = now + LOOK;
+        let at = self.started.checked_add(meant?).unwrap_or(look);
+        (at > now).then(|| at.min(look))
     }
 
     /// The beginning of a request that is sent now.
@@ -138,7 +140,7 @@ impl Lane {
     /// Sends until a limit, a stop or an error.
     pub(crate) async fn run(mut self, way: Way, shared: Shared) -> Self {
         let clock = Clock::new(way.client(), shared.started);
-        let alarm = match Alarm::new() {
+        let mut alarm = match Alarm::new() {
             Ok(alarm) => alarm,
             Err(error) => {
                 self.error = Some(RunError::Timer(error));
@@ -146,15 +148,21 @@ impl Lane {
             }
         };
         match way {
-            Way::Quic(client) => self.over_quic(&client, &shared, &clock, &alarm).await,
+            Way::Quic(client) => self.over_quic(&client, &shared, &clock, &mut alarm).await,
             Way::Line(line, client) => {
-                self.over_line(line, client.as_ref(), &shared, &clock, &alarm).await;
+                self.over_line(line, client.as_ref(), &shared, &clock, &mut alarm).await;
             }
         }
         self
     }
 
-    async fn over_quic(&mut self, client: &Client, shared: &Shared, clock: &Clock, alarm: &Alarm) {
+    async fn over_quic(
+        &mut self,
+        client: &Client,
+        shared: &Shared,
+        clock: &Clock,
+        alarm: &mut Alarm,
+    ) {
         let load = &shared.load;
         let mut random = reads_of(load, Some(client));
         let mut in_flight: VecDeque<(Batch, Pending, Begun)> = VecDeque::new();
@@ -192,15 +200,15 @@ impl Lane {
             }
             let reply = match (in_flight.front_mut(), wait) {
                 (None, None) => break,
-                (None, Some(left)) => {
-                    self.sleep(alarm, left).await;
+                (None, Some(at)) => {
+                    self.sleep(alarm, at).await;
                     continue;
                 }
                 (Some((_, pending, _)), None) => pending.await,
-                (Some((_, pending, _)), Some(left)) => tokio::select! {
+                (Some((_, pending, _)), Some(at)) => tokio::select! {
                     biased;
                     reply = pending => reply,
-                    () = self.sleep(alarm, left) => continue,
+                    () = self.sleep(alarm, at) => continue,
                 },
             };
             let (batch, _, begun) = in_flight.pop_front().expect("its answer has just come");
@@ -227,18 +235,18 @@ impl Lane {
         client: Option<&Client>,
         shared: &Shared,
         clock: &Clock,
-        alarm: &Alarm,
+        alarm: &mut Alarm,
     ) {
         let load = &shared.load;
         let mut random = reads_of(load, client);
         while let Some(meant) = shared.next_at(self) {
             let mut batch = self.spare_batch();
             line.plan(&mut self.planner, load.batch, clock.now_ms(), &mut batch);
-            while let Some(left) = shared.until(meant) {
+            while let Some(at) = shared.until(meant) {
                 if shared.is_stopped(self) {
                     return;
                 }
-                self.sleep(alarm, left).await;
+                self.sleep(alarm, at).await;
             }
             let begun = shared.begin(meant);
             match line.exchange().await {
@@ -259,8 +267,8 @@ impl Lane {
         self.spare.pop().unwrap_or_default()
     }
 
-    async fn sleep(&mut self, alarm: &Alarm, left: Duration) {
-        if let Err(error) = alarm.wait(left).await {
+    async fn sleep(&mut self, alarm: &mut Alarm, at: Instant) {
+        if let Err(error) = alarm.wait(at).await {
             self.error = Some(RunError::Timer(error));
         }
     }

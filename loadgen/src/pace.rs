@@ -87,7 +87,11 @@ impl Schedule {
 
 /// Waits with the kernel's high-resolution timers; the runtime's own count milliseconds.
 #[derive(Debug)]
-pub(crate) struct Alarm(AsyncFd<OwnedFd>);
+pub(crate) struct Alarm {
+    timer: AsyncFd<OwnedFd>,
+    /// The time for which the timer was set last, as long as it may still go off.
+    set_for: Option<Instant>,
+}
 
 impl Alarm {
     /// Inside a runtime.
@@ -95,28 +99,33 @@ impl Alarm {
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Self(AsyncFd::with_interest(timer, Interest::READABLE)?))
+        Ok(Self { timer: AsyncFd::with_interest(timer, Interest::READABLE)?, set_for: None })
     }
 
-    /// Waits for `left`. Dropping the wait loses nothing.
-    pub(crate) async fn wait(&self, left: Duration) -> io::Result<()> {
-        let until = Instant::now() + left;
+    /// Waits until `at`. Dropping the wait loses nothing, and waiting for the same time again sets
+    /// no timer.
+    pub(crate) async fn wait(&mut self, at: Instant) -> io::Result<()> {
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = at.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
             }
-            let once = Timespec::try_from(left).map_err(|_| Errno::INVAL)?;
-            let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let when = Itimerspec { it_interval, it_value: once };
-            timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &when)?;
-            let mut ready = self.0.readable().await?;
-            // How often it has gone off does not matter, only that reading arms it anew.
-            match rustix::io::read(self.0.get_ref(), &mut [0; 8]) {
-                Ok(_) | Err(Errno::AGAIN) => ready.clear_ready(),
-                Err(error) => return Err(error.into()),
+            if self.set_for != Some(at) {
+                self.set(left)?;
+                self.set_for = Some(at);
             }
+            // Nothing is read: setting the timer anew takes back that it has gone off.
+            self.timer.readable().await?.clear_ready();
+            self.set_for = None;
         }
+    }
+
+    fn set(&self, left: Duration) -> io::Result<()> {
+        let once = Timespec::try_from(left).map_err(|_| Errno::INVAL)?;
+        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let when = Itimerspec { it_interval, it_value: once };
+        timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::empty(), &when)?;
+        Ok(())
     }
 }
 
@@ -160,13 +169,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_alarm_is_never_early_and_survives_a_dropped_wait() {
-        let alarm = Alarm::new().unwrap();
-        let dropped = tokio::time::timeout(Duration::ZERO, alarm.wait(Duration::from_secs(60)));
-        assert!(dropped.await.is_err());
-        for micros in [1, 300, 2_000] {
-            let (begun, left) = (Instant::now(), Duration::from_micros(micros));
-            alarm.wait(left).await.unwrap();
-            assert!(begun.elapsed() >= left);
+        let mut alarm = Alarm::new().unwrap();
+        for (dropped, micros) in [(60_000_000, 1), (1, 300), (2_000, 2_000), (500, 200)] {
+            let now = Instant::now();
+            let [dropped, at] = [dropped, micros].map(|micros| now + Duration::from_micros(micros));
+            let _ = tokio::time::timeout(Duration::ZERO, alarm.wait(dropped)).await;
+            alarm.wait(at).await.unwrap();
+            assert!(Instant::now() >= at);
         }
     }
 }
