@@ -52,6 +52,14 @@ impl<T, const ROWS: usize> Chunks<T, ROWS> {
         }
     }
 
+    /// Calls the place of a row to be added, so many after the next one, into the cache.
+    #[inline]
+    pub(crate) fn prefetch_room(&self, ahead: usize) {
+        if let Some(chunk) = self.chunks.last() {
+            prefetch_index(chunk, chunk.len() + ahead);
+        }
+    }
+
     /// One row, to change it.
     #[inline]
     pub(crate) fn row_mut(&mut self, number: u32) -> &mut T {

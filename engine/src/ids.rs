@@ -16,7 +16,8 @@ use crate::chunks::Chunks;
 use crate::hash::Hash;
 use crate::index::{Index, Slot};
 use crate::limits::{
-    ID_CHUNK_ROWS, ID_TABLE_MS, ID_TABLE_ROWS_PLANNED, SPARE_CHUNKS_MAX, SPARE_TABLES_MAX,
+    ID_CHUNK_ROWS, ID_ROWS_CALLED, ID_TABLE_MS, ID_TABLE_ROWS_PLANNED, SPARE_CHUNKS_MAX,
+    SPARE_TABLES_MAX,
 };
 
 pub(crate) use self::row::{Key, Row};
@@ -203,6 +204,7 @@ impl Ids {
         let table = tables[table].as_mut().expect("the table was found, or was just added");
         let spare = || spare.pop().unwrap_or_else(|| Vec::with_capacity(ID_CHUNK_ROWS));
         let number = table.rows.push_with(row, spare);
+        table.rows.prefetch_room(ID_ROWS_CALLED);
         (table, number)
     }
 

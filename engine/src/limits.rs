@@ -37,6 +37,9 @@ pub(crate) const ID_TABLE_MS: u64 = 20;
 pub(crate) const ID_TABLE_ROWS_PLANNED: usize = if cfg!(test) { 1 << 10 } else { 1 << 17 };
 /// Id rows of a chunk.
 pub(crate) const ID_CHUNK_ROWS: usize = 128;
+/// Id rows from the one written last to the one whose memory is called into the cache, which had
+/// been that of a forgotten row and so is not there: stores would wait for it, and all after them.
+pub(crate) const ID_ROWS_CALLED: usize = 8;
 /// Key rows of a chunk (80 KiB).
 pub(crate) const KEY_CHUNK_ROWS: usize = 1_024;
 /// Keys forgotten with one record, so that none of them stops the frame for long.
