@@ -276,8 +276,9 @@ impl Catalogue {
     /// Removes the snapshots that nothing needs when the journal's records below the floor are not
     /// needed. What stays of those that count: the newest [`KEPT_MIN`]; the base, which is the
     /// newest one at or below the floor, else the oldest; the next newer one, in case the base is
-    /// damaged; and of those between them the first of each day. On return the names of all that
-    /// stay are durable.
+    /// damaged; the next one after that, which the floor can rise by while newer ones come and go;
+    /// and of those between them the first of each day. On return the names of all that stay are
+    /// durable.
     ///
     /// # Errors
     ///
@@ -340,7 +341,8 @@ fn needed(metas: &[Meta], floor: u64) -> impl Iterator<Item = bool> {
     metas.iter().enumerate().map(move |(at, meta)| {
         let day = |meta: &Meta| meta.timestamp_ns / DAY_NS;
         let is_first = metas.get(at + 1).is_none_or(|older| day(older) != day(meta));
-        // The next newer one stands in for the base.
-        at < KEPT_MIN || at == base || at + 1 == base || (at < base && is_first)
+        // The next newer one stands in for the base, and the one after it for that: whatever holds
+        // the floor rises until it is reached, while the newest ones come and go.
+        at < KEPT_MIN || (at..=at + 2).contains(&base) || (at < base && is_first)
     })
 }
