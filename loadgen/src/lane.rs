@@ -176,16 +176,17 @@ impl Lane {
             if shared.is_stopped(self) {
                 next = None;
             }
+            let wait = next.as_ref().and_then(|next| shared.until(next.due()));
             if let Some(next) = &mut next
                 && next.planned.is_none()
-                && (!is_sending || shared.until(next.plan_by()).is_none())
+                && (!is_sending || wait.is_none())
             {
                 let (mut batch, mut draft) = (self.spare_batch(), client.draft(load.batch));
                 let now_ms = clock.now_ms();
                 self.planner.plan(load.batch, now_ms, &mut batch, |command| draft.push(command));
                 next.planned = Some((batch, draft));
+                continue;
             }
-            let wait = next.as_ref().and_then(|next| shared.until(next.due()));
             if wait.is_none()
                 && let Some(Next { meant, planned: Some((batch, draft)) }) = next.take()
             {
