@@ -1,4 +1,5 @@
-//! Transfers through the engine in full requests, over a small and a large book; a recount.
+//! Transfers through the engine in full requests, over a small and a large book, and with holds
+//! among them; a recount.
 //!
 //! One thread, no I/O: each request of 8 190 transfers is a record of its own, with fresh ids, fees
 //! and velocity on, between random owners. Journal time moves at 3 million transfers a second, so
@@ -9,14 +10,18 @@
 //! Making the commands is part of neither the time nor the figure.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use protocol::Role;
 
 #[path = "support/book.rs"]
 mod book;
+#[path = "support/mix.rs"]
+mod mix;
 
 use book::{BATCH, Bench, REGISTRY};
+use mix::Mix;
 
 /// As in the binary.
 #[global_allocator]
@@ -26,7 +31,7 @@ fn transfers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
     group.throughput(Throughput::Elements(BATCH));
     // Longer than the window of ids: a frame that has just started pays for fresh pages.
-    group.warm_up_time(std::time::Duration::from_secs(12));
+    group.warm_up_time(Duration::from_secs(12));
     for (name, accounts) in [("10k", 10_000), ("1M", 1_000_000)] {
         let bench = std::cell::RefCell::new(Bench::new(accounts));
         group.bench_function(format!("transfers over {name} accounts"), |bencher| {
@@ -39,6 +44,19 @@ fn transfers(criterion: &mut Criterion) {
             );
         });
     }
+    let (mut bench, mut mix) = (Bench::new(10_000), Mix::new(10_000));
+    group.bench_function("30 % holds over 10k accounts", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut taken = Duration::ZERO;
+            for _ in 0..rounds {
+                let slots = mix.request(&mut bench);
+                let begun = Instant::now();
+                bench.record(Role::Registry, REGISTRY, black_box(&slots));
+                taken += begun.elapsed();
+            }
+            taken
+        });
+    });
     group.finish();
 }
 
