@@ -1,10 +1,12 @@
 //! Open holds: a slab, an index by (debtor account, id), and a heap in order of (expiry, sequence).
 //!
-//! It moves no units. The invariant: slab, index and heap name the same holds.
+//! It moves no units. The invariant: slab, index and heap name the same holds. What moves entries
+//! of index and heap reads no other hold's row for it: those are in no cache.
 
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::ops::Range;
 
 use crate::chunks::Chunks;
 use crate::hash::Hash;
@@ -39,14 +41,43 @@ impl Hold {
     }
 }
 
+/// Where a hold is found.
+#[derive(Clone, Copy, Debug)]
+struct Links {
+    /// Hash under which the index has it.
+    hash: u64,
+    /// Place in the heap.
+    place: u32,
+}
+
+/// An entry of the heap.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    expiry_ns: u64,
+    sequence: u64,
+    slot: u32,
+}
+
+impl Due {
+    /// By expiry, then by sequence; as one number, which is compared without a branch.
+    const fn order(&self) -> u128 {
+        (self.expiry_ns as u128) << 64 | self.sequence as u128
+    }
+}
+
+/// Entries of the heap below each: with four, half as many are moved as with two.
+const ARITY: u32 = 4;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     index: Index,
-    /// Holds, each with its place in the heap.
-    slab: Chunks<(Hold, usize)>,
+    slab: Chunks<Hold>,
+    /// Of the holds in the slab.
+    links: Chunks<Links>,
     free: Vec<u32>,
-    heap: Vec<u32>,
+    /// In chunks, so that none of it is copied as it grows.
+    heap: Chunks<Due>,
 }
 
 impl Holds {
@@ -71,38 +102,46 @@ impl Holds {
 
     /// One hold.
     pub(crate) fn row(&self, slot: u32) -> &Hold {
-        &self.slab.row(slot).0
+        self.slab.row(slot)
     }
 
     /// Changes what is left of a hold.
     pub(crate) fn set_left(&mut self, slot: u32, left: u128) {
-        self.slab.row_mut(slot).0.left = left;
+        self.slab.row_mut(slot).left = left;
     }
 
     /// Adds a hold.
     pub(crate) fn insert(&mut self, hash: &Hash, hold: Hold) {
+        let Hold { expiry_ns, sequence, .. } = hold;
+        let hash = hold.hash(hash);
+        // Its place is set when it has risen.
+        let linked = Links { hash, place: 0 };
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.slab.row_mut(slot).0 = hold;
+                *self.slab.row_mut(slot) = hold;
+                *self.links.row_mut(slot) = linked;
                 slot
             }
-            None => self.slab.push((hold, 0)),
+            None => {
+                self.links.push(linked);
+                self.slab.push(hold)
+            }
         };
-        let Self { index, slab, .. } = self;
-        index.insert(hold.hash(hash), slot, |slot| slab.row(slot).0.hash(hash));
-        self.heap.push(slot);
-        self.rise(self.heap.len() - 1);
+        let Self { index, links, .. } = self;
+        index.insert(hash, slot, |slot| links.row(slot).hash);
+        let last = self.heap.push(Due { expiry_ns, sequence, slot });
+        self.rise(last);
     }
 
     /// Removes a hold.
-    pub(crate) fn remove(&mut self, hash: &Hash, slot: u32) -> Hold {
-        let Self { index, slab, .. } = self;
-        let (hold, place) = *slab.row(slot);
-        index.remove(hold.hash(hash), slot, |slot| slab.row(slot).0.hash(hash));
-        self.heap.swap_remove(place);
-        if let Some(&moved) = self.heap.get(place) {
-            self.slab.row_mut(moved).1 = place;
-            self.rise(place);
+    pub(crate) fn remove(&mut self, slot: u32) -> Hold {
+        let Self { index, slab, links, .. } = self;
+        let (hold, Links { hash, place }) = (*slab.row(slot), *links.row(slot));
+        index.remove(hash, slot, |slot| links.row(slot).hash);
+        let last = self.heap.pop().expect("each hold has an entry");
+        if last.slot != slot {
+            self.put(place, last);
+            let place = self.rise(place);
             self.sink(place);
         }
         self.free.push(slot);
@@ -111,7 +150,7 @@ impl Holds {
 
     /// The hold that ends first.
     pub(crate) fn first(&self) -> Option<(u32, &Hold)> {
-        let &slot = self.heap.first()?;
+        let slot = self.heap.get(0)?.slot;
         Some((slot, self.row(slot)))
     }
 
@@ -121,57 +160,60 @@ impl Holds {
             self.first().map(|_| Reverse((self.order(0), 0))).into_iter().collect();
         let next = move || {
             let Reverse((_, place)) = edge.pop()?;
-            let below = [2 * place + 1, 2 * place + 2].into_iter();
-            let below = below.filter(|&child| child < self.heap.len());
-            edge.extend(below.map(|child| Reverse((self.order(child), child))));
-            Some(self.row(self.heap[place]))
+            edge.extend(self.below(place).map(|child| Reverse((self.order(child), child))));
+            Some(self.row(self.heap.row(place).slot))
         };
         core::iter::from_fn(next).take(count)
     }
 
-    fn order(&self, place: usize) -> (u64, u64) {
-        let hold = self.row(self.heap[place]);
-        (hold.expiry_ns, hold.sequence)
+    fn order(&self, place: u32) -> u128 {
+        self.heap.row(place).order()
     }
 
-    fn swap(&mut self, one: usize, other: usize) {
-        self.heap.swap(one, other);
-        self.slab.row_mut(self.heap[one]).1 = one;
-        self.slab.row_mut(self.heap[other]).1 = other;
+    /// The places below one.
+    fn below(&self, place: u32) -> Range<u32> {
+        // There are at most 2^28 holds.
+        let first = ARITY * place + 1;
+        first..(first + ARITY).min(self.heap.len() as u32).max(first)
     }
 
-    fn rise(&mut self, mut place: usize) {
-        self.slab.row_mut(self.heap[place]).1 = place;
+    /// Puts an entry of the heap to its place.
+    fn put(&mut self, place: u32, due: Due) {
+        *self.heap.row_mut(place) = due;
+        self.links.row_mut(due.slot).place = place;
+    }
+
+    /// Moves an entry up until none above it ends later; returns where it is then.
+    fn rise(&mut self, mut place: u32) -> u32 {
+        let due = *self.heap.row(place);
         while place > 0 {
-            let parent = (place - 1) / 2;
-            if self.order(parent) <= self.order(place) {
+            let parent = (place - 1) / ARITY;
+            let above = *self.heap.row(parent);
+            if above.order() <= due.order() {
                 break;
             }
-            self.swap(parent, place);
+            self.put(place, above);
             place = parent;
         }
+        self.put(place, due);
+        place
     }
 
-    fn sink(&mut self, mut place: usize) {
-        loop {
-            let child = 2 * place + 1;
-            let least = [child, child + 1]
-                .into_iter()
-                .filter(|&child| child < self.heap.len())
-                .min_by_key(|&child| self.order(child));
-            match least {
-                Some(child) if self.order(child) < self.order(place) => {
-                    self.swap(child, place);
-                    place = child;
-                }
-                _ => break,
-            }
+    /// Moves an entry down until none below it ends earlier.
+    fn sink(&mut self, mut place: u32) {
+        let due = *self.heap.row(place);
+        while let Some(child) = self.below(place).min_by_key(|&child| self.order(child))
+            && self.order(child) < due.order()
+        {
+            self.put(place, *self.heap.row(child));
+            place = child;
         }
+        self.put(place, due);
     }
 
     /// Every open hold.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Hold> {
-        self.heap.iter().map(|&slot| self.row(slot))
+        self.heap.iter().map(|due| self.row(due.slot))
     }
 }
 
@@ -202,7 +244,7 @@ mod tests {
         }
         for id in (0..500_u128).step_by(3) {
             let slot = holds.find(&hash, 3, id).unwrap();
-            assert_eq!(holds.remove(&hash, slot).id, id);
+            assert_eq!(holds.remove(slot).id, id);
         }
         assert_eq!(holds.find(&hash, 3, 0), None);
         assert_eq!(holds.find(&hash, 4, 1), None);
@@ -215,7 +257,7 @@ mod tests {
             assert!(order > last || last == (0, 0));
             last = order;
             ended.push((first.expiry_ns, first.id));
-            holds.remove(&hash, slot);
+            holds.remove(slot);
         }
         assert_eq!((holds.len(), holds.soonest(1).count()), (0, 0));
         assert_eq!(ended[..50], soonest);

@@ -126,7 +126,7 @@ impl Engine {
             Step::Velocity(entry) => self.velocity.restore(entry),
             Step::HoldPlaced(hold) => {
                 let slot = self.find_again(&hold);
-                self.holds.remove(&self.hash, slot);
+                self.holds.remove(slot);
             }
             Step::HoldEnded(hold) => self.holds.insert(&self.hash, hold),
             Step::HoldCaptured(hold) => {

@@ -111,7 +111,7 @@ impl Engine {
 
     /// Ends a hold whose units have left it.
     fn end_hold(&mut self, slot: u32, as_it_was: Hold) {
-        let hold = self.holds.remove(&self.hash, slot);
+        let hold = self.holds.remove(slot);
         self.count_items(&hold, false);
         self.undo.note(|| Step::HoldEnded(as_it_was));
     }
