@@ -181,7 +181,19 @@ impl Accounts {
     /// Calls what a copy of an account reads into the cache, but for a cold line.
     pub(crate) fn prefetch_lines(&self, number: u32) {
         self.hot.prefetch(number);
+        self.prefetch_links(number);
+    }
+
+    /// Calls what leads to the cold line of an account, or of [`NONE`], into the cache.
+    pub(crate) fn prefetch_links(&self, number: u32) {
         self.links.prefetch(number);
+    }
+
+    /// Calls the cold line of an account, or of [`NONE`], into the cache.
+    pub(crate) fn prefetch_cold(&self, number: u32) {
+        if let Some(links) = self.links.get(number as usize) {
+            self.cold.prefetch(links.cold);
+        }
     }
 
     /// Hot line of an account.

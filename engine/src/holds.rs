@@ -100,6 +100,14 @@ impl Holds {
         self.index.prefetch(hash.key(id, debtor));
     }
 
+    /// Calls the hold that a search would look at first into the cache.
+    pub(crate) fn prefetch_row(&self, hash: &Hash, debtor: u32, id: u128) {
+        if let Some(slot) = self.index.candidate(hash.key(id, debtor)) {
+            self.slab.prefetch(slot);
+            self.links.prefetch(slot);
+        }
+    }
+
     /// One hold.
     pub(crate) fn row(&self, slot: u32) -> &Hold {
         self.slab.row(slot)

@@ -13,6 +13,8 @@ pub(crate) const CHUNK_ROWS: usize = 8_192;
 pub(crate) const HASHED_AHEAD: usize = 32;
 /// Commands ahead whose accounts are looked up.
 pub(crate) const FOUND_AHEAD: usize = 16;
+/// Commands ahead whose holds and cold lines are called into the cache.
+pub(crate) const CALLED_AHEAD: usize = 8;
 /// Accounts ahead of the one that a cut copies, whose lines are called into the cache.
 pub(crate) const COPIED_AHEAD: usize = 32;
 /// Slots of an old index moved with each insertion while the index grows: all are, when half of the

@@ -10,7 +10,7 @@ use protocol::{AssetId, Command, Kind, OwnerId};
 use crate::accounts::NONE;
 use crate::engine::Engine;
 use crate::ids::Key;
-use crate::limits::{FOUND_AHEAD, HASHED_AHEAD};
+use crate::limits::{CALLED_AHEAD, FOUND_AHEAD, HASHED_AHEAD};
 use crate::owners::Owner;
 
 /// What is known of a command before it runs.
@@ -38,15 +38,20 @@ pub(crate) struct Ahead {
     hashed: usize,
     /// The slot after the last one whose candidates are known.
     found: usize,
+    /// The slot after the last one whose hold and cold lines are called.
+    called: usize,
+    /// The slot after the last one of a hold or its end.
+    holds_end: usize,
 }
 
 impl Ahead {
     /// Of no request.
-    pub(crate) const NONE: Self = Self { hints: [Hint::NONE; HASHED_AHEAD], hashed: 0, found: 0 };
+    pub(crate) const NONE: Self =
+        Self { hints: [Hint::NONE; HASHED_AHEAD], hashed: 0, found: 0, called: 0, holds_end: 0 };
 
     /// Of a request whose slots were not looked at.
     pub(crate) const fn begin(&mut self) {
-        (self.hashed, self.found) = (0, 0);
+        (self.hashed, self.found, self.called, self.holds_end) = (0, 0, 0, 0);
     }
 }
 
@@ -168,8 +173,37 @@ impl Engine {
                 let hint = &mut ahead.hints[place % HASHED_AHEAD];
                 hint.debit = self.accounts.candidate(hint.debit_hash);
                 hint.credit = self.accounts.candidate(hint.credit_hash);
+                if is_of_hold(slot.kind) {
+                    ahead.holds_end = place + 1;
+                    self.call_links(slot, hint);
+                }
+            }
+        }
+        if ahead.called < ahead.holds_end {
+            self.call_holds(ahead, slots, at);
+        }
+    }
+
+    /// Calls what leads to a hold, and to the cold lines of both accounts, into the cache.
+    #[inline(never)]
+    fn call_links(&self, command: &Command, hint: &Hint) {
+        self.holds.prefetch(&self.hash, hint.debit, hold_of(command));
+        self.accounts.prefetch_links(hint.debit);
+        self.accounts.prefetch_links(hint.credit);
+    }
+
+    /// Calls the holds and cold lines of nearer commands into the cache.
+    #[inline(never)]
+    fn call_holds(&self, ahead: &mut Ahead, slots: &[Command], at: usize) {
+        let end = slots.len().min(at + CALLED_AHEAD);
+        let first = core::mem::replace(&mut ahead.called, end).max(at);
+        for (place, slot) in (first..).zip(&slots[first..end]) {
+            if is_looked_up(slot.kind) && is_of_hold(slot.kind) {
+                let hint = &ahead.hints[place % HASHED_AHEAD];
+                self.accounts.prefetch_cold(hint.debit);
+                self.accounts.prefetch_cold(hint.credit);
                 if is_of_creditor(slot.kind) {
-                    self.holds.prefetch(&self.hash, hint.debit, slot.reference);
+                    self.holds.prefetch_row(&self.hash, hint.debit, slot.reference);
                 }
             }
         }
@@ -220,6 +254,17 @@ const fn is_looked_up(kind: u16) -> bool {
             && LAST == FIRST + 3
     );
     kind.wrapping_sub(FIRST) <= LAST - FIRST
+}
+
+/// Whether such commands place or end a hold.
+#[inline]
+const fn is_of_hold(kind: u16) -> bool {
+    kind != Kind::Transfer.number()
+}
+
+/// Id of the hold that such a command places or ends.
+const fn hold_of(command: &Command) -> u128 {
+    if is_of_creditor(command.kind) { command.reference } else { command.id }
 }
 
 /// The owner by whose authority such a command runs.
