@@ -272,6 +272,29 @@ impl Engine {
         }
     }
 
+    /// As [`Self::tell`], of something between two accounts that were just changed: their lines say
+    /// whether somebody follows an owner.
+    pub(crate) fn tell_between(&mut self, event: Event, debtor: u32, creditor: u32) {
+        if !self.effects.is_on() {
+            return;
+        }
+        let (debit, credit) = (self.accounts.hot(debtor), self.accounts.hot(creditor));
+        let is_marked = (debit.flags | credit.flags) & bits::FOLLOWED != 0;
+        let is_followed = is_marked || self.effects.is_all_followed();
+        if is_followed || self.effects.takes_all() {
+            let effect = self.numbered(Effect {
+                event: event.number(),
+                asset: self.assets.row(debit.asset).id,
+                debit: debit.owner,
+                credit: credit.owner,
+                ..Effect::default()
+            });
+            self.effects.push_told(effect, is_followed);
+        }
+        // Effects keep their numbers whether they are told or not.
+        self.leg += 1;
+    }
+
     /// Adds an effect of the command that runs, with its note.
     pub(crate) fn push_effect(&mut self, effect: Effect) {
         self.effects.push(self.numbered(effect));

@@ -184,7 +184,7 @@ impl Engine {
         self.post(Event::TokensTransferred, from, to, amount - whole);
         self.post_capture_fee(&hold, amount, whole);
         self.lower_hold(slot, amount);
-        self.tell(Event::HoldCaptured, command.asset, command.debit, command.credit);
+        self.tell_between(Event::HoldCaptured, hold.debtor, hold.creditor);
         let rest = hold.left - amount;
         if rest > 0 && keep {
             self.undo.note(|| Step::HoldCaptured(hold));

@@ -266,8 +266,7 @@ impl Engine {
             let treasury = row.treasuries[usize::from(plan.payee_host)];
             let fees = [(treasury, base), (collector, extra)];
             self.after = self.pay((asset, debtor, loss), gets, fees, flags);
-            let event = Event::CrossRegistryTransferCompleted;
-            self.tell(event, command.asset, command.debit, command.credit);
+            self.tell_between(Event::CrossRegistryTransferCompleted, debtor, creditor);
         }
         self.count_pair(&plan.pair);
         // Last: until another line is written, those just judged need not be looked up again.
