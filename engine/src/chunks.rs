@@ -55,7 +55,7 @@ impl<T, const ROWS: usize> Chunks<T, ROWS> {
     /// Calls the place of a row to be added, so many after the next one, into the cache.
     #[inline]
     pub(crate) fn prefetch_room(&self, ahead: usize) {
-        if let Some(chunk) = self.chunks.last() {
+        if let Some(chunk) = self.chunks.get(self.len / ROWS) {
             prefetch_index(chunk, chunk.len() + ahead);
         }
     }
@@ -77,25 +77,24 @@ impl<T, const ROWS: usize> Chunks<T, ROWS> {
     #[inline(always)]
     pub(crate) fn push_with(&mut self, row: T, spare: impl FnOnce() -> Vec<T>) -> u32 {
         let number = u32::try_from(self.len).expect("tables have at most 2^30 rows");
-        if self.len.is_multiple_of(ROWS) {
+        let place = self.len / ROWS;
+        if place == self.chunks.len() {
             // The first is small.
             self.chunks.push(if self.len == 0 { Vec::new() } else { spare() });
         }
-        let chunk = self.chunks.last_mut().expect("the last chunk has room, or was just added");
-        chunk.push(row);
+        self.chunks[place].push(row);
         self.len += 1;
         number
     }
 
-    /// Takes the last row back.
+    /// Takes the last row back. A chunk that is empty then stays until the one before it is, for a
+    /// table may grow and shrink by a row all the time.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let last = self.len.checked_sub(1)?;
-        let row = self.chunks[last / ROWS].pop();
-        if last.is_multiple_of(ROWS) {
-            self.chunks.pop();
-        }
+        let place = last / ROWS;
+        self.chunks.truncate(place + 2);
         self.len = last;
-        row
+        self.chunks[place].pop()
     }
 
     /// Every row in order of the numbers.
@@ -125,5 +124,25 @@ mod tests {
         assert_eq!(chunks.pop(), Some(count - 1));
         assert_eq!(chunks.push(9), count - 1);
         assert_eq!(chunks.iter().count(), chunks.len());
+    }
+
+    #[test]
+    fn a_row_more_and_a_row_less_takes_no_memory_and_gives_none_back() {
+        let mut chunks: Chunks<u32, 4> = Chunks::default();
+        for number in 0..9 {
+            chunks.push(number);
+        }
+        let spare = |chunks: &Chunks<u32, 4>| chunks.chunks.get(2).map(Vec::as_ptr);
+        let there = spare(&chunks);
+        for _ in 0..3 {
+            assert_eq!((chunks.pop(), chunks.len(), spare(&chunks)), (Some(8), 8, there));
+            assert_eq!((chunks.push(8), spare(&chunks)), (8, there));
+        }
+        for number in (0..9).rev() {
+            assert_eq!(chunks.pop(), Some(number));
+        }
+        assert_eq!((chunks.pop(), chunks.chunks.len()), (None, 2));
+        assert_eq!(chunks.push(7), 0);
+        assert_eq!(chunks.iter().collect::<Vec<_>>(), [&7]);
     }
 }
