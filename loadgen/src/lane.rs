@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use client::{Client, Draft, Pending, Status};
+use client::{Client, Draft, Pending, Reply, Status};
 
 use crate::load::Load;
 use crate::measure::Sample;
@@ -181,10 +181,7 @@ impl Lane {
                 && next.planned.is_none()
                 && (!is_sending || wait.is_none())
             {
-                let (mut batch, mut draft) = (self.spare_batch(), client.draft(load.batch));
-                let now_ms = clock.now_ms();
-                self.planner.plan(load.batch, now_ms, &mut batch, |command| draft.push(command));
-                next.planned = Some((batch, draft));
+                next.planned = Some(self.plan(client, load.batch, clock));
                 continue;
             }
             if wait.is_none()
@@ -214,19 +211,35 @@ impl Lane {
             };
             let (batch, _, begun) = in_flight.pop_front().expect("its answer has just come");
             is_sending = false;
-            match reply {
-                Ok(reply) => {
-                    let answered = Answered {
-                        stamps: reply.head().stamps,
-                        outcomes: reply.outcomes(),
-                        refused: reply.refused().map(Status::name),
-                    };
-                    self.answered(&batch, &answered, begun, shared);
-                    self.spare.push(batch);
-                }
-                Err(error) => self.lose(batch, RunError::Client("waiting", error)),
-            }
+            self.take_reply(batch, begun, reply, shared);
             self.read_now_and_then(client, shared, &mut random).await;
+        }
+    }
+
+    fn plan(&mut self, client: &Client, commands: usize, clock: &Clock) -> (Batch, Draft) {
+        let (mut batch, mut draft) = (self.spare_batch(), client.draft(commands));
+        self.planner.plan(commands, clock.now_ms(), &mut batch, |command| draft.push(command));
+        (batch, draft)
+    }
+
+    fn take_reply(
+        &mut self,
+        batch: Batch,
+        begun: Begun,
+        reply: Result<Reply, client::Error>,
+        shared: &Shared,
+    ) {
+        match reply {
+            Ok(reply) => {
+                let answered = Answered {
+                    stamps: reply.head().stamps,
+                    outcomes: reply.outcomes(),
+                    refused: reply.refused().map(Status::name),
+                };
+                self.answered(&batch, &answered, begun, shared);
+                self.spare.push(batch);
+            }
+            Err(error) => self.lose(batch, RunError::Client("waiting", error)),
         }
     }
 
