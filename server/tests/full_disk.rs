@@ -74,10 +74,11 @@ fn a_full_disk_refuses_payments_only_and_passes() {
 }
 
 impl Stage {
-    /// Size of its disk in MiB: two snapshots and the journal behind them must find room, or the
-    /// frame fills it by itself for good.
+    /// Size of its disk in MiB: three snapshots, another one and the journal behind them must find
+    /// room, or the frame fills it by itself for good. A snapshot of a million remembered ids takes
+    /// 50 MiB, and on a busy machine seconds of the load go by while one is written.
     const fn mib(self) -> u64 {
-        if self.has_snapshots() { 256 } else { 64 }
+        if self.has_snapshots() { 1_024 } else { 64 }
     }
 
     const fn upkeep(self) -> &'static [&'static str] {
@@ -105,7 +106,7 @@ async fn fill_at(stage: Stage) -> Result<(u64, &'static str), String> {
         Stage::Killed => killed(&mut frame, &disk, &mut driver).await,
         Stage::Snapshot => {
             let filler = disk.fill();
-            until_async("a snapshot has failed", async || {
+            until_async("a snapshot has failed", &frame, async || {
                 payee.issue().await;
                 frame.figure(FAILED) > 0.0
             })
@@ -119,7 +120,7 @@ async fn fill_at(stage: Stage) -> Result<(u64, &'static str), String> {
                 let filler = disk.fill();
                 // It fails, or was done just before; either way it holds no room any more.
                 let is_over = async || frame.figure(RUNNING) == 0.0;
-                until_async("the snapshot under way has ended", is_over).await;
+                until_async("the snapshot under way has ended", &frame, is_over).await;
                 filler
             };
             refuses_and_resumes(&frame, &mut driver, fill).await;
@@ -141,7 +142,7 @@ async fn fill_at(stage: Stage) -> Result<(u64, &'static str), String> {
     }
     if stage.has_snapshots() {
         let before = frame.figure(TAKEN);
-        until_async("a snapshot is taken", async || {
+        until_async("a snapshot is taken", &frame, async || {
             payee.issue().await;
             frame.figure(TAKEN) > before
         })
@@ -170,7 +171,7 @@ async fn refuses_and_resumes(
     let progress = Arc::clone(&driver.progress);
     books::drive_until(frame, driver, async {
         let filler = fill().await;
-        refused(&progress).await;
+        refused(frame, &progress).await;
         serves_all_but_payments(frame).await;
         drop(filler);
         books::executed(&progress, SOME).await;
@@ -185,7 +186,7 @@ async fn killed(frame: &mut Frame, disk: &Disk, driver: &mut Driver) {
     let filler = disk.fill();
     let (target, progress) = (frame.target(), Arc::clone(&driver.progress));
     books::drive_to_the_end(&target, driver, async {
-        refused(&progress).await;
+        refused(frame, &progress).await;
         frame.take().kill();
     })
     .await;
@@ -225,7 +226,7 @@ async fn still_reads(frame: &Frame) {
 
 /// What would be written to the audit log is counted, and payments go on.
 async fn audit_log_fails(frame: &Frame, payee: &Payee) {
-    until_async("the audit log cannot be written", async || {
+    until_async("the audit log cannot be written", frame, async || {
         // A line each time.
         payee.issue().await;
         frame.figure("bezant_audit_log_failing") > 0.0
@@ -255,10 +256,11 @@ impl Payee {
 }
 
 /// Does something again and again until it has come to what is wanted.
-async fn until_async(what: &str, holds: impl AsyncFn() -> bool) {
+async fn until_async(what: &str, frame: &Frame, holds: impl AsyncFn() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < PATIENCE, "in {PATIENCE:?} never: {what}");
+        let is_patient = started.elapsed() < PATIENCE;
+        assert!(is_patient, "in {PATIENCE:?} never: {what}\n{}", frame.log());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -276,8 +278,8 @@ async fn appears(dir: &Path, is_it: impl Fn(&str) -> bool) {
     }
 }
 
-async fn refused(progress: &Progress) {
+async fn refused(frame: &Frame, progress: &Progress) {
     let before = progress.refused.load(Ordering::Relaxed);
     let is_refused = async || progress.refused.load(Ordering::Relaxed) > before;
-    until_async("the disk is full", is_refused).await;
+    until_async("the disk is full", frame, is_refused).await;
 }
