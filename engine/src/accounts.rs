@@ -1,8 +1,9 @@
 //! Accounts: dense rows behind an index by (owner, asset). A row has a hot cache line with all
 //! that a transfer needs; the few that hold units or have limits have a cold one with the rest.
 //!
-//! It knows no rule. The invariant: a row never moves and its owner and asset never change; the
-//! last rows can be taken back only by the chain that added them.
+//! It knows no rule. The invariants: a row never moves and its owner and asset never change; the
+//! last rows can be taken back only by the chain that added them; a hot line says whether there is
+//! a cold one, so that nobody looks in vain.
 
 use alloc::vec::Vec;
 
@@ -36,8 +37,10 @@ pub(crate) mod bits {
     pub(crate) const COPIED: u8 = 1 << 5;
     /// Somebody follows its owner.
     pub(crate) const FOLLOWED: u8 = 1 << 6;
-    /// What belongs to cuts and feeds, and is never undone.
-    pub(crate) const LOCAL: u8 = DIRTY_EVEN | DIRTY_ODD | COPIED | FOLLOWED;
+    /// It has a cold line.
+    pub(crate) const COLD: u8 = 1 << 7;
+    /// What belongs to tables, cuts and feeds, and is never undone.
+    pub(crate) const LOCAL: u8 = DIRTY_EVEN | DIRTY_ODD | COPIED | FOLLOWED | COLD;
 }
 
 /// What every payment needs of an account.
@@ -178,10 +181,9 @@ impl Accounts {
         number
     }
 
-    /// Calls what a copy of an account reads into the cache, but for a cold line.
-    pub(crate) fn prefetch_lines(&self, number: u32) {
+    /// Calls the hot line of an account into the cache.
+    pub(crate) fn prefetch_hot(&self, number: u32) {
         self.hot.prefetch(number);
-        self.prefetch_links(number);
     }
 
     /// Calls what leads to the cold line of an account, or of [`NONE`], into the cache.
@@ -211,12 +213,11 @@ impl Accounts {
     /// Cold line.
     #[inline]
     pub(crate) fn cold(&self, number: u32) -> &Cold {
-        self.cold_of(self.links.row(number))
-    }
-
-    #[inline]
-    fn cold_of(&self, links: &Links) -> &Cold {
-        if links.cold == NONE { &PLAIN } else { self.cold.row(links.cold) }
+        if self.hot(number).has(bits::COLD) {
+            self.cold.row(self.links.row(number).cold)
+        } else {
+            &PLAIN
+        }
     }
 
     /// Cold line, to change it; only after the change has been noted.
@@ -225,6 +226,7 @@ impl Accounts {
         let links = self.links.row_mut(number);
         if links.cold == NONE {
             links.cold = self.spare.pop().unwrap_or_else(|| self.cold.push(PLAIN));
+            self.hot.row_mut(number).flags |= bits::COLD;
         }
         self.cold.row_mut(links.cold)
     }
@@ -291,7 +293,7 @@ impl Accounts {
 
     /// Every account in order of its number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Hot, &Cold)> {
-        self.hot.iter().zip(self.links.iter().map(|links| self.cold_of(links)))
+        (0..).zip(self.hot.iter()).map(|(number, hot)| (hot, self.cold(number)))
     }
 }
 

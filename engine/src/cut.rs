@@ -211,7 +211,12 @@ impl Engine {
             u32::try_from(place).expect("tables have at most 2^30 rows")
         } else {
             if let Some(&ahead) = open.list.get(place + COPIED_AHEAD) {
-                self.accounts.prefetch_lines(ahead);
+                self.accounts.prefetch_hot(ahead);
+            }
+            if let Some(&nearer) = open.list.get(place + COPIED_AHEAD / 2)
+                && self.accounts.hot(nearer).has(bits::COLD)
+            {
+                self.accounts.prefetch_links(nearer);
             }
             *open.list.get(place).expect("the limit is the length of the list")
         };

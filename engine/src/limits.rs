@@ -15,7 +15,8 @@ pub(crate) const HASHED_AHEAD: usize = 32;
 pub(crate) const FOUND_AHEAD: usize = 16;
 /// Commands ahead whose holds and cold lines are called into the cache.
 pub(crate) const CALLED_AHEAD: usize = 8;
-/// Accounts ahead of the one that a cut copies, whose lines are called into the cache.
+/// Accounts ahead of the one that a cut copies, whose hot lines are called into the cache; half as
+/// far ahead, what leads to their cold ones.
 pub(crate) const COPIED_AHEAD: usize = 32;
 /// Slots of an old index moved with each insertion while the index grows: all are, when half of the
 /// new one is filled at the latest, so that it never grows twice at once. Each costs a row that is

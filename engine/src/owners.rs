@@ -85,7 +85,7 @@ impl Owners {
     pub(crate) fn enter(&mut self, hash: &Hash, accounts: &Accounts, number: u32) {
         let Self { index, rows, .. } = self;
         let hash_of = |number| hash.key(id_of(rows, accounts, number), 0);
-        let call = |number| accounts.prefetch_lines(rows.row(number).first_account);
+        let call = |number| accounts.prefetch_hot(rows.row(number).first_account);
         index.insert_calling(hash_of(number), number, hash_of, call);
     }
 
@@ -93,7 +93,7 @@ impl Owners {
     pub(crate) fn go_on(&mut self, insertions: usize, hash: &Hash, accounts: &Accounts) {
         let Self { index, rows, .. } = self;
         let hash_of = |number| hash.key(id_of(rows, accounts, number), 0);
-        let call = |number| accounts.prefetch_lines(rows.row(number).first_account);
+        let call = |number| accounts.prefetch_hot(rows.row(number).first_account);
         index.go_on(insertions, hash_of, call);
     }
 
