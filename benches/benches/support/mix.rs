@@ -37,12 +37,7 @@ impl Mix {
         let mut placed = Vec::new();
         let slots = (0..BATCH)
             .map(|_| match self.random(100) {
-                0..15 => self.end(bench),
-                15..30 => {
-                    let (hold, is_kept) = self.hold(bench);
-                    placed.extend(is_kept.then_some(hold));
-                    hold
-                }
+                0..30 => self.hold_step(bench, &mut placed),
                 _ => {
                     let (debit, credit) = self.pair();
                     Command::transfer(bench.id(), owner(debit), owner(credit), 1, AMOUNT)
@@ -58,25 +53,22 @@ impl Mix {
         (debit, (debit + 1 + self.random(self.accounts - 1)) % self.accounts)
     }
 
-    /// A hold, and whether it will be ended.
-    fn hold(&mut self, bench: &mut Bench) -> (Command, bool) {
+    /// The end of the oldest hold, or a new one, which will be ended if it is not to expire.
+    fn hold_step(&mut self, bench: &mut Bench, placed: &mut Vec<Command>) -> Command {
+        let id = bench.id();
+        let ends_one = self.random(2) == 0;
+        if let Some(hold) = self.open.pop_front_if(|_| ends_one) {
+            return match self.random(10) {
+                0..3 => Command::release(id, &hold),
+                3..6 => Command::capture(id, &hold, Some(AMOUNT / 2)),
+                _ => Command::capture(id, &hold, None),
+            };
+        }
         let (debit, credit) = self.pair();
         let expires = self.random(10) == 0;
         let timeout_ms = if expires { EXPIRING_MS } else { 0 };
-        let hold = Command::hold(bench.id(), owner(debit), owner(credit), 1, AMOUNT, timeout_ms);
-        (hold, !expires)
-    }
-
-    /// The end of the oldest hold, or a hold if none is open.
-    fn end(&mut self, bench: &mut Bench) -> Command {
-        let Some(hold) = self.open.pop_front() else {
-            return self.hold(bench).0;
-        };
-        let id = bench.id();
-        match self.random(10) {
-            0..3 => Command::release(id, &hold),
-            3..6 => Command::capture(id, &hold, Some(AMOUNT / 2)),
-            _ => Command::capture(id, &hold, None),
-        }
+        let hold = Command::hold(id, owner(debit), owner(credit), 1, AMOUNT, timeout_ms);
+        placed.extend((!expires).then_some(hold));
+        hold
     }
 }
