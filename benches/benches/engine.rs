@@ -44,7 +44,7 @@ fn transfers(criterion: &mut Criterion) {
             );
         });
     }
-    let (mut bench, mut mix) = (Bench::new(10_000), Mix::new(10_000));
+    let (mut bench, mut mix) = (Bench::new(10_000), Mix::default());
     group.bench_function("30 % holds over 10k accounts", |bencher| {
         bencher.iter_custom(|rounds| {
             let mut taken = Duration::ZERO;

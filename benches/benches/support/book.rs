@@ -83,21 +83,27 @@ impl Bench {
         CommandId::new(self.now_ns / 1_000_000, u128::from(self.ids))
     }
 
-    fn random(&mut self, below: u64) -> u64 {
+    pub(crate) fn random(&mut self, below: u64) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         self.random % below
     }
 
+    /// Two owners of accounts.
+    pub(crate) fn pair(&mut self) -> (OwnerId, OwnerId) {
+        let debit = self.random(self.accounts);
+        let credit = (debit + 1 + self.random(self.accounts - 1)) % self.accounts;
+        (owner(debit), owner(credit))
+    }
+
     /// A request of transfers for the next record.
     pub(crate) fn transfers(&mut self) -> Vec<Command> {
         (0..BATCH)
             .map(|_| {
-                let debit = self.random(self.accounts);
-                let credit = (debit + 1 + self.random(self.accounts - 1)) % self.accounts;
+                let (debit, credit) = self.pair();
                 let amount = 1_000_000 + u128::from(self.random(1_000_000));
-                Command::transfer(self.id(), owner(debit), owner(credit), 1, amount)
+                Command::transfer(self.id(), debit, credit, 1, amount)
             })
             .collect()
     }
