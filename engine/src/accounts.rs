@@ -271,11 +271,6 @@ impl Accounts {
         index.go_on(insertions, hash_of, |number| rows.prefetch(number));
     }
 
-    /// Rows with more than what a transfer needs, in use or not.
-    pub(crate) const fn cold_len(&self) -> usize {
-        self.cold.len()
-    }
-
     /// Takes the last account back.
     pub(crate) fn take_back(&mut self, hash: &Hash, asset_of: impl Fn(u8) -> AssetId) -> Hot {
         let hot = self.hot.pop().expect("a chain takes back what it added");

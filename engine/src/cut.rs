@@ -24,9 +24,6 @@ pub(crate) struct Changes {
     /// Sequence through which earlier cuts reach.
     after: u64,
     open: Option<Open>,
-    /// Rows with more than a liquid balance for which the next cut has room: half more than the one
-    /// before had. Room for more of them would be memory that nobody uses, growing copies all.
-    others: usize,
     /// An account whose flags under `mask` are `want` needs no note of a change.
     mask: u8,
     want: u8,
@@ -57,7 +54,6 @@ impl Changes {
             bit: bits::DIRTY_EVEN,
             after: 0,
             open: None,
-            others: 0,
             mask: bits::DIRTY_EVEN,
             want: bits::DIRTY_EVEN,
         }
@@ -156,8 +152,6 @@ impl Engine {
         assert!(self.changes.open.is_none(), "one cut is open at a time");
         let list = core::mem::take(&mut self.changes.list);
         let limit = if complete { self.accounts.len() } else { list.len() };
-        let others = if complete { self.accounts.cold_len() } else { self.changes.others };
-        let others = others.min(limit);
         let cut = Cut {
             frame: self.genesis.frame,
             epoch: 0,
@@ -167,7 +161,7 @@ impl Engine {
             timestamp: self.clock.timestamp_ns,
             chain_hash: [0; 32],
             run_digest: self.run_digest(),
-            accounts: AccountRows::with_capacity(limit, others),
+            accounts: AccountRows::with_capacity(limit),
             supply: self.supply(),
             effects: self.effects.take(),
         };
@@ -193,7 +187,6 @@ impl Engine {
             self.copy_next(&mut open);
         }
         let cut = if open.is_copied() {
-            self.changes.others = open.cut.accounts.other().len() / 2 * 3;
             Some(open.cut)
         } else {
             self.changes.open = Some(open);

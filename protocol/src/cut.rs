@@ -1,9 +1,12 @@
 //! Cuts: the accounts that changed since the last cut, consistent at a record boundary. What
 //! settlement writes into SQL and what an audit compares.
 
+mod sheets;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
+pub use self::sheets::{Keyed, Sheets};
 use crate::effect::Effect;
 use crate::ids::{AssetId, OwnerId, Sequence};
 use crate::wide::Wide;
@@ -90,18 +93,34 @@ impl From<LiquidRow> for AccountRow {
     }
 }
 
+impl Keyed for LiquidRow {
+    type Key = (OwnerId, AssetId);
+
+    fn key(&self) -> Self::Key {
+        (self.owner, self.asset)
+    }
+}
+
+impl Keyed for AccountRow {
+    type Key = (OwnerId, AssetId);
+
+    fn key(&self) -> Self::Key {
+        (self.owner, self.asset)
+    }
+}
+
 /// Rows of accounts; those with a liquid balance alone take 32 bytes instead of 128, for a cut may
 /// hold every account of a frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountRows {
-    liquid: Vec<LiquidRow>,
-    other: Vec<AccountRow>,
+    liquid: Sheets<LiquidRow>,
+    other: Sheets<AccountRow>,
 }
 
 impl AccountRows {
-    /// None, with room for so many with a liquid balance alone, and so many others.
-    pub fn with_capacity(liquid: usize, other: usize) -> Self {
-        Self { liquid: Vec::with_capacity(liquid), other: Vec::with_capacity(other) }
+    /// None, of so many to come.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self { liquid: Sheets::with_capacity(rows), other: Sheets::default() }
     }
 
     /// Adds a row.
@@ -124,24 +143,30 @@ impl AccountRows {
     }
 
     /// Those with a liquid balance alone.
-    pub fn liquid(&self) -> &[LiquidRow] {
+    pub const fn liquid(&self) -> &Sheets<LiquidRow> {
         &self.liquid
     }
 
     /// The others.
-    pub fn other(&self) -> &[AccountRow] {
+    pub const fn other(&self) -> &Sheets<AccountRow> {
         &self.other
     }
 
     /// All of them: those with a liquid balance alone, then the others.
     pub fn iter(&self) -> impl Iterator<Item = AccountRow> {
-        self.liquid.iter().map(|row| AccountRow::from(*row)).chain(self.other.iter().copied())
+        self.liquid.iter().copied().map(AccountRow::from).chain(self.other.iter().copied())
     }
 
-    /// Sorts each of the two by owner and asset, as databases like them; the engine has no time to.
+    /// Prepares [`Self::merged`]; the engine has no time to.
     pub fn sort(&mut self) {
-        self.liquid.sort_unstable_by_key(|row| (row.owner, row.asset));
-        self.other.sort_unstable_by_key(|row| (row.owner, row.asset));
+        self.liquid.sort();
+        self.other.sort();
+    }
+
+    /// As [`Self::iter`], once they are sorted: each of the two by owner and asset, as databases
+    /// like them.
+    pub fn merged(&self) -> impl Iterator<Item = AccountRow> {
+        self.liquid.merged().map(AccountRow::from).chain(self.other.merged())
     }
 }
 
@@ -224,7 +249,7 @@ pub struct Cut {
     pub chain_hash: [u8; 32],
     /// Run digest at `through`.
     pub run_digest: [u8; 16],
-    /// Changed accounts, each once; sorted only after [`AccountRows::sort`].
+    /// Changed accounts, each once; in the order of their keys only when they are merged.
     pub accounts: AccountRows,
     /// Every asset.
     pub supply: Vec<SupplyRow>,
@@ -250,8 +275,28 @@ mod tests {
             AccountRow { flags: 6, ..plain },
         ];
         let rows: AccountRows = others.into_iter().chain([plain]).collect();
-        assert_eq!((rows.liquid().len(), rows.other(), rows.len()), (1, &others[..], 9));
+        assert_eq!((rows.liquid().len(), rows.other().len(), rows.len()), (1, 8, 9));
         assert!(rows.iter().eq([plain].into_iter().chain(others)));
         assert!(AccountRows::default().is_empty());
+    }
+
+    #[test]
+    fn rows_of_many_sheets_are_merged_in_the_order_of_their_keys() {
+        // Of both kinds more than two sheets, in no order.
+        let count = 80_000_u32;
+        let row = |place: u32| {
+            let mixed = place.wrapping_mul(0x9E37_79B1);
+            let row =
+                LiquidRow { owner: (mixed >> 3).into(), asset: mixed & 7, host: 0, liquid: 1 };
+            AccountRow { held: (place % 2).into(), ..row.into() }
+        };
+        let mut rows: AccountRows = (0..count).map(row).collect();
+        assert_eq!(rows.iter().count(), rows.len());
+        assert!(rows.liquid().iter().eq(rows.clone().liquid().iter()));
+        rows.sort();
+        let mut expected: Vec<AccountRow> = (0..count).map(row).collect();
+        expected.sort_by_key(|row| (row.held, row.owner, row.asset));
+        assert!(rows.merged().eq(expected));
+        assert_eq!(AccountRows::default().merged().next(), None);
     }
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use protocol::Sequence;
-use protocol::cut::{AccountRow, AccountRows, LiquidRow};
+use protocol::cut::{AccountRow, AccountRows, Keyed, LiquidRow, Sheets};
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement, Transaction};
@@ -69,15 +69,25 @@ impl Balances {
 }
 
 /// A row as cuts have it: of every column, or of those that are not zero.
-trait Row: Copy + std::fmt::Debug + Into<AccountRow> + Sync {}
+trait Row: Keyed + std::fmt::Debug + Into<AccountRow> + Sync {}
 
 impl Row for LiquidRow {}
 impl Row for AccountRow {}
 
-/// A statement under way: how many rows it was given and, once it is done, how many it wrote.
+/// A statement under way: once it is done, the rows it was given and how many it wrote.
 struct Sent<'a, R> {
-    rows: &'a [R],
-    work: Pin<Box<dyn Future<Output = Result<u64, Error>> + 'a>>,
+    work: Pin<Box<dyn Future<Output = Result<Done<R>, Error>> + 'a>>,
+}
+
+struct Done<R> {
+    rows: Vec<R>,
+    written: u64,
+}
+
+impl<R> Done<R> {
+    fn is_partly(&self) -> bool {
+        usize::try_from(self.written).ok() != Some(self.rows.len())
+    }
 }
 
 /// Where rows are written.
@@ -109,48 +119,52 @@ pub(super) fn write(
 impl<'a> Table<'a> {
     async fn write<R: Row>(
         self,
-        rows: &'a [R],
-        update: fn(Self, &'a [R]) -> Sent<'a, R>,
+        rows: &Sheets<R>,
+        update: fn(Self, Vec<R>) -> Sent<'a, R>,
     ) -> Result<(), SinkError> {
         let update = |rows| update(self, rows);
         let insert = |rows| self.insert(rows);
         if self.is_empty {
             // Whoever emptied the watermark may have left rows.
-            let partly = each(rows, insert).await?;
-            let mut rest = Vec::new();
-            for (rows, _) in partly {
-                rest.extend(each(rows, update).await?);
+            for partly in each(rows.merged(), insert).await? {
+                if !each(partly.rows.into_iter(), update).await?.is_empty() {
+                    return Err(disturbed());
+                }
             }
-            return if rest.is_empty() { Ok(()) } else { Err(disturbed()) };
+            return Ok(());
         }
-        for (rows, updated) in each(rows, update).await? {
-            let inserted = once(insert(rows)).await?;
-            if usize::try_from(updated + inserted).ok() != Some(rows.len()) {
+        for partly in each(rows.merged(), update).await? {
+            let missing = once(insert(partly.rows)).await?;
+            let written = partly.written + missing.written;
+            if (Done { written, ..missing }).is_partly() {
                 return Err(disturbed());
             }
         }
         Ok(())
     }
 
-    fn update_liquid(self, rows: &'a [LiquidRow]) -> Sent<'a, LiquidRow> {
+    fn update_liquid(self, rows: Vec<LiquidRow>) -> Sent<'a, LiquidRow> {
         let work = Box::pin(async move {
-            let [owner, asset, host, liquid] = first_columns(rows);
+            let [owner, asset, host, liquid] = first_columns(&rows);
             let values: [&(dyn ToSql + Sync); 5] = [&owner, &asset, &host, &liquid, &self.through];
-            self.transaction.execute(&self.statements.update_liquid, &values).await
+            let statement = &self.statements.update_liquid;
+            let written = self.transaction.execute(statement, &values).await?;
+            Ok(Done { rows, written })
         });
-        Sent { rows, work }
+        Sent { work }
     }
 
-    fn update(self, rows: &'a [AccountRow]) -> Sent<'a, AccountRow> {
+    fn update(self, rows: Vec<AccountRow>) -> Sent<'a, AccountRow> {
         self.all_columns(&self.statements.update, rows)
     }
 
-    fn insert<R: Row>(self, rows: &'a [R]) -> Sent<'a, R> {
+    fn insert<R: Row + 'a>(self, rows: Vec<R>) -> Sent<'a, R> {
         self.all_columns(&self.statements.insert, rows)
     }
 
-    fn all_columns<R: Row>(self, statement: &'a Statement, rows: &'a [R]) -> Sent<'a, R> {
+    fn all_columns<R: Row + 'a>(self, statement: &'a Statement, given: Vec<R>) -> Sent<'a, R> {
         let work = Box::pin(async move {
+            let rows = given.as_slice();
             let [owner, asset, host, liquid] = first_columns(rows);
             let [held, staked, bonded, minimum, limit, flags]: [Array<'_, R>; 6] = [
                 Array { rows, field: |row| Value::amount(full(row).held) },
@@ -173,9 +187,10 @@ impl<'a> Table<'a> {
                 &flags,
                 &self.through,
             ];
-            self.transaction.execute(statement, &values).await
+            let written = self.transaction.execute(statement, &values).await?;
+            Ok(Done { rows: given, written })
         });
-        Sent { rows, work }
+        Sent { work }
     }
 }
 
@@ -200,26 +215,25 @@ fn disturbed() -> SinkError {
 /// Runs a statement for each few of `rows`, one ahead; gives those that wrote fewer than they were
 /// given.
 async fn each<'a, R>(
-    rows: &'a [R],
-    statement: impl Fn(&'a [R]) -> Sent<'a, R>,
-) -> Result<Vec<(&'a [R], u64)>, SinkError> {
+    mut rows: impl Iterator<Item = R>,
+    statement: impl Fn(Vec<R>) -> Sent<'a, R>,
+) -> Result<Vec<Done<R>>, SinkError> {
     let mut partly = Vec::new();
     let mut before: Option<Sent<'a, R>> = None;
-    for few in rows.chunks(ROWS_MAX).map(Some).chain([None]) {
-        let next = match few {
-            Some(few) => Some(sent(statement(few)).await?),
-            None => None,
-        };
-        if let Some(done) = before {
-            let given = done.rows;
-            let written = once(done).await?;
-            if usize::try_from(written).ok() != Some(given.len()) {
-                partly.push((given, written));
+    loop {
+        let few: Vec<R> = rows.by_ref().take(ROWS_MAX).collect();
+        let next = if few.is_empty() { None } else { Some(sent(statement(few)).await?) };
+        let is_last = next.is_none();
+        if let Some(before) = std::mem::replace(&mut before, next) {
+            let done = once(before).await?;
+            if done.is_partly() {
+                partly.push(done);
             }
         }
-        before = next;
+        if is_last {
+            return Ok(partly);
+        }
     }
-    Ok(partly)
 }
 
 /// Has the statement on its way to the server.
@@ -235,7 +249,7 @@ async fn sent<R>(mut statement: Sent<'_, R>) -> Result<Sent<'_, R>, SinkError> {
 }
 
 /// Waits for the statement's answer.
-async fn once<R>(statement: Sent<'_, R>) -> Result<u64, SinkError> {
+async fn once<R>(statement: Sent<'_, R>) -> Result<Done<R>, SinkError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, statement.work).await {
         Ok(answer) => answer.map_err(error),
         Err(elapsed) => Err(retryable(elapsed)),

@@ -80,7 +80,7 @@ pub(super) fn balances(
     through: Sequence,
 ) -> Result<(), SinkError> {
     let through = signed(through.0);
-    let values = rows.iter().map(|row| {
+    let values = rows.merged().map(|row| {
         [
             Value::Id(row.owner),
             Value::Integer(row.asset.into()),
