@@ -14,8 +14,9 @@ const NEVER: std::ffi::c_long = -1;
 /// What the allocator takes in one piece, large enough to come straight from its arenas: with what
 /// it adds itself a megabyte, so that pieces lie side by side and leave no gaps that are touched
 /// with them, for nothing.
-const PIECE_SIZE: usize = (1 << 20) - PAGE_SIZE;
+const PIECE_SIZE: usize = MIB - PAGE_SIZE;
 const PAGE_SIZE: usize = 4_096;
+const MIB: usize = 1 << 20;
 
 /// Tells the allocator to keep what is freed for the next use, unless the environment says
 /// otherwise (`MIMALLOC_PURGE_DELAY`).
@@ -35,10 +36,10 @@ pub(crate) fn touch_ahead(size: usize) {
     }
     let touch = move || {
         let begun = Instant::now();
-        let pieces: Vec<Vec<u8>> = (0..size >> 20).map(|_| touched_piece()).collect();
+        let pieces: Vec<Vec<u8>> = (0..size / MIB).map(|_| touched_piece()).collect();
         drop(pieces);
         let seconds = begun.elapsed().as_secs_f64();
-        tracing::debug!(mib = size >> 20, seconds, "memory is ours");
+        tracing::debug!(mib = size / MIB, seconds, "memory is ours");
     };
     // Without it the frame is as right, only slower at first.
     if let Err(error) = std::thread::Builder::new().name("memory".into()).spawn(touch) {
