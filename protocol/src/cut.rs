@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn rows_of_many_sheets_are_merged_in_the_order_of_their_keys() {
-        // Of both kinds more than two sheets, in no order.
+        // Of both kinds more than one sheet, in no order.
         let count = 80_000_u32;
         let row = |place: u32| {
             let mixed = place.wrapping_mul(0x9E37_79B1);
