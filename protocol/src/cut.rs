@@ -94,17 +94,13 @@ impl From<LiquidRow> for AccountRow {
 }
 
 impl Keyed for LiquidRow {
-    type Key = (OwnerId, AssetId);
-
-    fn key(&self) -> Self::Key {
+    fn key(&self) -> (OwnerId, AssetId) {
         (self.owner, self.asset)
     }
 }
 
 impl Keyed for AccountRow {
-    type Key = (OwnerId, AssetId);
-
-    fn key(&self) -> Self::Key {
+    fn key(&self) -> (OwnerId, AssetId) {
         (self.owner, self.asset)
     }
 }
@@ -118,9 +114,9 @@ pub struct AccountRows {
 }
 
 impl AccountRows {
-    /// None, of so many to come.
+    /// None, with room for the first of so many.
     pub fn with_capacity(rows: usize) -> Self {
-        Self { liquid: Sheets::with_capacity(rows), other: Sheets::default() }
+        Self { liquid: Sheets::with_capacity(rows), other: Sheets::with_capacity(rows) }
     }
 
     /// Adds a row.
@@ -291,10 +287,11 @@ mod tests {
             AccountRow { held: (place % 2).into(), ..row.into() }
         };
         let mut rows: AccountRows = (0..count).map(row).collect();
-        assert_eq!(rows.iter().count(), rows.len());
-        assert!(rows.liquid().iter().eq(rows.clone().liquid().iter()));
-        rows.sort();
         let mut expected: Vec<AccountRow> = (0..count).map(row).collect();
+        expected.sort_by_key(|row| row.held);
+        assert_eq!(rows.len(), expected.len());
+        assert!(rows.iter().eq(expected.iter().copied()));
+        rows.sort();
         expected.sort_by_key(|row| (row.held, row.owner, row.asset));
         assert!(rows.merged().eq(expected));
         assert_eq!(AccountRows::default().merged().next(), None);

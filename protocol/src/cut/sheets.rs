@@ -6,16 +6,15 @@ use alloc::collections::binary_heap::PeekMut;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-/// Bytes of a sheet: with what an allocator adds, still within a megabyte.
-const SHEET_BYTES: usize = (1 << 20) - (1 << 12);
+use crate::ids::{AssetId, OwnerId};
 
-/// What a row is sorted by.
+/// Bytes of a sheet: with what an allocator adds and rounds up to, still within a megabyte.
+const SHEET_BYTES: usize = (1 << 20) - (1 << 16);
+
+/// A row of an account.
 pub trait Keyed: Copy {
-    /// Its order; no two rows have the same.
-    type Key: Ord;
-
-    /// The key of this row.
-    fn key(&self) -> Self::Key;
+    /// What rows are sorted by; no two of a cut have the same.
+    fn key(&self) -> (OwnerId, AssetId);
 }
 
 /// See the module. Two are the same when their rows are, in order.
@@ -79,47 +78,21 @@ impl<T: Keyed> Sheets<T> {
         }
     }
 
-    /// All of them in the order of their keys, if the sheets are sorted.
+    /// All of them, in the order of their keys if the sheets are sorted.
     pub fn merged(&self) -> impl Iterator<Item = T> {
-        let mut sheets: Vec<_> = self.sheets().map(|sheet| sheet.iter().copied()).collect();
-        let heads = sheets.iter_mut().map(Iterator::next).enumerate();
-        let head = |(sheet, row): (usize, Option<T>)| Some(Reverse(Head { row: row?, sheet }));
-        let mut heads: BinaryHeap<_> = heads.filter_map(head).collect();
+        let mut sheets: Vec<_> = self.sheets().collect();
+        let first = |(number, sheet): (usize, &&[T])| Some(Reverse((sheet.first()?.key(), number)));
+        let mut heads: BinaryHeap<_> = sheets.iter().enumerate().filter_map(first).collect();
         core::iter::from_fn(move || {
             let mut least = heads.peek_mut()?;
-            let Head { row, sheet } = least.0;
-            match sheets[sheet].next() {
-                Some(row) => least.0.row = row,
+            let sheet = &mut sheets[least.0.1];
+            let (row, rest) = sheet.split_first()?;
+            *sheet = rest;
+            match rest.first() {
+                Some(next) => least.0.0 = next.key(),
                 None => drop(PeekMut::pop(least)),
             }
-            Some(row)
+            Some(*row)
         })
     }
 }
-
-/// The first row of what is left of a sheet.
-#[derive(Clone, Copy)]
-struct Head<T> {
-    row: T,
-    sheet: usize,
-}
-
-impl<T: Keyed> Ord for Head<T> {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        self.row.key().cmp(&other.row.key())
-    }
-}
-
-impl<T: Keyed> PartialOrd for Head<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T: Keyed> PartialEq for Head<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<T: Keyed> Eq for Head<T> {}
