@@ -74,17 +74,19 @@ trait Row: Keyed + std::fmt::Debug + Into<AccountRow> + Sync {}
 impl Row for LiquidRow {}
 impl Row for AccountRow {}
 
-/// A statement under way: once it is done, the rows it was given and how many it wrote.
+/// A statement under way.
 struct Sent<'a, R> {
     work: Pin<Box<dyn Future<Output = Result<Done<R>, Error>> + 'a>>,
 }
 
+/// The rows that a statement was given, and how many it wrote.
 struct Done<R> {
     rows: Vec<R>,
     written: u64,
 }
 
 impl<R> Done<R> {
+    /// Not as many as it was given.
     fn is_partly(&self) -> bool {
         usize::try_from(self.written).ok() != Some(self.rows.len())
     }
@@ -134,9 +136,9 @@ impl<'a> Table<'a> {
             return Ok(());
         }
         for partly in each(rows.merged(), update).await? {
-            let missing = once(insert(partly.rows)).await?;
-            let written = partly.written + missing.written;
-            if (Done { written, ..missing }).is_partly() {
+            let mut both = once(insert(partly.rows)).await?;
+            both.written += partly.written;
+            if both.is_partly() {
                 return Err(disturbed());
             }
         }
