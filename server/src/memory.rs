@@ -11,10 +11,9 @@ use std::time::Instant;
 const PURGE_DELAY: i32 = 15;
 /// Never.
 const NEVER: std::ffi::c_long = -1;
-/// What the allocator takes in one piece, large enough to come straight from its arenas: with what
-/// it adds itself a megabyte, so that pieces lie side by side and leave no gaps that are touched
-/// with them, for nothing.
-const PIECE_SIZE: usize = MIB - PAGE_SIZE;
+/// What the allocator takes in one piece, large enough to come straight from its arenas. It rounds
+/// up to slices of 64 KiB and adds some bytes: a whole mebibyte would take seventeen of them.
+const PIECE_SIZE: usize = MIB - (64 << 10);
 const PAGE_SIZE: usize = 4_096;
 const MIB: usize = 1 << 20;
 

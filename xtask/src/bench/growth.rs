@@ -38,7 +38,7 @@ const GROWTHS: [Growth; 2] = [
         name: "growth: 50 M transfers over 10 M accounts",
         accounts: 10_000_000,
         parameters: &[WINDOW, "accounts.capacity=16777216", "ids.capacity=33554432"],
-        reserve: "memory.reserve_mib=3456",
+        reserve: "memory.reserve_mib=3648",
         seed: 22,
         memory_mib: Some(4_096.0),
     },
